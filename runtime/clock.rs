@@ -1,0 +1,215 @@
+//! What time it is. Nobody else asks the operating system.
+//!
+//! Inside the crate a moment is a `u64`: nanoseconds since the process first asked. 64 bits of them
+//! last 584 years, and two of them compare in one instruction. `u64::MAX` means never. The public
+//! face is `time::Instant`.
+//!
+//! A loop has one [`Clock`]. The real one reads the system's monotonic clock. The test clock stands
+//! still while anything runs, and jumps to the next deadline when nothing can happen before it, so
+//! that an hour of sleeps takes no time and every run is alike.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+/// A deadline that never comes.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The moment from which the process counts.
+pub(crate) fn base() -> Instant {
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    *BASE.get_or_init(Instant::now)
+}
+
+/// Nanoseconds of `duration`, no more than [`NEVER`].
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .checked_mul(1_000_000_000)
+        .and_then(|nanos| nanos.checked_add(u64::from(duration.subsec_nanos())))
+        .unwrap_or(NEVER)
+}
+
+/// The real time.
+#[inline]
+pub(crate) fn real_now() -> u64 {
+    nanos(base().elapsed())
+}
+
+/// Where a loop gets its time from.
+#[derive(Debug, Clone)]
+pub(crate) enum Clock {
+    Real,
+    Test(TestClock),
+}
+
+impl Clock {
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Self::Real => real_now(),
+            Self::Test(clock) => clock.inner.now.load(SeqCst),
+        }
+    }
+}
+
+/// A clock for tests: it stands still, and jumps when nothing else can happen.
+///
+/// Give it to a loop with `Builder::test_clock`. While a task can run, or an event can be had, time
+/// stands still. When nothing is ready, the loop sets the clock to its next deadline and fires it.
+/// So a test that sleeps an hour takes no time, and its order of events is the same each run.
+///
+/// The clock does not jump while something is at work that the loop will hear from: a job of
+/// `spawn_blocking`, or whoever holds a [`hold`](TestClock::hold). A bare thread that merely keeps a
+/// waker cannot be seen: hold the clock for it. With a socket waited on, the jump comes only after
+/// nothing arrived for a [real wait](TestClock::set_real_wait).
+///
+/// One clock may serve several loops; each jumps for itself, so hold it while another one works.
+///
+/// ```
+/// use std::time::Duration;
+/// use whirligig::{EventLoop, time};
+///
+/// let clock = time::TestClock::new();
+/// let event_loop = EventLoop::builder().test_clock(&clock).build()?;
+/// let before = clock.elapsed();
+/// event_loop.block_on(time::sleep(Duration::from_secs(3600)));
+/// assert_eq!(clock.elapsed() - before, Duration::from_secs(3600));
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "MockClock")]
+#[doc(alias = "pause")]
+pub struct TestClock {
+    inner: Arc<Inner>,
+}
+
+/// Tells a loop that the clock or what holds it changed.
+type Listener = Arc<dyn Fn() + Send + Sync>;
+
+struct Inner {
+    start: u64,
+    now: AtomicU64,
+    auto_advance: AtomicBool,
+    holds: AtomicUsize,
+    real_wait: AtomicU64,
+    listeners: Mutex<Vec<(u64, Listener)>>,
+}
+
+impl TestClock {
+    /// A clock that stands at the present moment and advances by itself.
+    pub fn new() -> Self {
+        let start = real_now();
+        Self {
+            inner: Arc::new(Inner {
+                start,
+                now: AtomicU64::new(start),
+                auto_advance: AtomicBool::new(true),
+                holds: AtomicUsize::new(0),
+                real_wait: AtomicU64::new(1_000_000),
+                listeners: Mutex::default(),
+            }),
+        }
+    }
+
+    /// How far the clock has gone since it was made.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.inner.now.load(SeqCst) - self.inner.start)
+    }
+
+    /// Moves the clock forward. The loops that use it fire what is due in their next turn; a loop
+    /// that is parked is unparked for it.
+    pub fn advance(&self, by: Duration) {
+        let by = nanos(by);
+        let moved = |now: u64| Some(now.saturating_add(by).min(NEVER - 1));
+        self.inner.now.fetch_update(SeqCst, SeqCst, moved).ok();
+        self.tell_loops();
+    }
+
+    /// Whether the clock jumps to the next deadline by itself (it does unless told otherwise).
+    pub fn set_auto_advance(&self, auto: bool) {
+        self.inner.auto_advance.store(auto, SeqCst);
+        self.tell_loops();
+    }
+
+    /// How long a loop with a socket waited on waits, in real time, before the clock jumps. The
+    /// default is one millisecond: enough for what is already on its way through the kernel.
+    pub fn set_real_wait(&self, wait: Duration) {
+        self.inner.real_wait.store(nanos(wait), SeqCst);
+    }
+
+    /// Keeps the clock from jumping until the guard is dropped.
+    ///
+    /// For work that no loop can see: a thread that will wake a task, a child process.
+    #[must_use = "the clock is held only as long as the guard lives"]
+    pub fn hold(&self) -> Hold {
+        self.inner.holds.fetch_add(1, SeqCst);
+        Hold { clock: self.clone() }
+    }
+
+    /// Whether it may jump now.
+    pub(crate) fn may_advance(&self) -> bool {
+        self.inner.auto_advance.load(SeqCst) && self.inner.holds.load(SeqCst) == 0
+    }
+
+    pub(crate) fn real_wait(&self) -> Duration {
+        Duration::from_nanos(self.inner.real_wait.load(SeqCst))
+    }
+
+    /// Jumps forward to `moment`, never back.
+    pub(crate) fn advance_to(&self, moment: u64) {
+        self.inner.now.fetch_max(moment, SeqCst);
+    }
+
+    pub(crate) fn listen(&self, loop_id: u64, listener: Listener) {
+        self.inner.listeners.lock().unwrap_or_else(|p| p.into_inner()).push((loop_id, listener));
+    }
+
+    pub(crate) fn unlisten(&self, loop_id: u64) {
+        let mut listeners = self.inner.listeners.lock().unwrap_or_else(|p| p.into_inner());
+        listeners.retain(|(id, _)| *id != loop_id);
+    }
+
+    fn tell_loops(&self) {
+        let listeners = self.inner.listeners.lock().unwrap_or_else(|p| p.into_inner()).clone();
+        for (_, listener) in listeners {
+            listener();
+        }
+    }
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for TestClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestClock")
+            .field("elapsed", &self.elapsed())
+            .field("auto_advance", &self.inner.auto_advance)
+            .field("holds", &self.inner.holds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps a [`TestClock`] from jumping while it lives.
+#[derive(Debug)]
+pub struct Hold {
+    clock: TestClock,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.clock.inner.holds.fetch_sub(1, SeqCst) == 1 {
+            self.clock.tell_loops();
+        }
+    }
+}

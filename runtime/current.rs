@@ -1,0 +1,96 @@
+//! This thread's runtime.
+//!
+//! Leaf futures and the free functions `spawn` and `spawn_local` ask here who runs this thread. It is
+//! set by a guard while a loop turns and while its tasks are dropped, and nests: a task may run
+//! another loop, and gets its own back after that. The one enum of the runtime's variants is matched
+//! in this file.
+
+use std::{cell::RefCell, rc::Rc};
+
+use mio::Token;
+
+use crate::{
+    clock,
+    inbox::Urgency,
+    reactor::Registry,
+    scheduler::event_loop::Core,
+    task::local::{self, Entered},
+};
+
+/// Who runs a thread.
+#[derive(Clone)]
+pub(crate) enum Current {
+    EventLoop(Rc<Core>),
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+}
+
+/// Makes a loop this thread's, until the guard is dropped; then the one before it again.
+pub(crate) fn enter(core: Rc<Core>) -> Guard {
+    let table = local::enter(core.table.clone());
+    let outer = CURRENT.replace(Some(Current::EventLoop(core)));
+    Guard { outer, _table: table }
+}
+
+/// See [`enter`].
+pub(crate) struct Guard {
+    outer: Option<Current>,
+    _table: Entered,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let outer = self.outer.take();
+        drop(CURRENT.try_with(|current| current.replace(outer)));
+    }
+}
+
+/// The event loop of this thread, if one runs it.
+#[inline]
+pub(crate) fn event_loop() -> Option<Rc<Core>> {
+    // An error means that the thread is being torn down: it runs no loop.
+    match CURRENT.try_with(|current| current.borrow().clone()) {
+        Ok(Some(Current::EventLoop(core))) => Some(core),
+        _ => None,
+    }
+}
+
+/// The event loop of this thread.
+///
+/// # Panics
+/// If none runs it; `what` names who asked.
+#[inline]
+#[track_caller]
+pub(crate) fn expect_event_loop(what: &str) -> Rc<Core> {
+    match event_loop() {
+        Some(core) => core,
+        None => panic!(
+            "{what} needs an event loop, and none runs this thread: call it from inside \
+             `whirligig::run`, `EventLoop::block_on` or a spawned task"
+        ),
+    }
+}
+
+/// The present moment, by the clock of this thread's loop, or the real one.
+pub(crate) fn now() -> u64 {
+    event_loop().map_or_else(clock::real_now, |core| core.clock().now())
+}
+
+/// Has the loop of a registry forget a token: at once on its own thread, else by a message that need
+/// not unpark it.
+pub(crate) fn forget_source(registry: &Registry, token: Token) {
+    match event_loop() {
+        Some(core) if core.id == registry.loop_id => core.reactor.remove(token),
+        _ => {
+            let forget = Box::new(move || {
+                if let Some(core) = event_loop() {
+                    core.reactor.remove(token);
+                }
+            });
+            // A loop that is gone has nothing to forget.
+            drop(registry.inbox.call(registry.loop_id, forget, Urgency::Whenever));
+        }
+    }
+}

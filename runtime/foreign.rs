@@ -1,0 +1,43 @@
+//! Calling other people's code.
+//!
+//! Wakers, closures and payloads come from anywhere. They are called with nothing borrowed and no
+//! lock held, and one that panics harms nobody else: the panic is caught here and reported.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
+};
+
+/// Wakes one.
+pub(crate) fn wake(waker: Waker) {
+    call("a waker", || waker.wake());
+}
+
+/// Wakes all, in order.
+#[inline]
+pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
+    wakers.for_each(wake);
+}
+
+/// Calls `f`; a panic is reported as that of `what`.
+#[inline]
+pub(crate) fn call(what: &str, f: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+        report(what, payload.as_ref());
+    }
+}
+
+#[cold]
+fn report(what: &str, payload: &(dyn Any + Send)) {
+    eprintln!("whirligig: {what} panicked: {}", panic_text(payload));
+}
+
+/// What a panic said, if it said it in text.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(its payload is no text)")
+}

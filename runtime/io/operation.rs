@@ -1,0 +1,115 @@
+//! The futures of a [`Source`]: an operation, and readiness alone.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    os::fd::AsFd,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::Source;
+use crate::{
+    budget,
+    reactor::source::{Direction, Place, Seen, WaiterKey},
+};
+
+/// A keyed place among those who wait for a source, given up when dropped.
+struct Waiting<'a, T: AsFd> {
+    source: &'a Source<T>,
+    direction: Direction,
+    key: WaiterKey,
+    place: &'static Location<'static>,
+}
+
+impl<T: AsFd> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        if self.key != 0 {
+            drop(self.source.registration().readiness().leave(self.key));
+        }
+    }
+}
+
+/// The future of [`Source::read_with`] and [`Source::write_with`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Operation<'a, T: AsFd, F> {
+    waiting: Waiting<'a, T>,
+    op: F,
+}
+
+impl<'a, T: AsFd, F> Operation<'a, T, F> {
+    pub(super) fn new(
+        source: &'a Source<T>,
+        direction: Direction,
+        op: F,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self { waiting: Waiting { source, direction, key: 0, place }, op }
+    }
+}
+
+// `op` is never pinned: it is called by reference.
+impl<T: AsFd, F> Unpin for Operation<'_, T, F> {}
+
+impl<T: AsFd, F, R> Future for Operation<'_, T, F>
+where
+    F: FnMut(&T) -> io::Result<R>,
+{
+    type Output = io::Result<R>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { waiting, op } = &mut *self;
+        let place = Place::Keyed(&mut waiting.key);
+        let op = |io: &T, _: Seen| op(io);
+        waiting.source.poll_op(waiting.direction, place, cx, waiting.place, op)
+    }
+}
+
+impl<T: AsFd, F> fmt::Debug for Operation<'_, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("place", &self.waiting.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Source::readable`] and [`Source::writable`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Ready<'a, T: AsFd> {
+    waiting: Waiting<'a, T>,
+}
+
+impl<'a, T: AsFd> Ready<'a, T> {
+    pub(super) fn new(
+        source: &'a Source<T>,
+        direction: Direction,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self { waiting: Waiting { source, direction, key: 0, place } }
+    }
+}
+
+impl<T: AsFd> Future for Ready<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(budget::poll_budget(cx));
+        let Waiting { source, direction, key, place } = &mut self.waiting;
+        // Watched first: a fresh descriptor counts as ready, but here only the kernel's word will do.
+        if let Err(error) = source.attach() {
+            return Poll::Ready(Err(error));
+        }
+        match source.wait(*direction, &mut Place::Keyed(key), cx, place) {
+            Ok(true) => return Poll::Pending,
+            Ok(false) => budget::charge(),
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsFd> fmt::Debug for Ready<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("place", &self.waiting.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,275 @@
+//! A descriptor and its registration.
+//!
+//! [`Source::poll_op`] is the one way in which an operation on a descriptor meets the reactor:
+//!
+//! 1. If the descriptor may be ready, try the system call. A fresh one may.
+//! 2. On `WouldBlock`, note that it is not, unless an event came since.
+//! 3. Make sure that the loop that polls us watches it, leave a waker, and wait.
+
+use std::{
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd},
+    panic::Location,
+    task::{Context, Poll, ready},
+};
+
+use super::operation::{Operation, Ready};
+use crate::{
+    budget, current,
+    place::{self, WaitsFor},
+    reactor::{
+        Registration,
+        source::{Direction, Place, Seen},
+    },
+};
+
+/// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
+///
+/// It is put into non-blocking mode. It may be used by several tasks at once, also in the same
+/// direction: each readiness wakes all of them. It may be used on another loop than before: it
+/// registers there. Dropping it ends the registration, then closes the descriptor.
+///
+/// Regular files cannot be watched (the kernel calls them ready always): use
+/// [`spawn_blocking`](crate::task::spawn_blocking) for them.
+///
+/// ```
+/// use std::io::{Read, Write, pipe};
+/// use whirligig::io::Source;
+///
+/// whirligig::run(async {
+///     let (reader, mut writer) = pipe()?;
+///     let reader = Source::new(reader)?;
+///     writer.write_all(b"x")?;
+///     let mut byte = [0];
+///     reader.read_with(|mut pipe| pipe.read_exact(&mut byte)).await?;
+///     assert_eq!(&byte, b"x");
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+#[doc(alias = "AsyncFd")]
+#[doc(alias = "Async")]
+#[doc(alias = "add_reader")]
+#[doc(alias = "add_writer")]
+pub struct Source<T: AsFd> {
+    /// `None` only while it is being taken apart.
+    io: Option<T>,
+    registration: Registration,
+}
+
+impl<T: AsFd> Source<T> {
+    /// Watches `io`, from the first time that somebody has to wait for it.
+    ///
+    /// # Errors
+    /// If the descriptor cannot be put into non-blocking mode.
+    pub fn new(io: T) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&io, true)?;
+        Ok(Self::from_nonblocking(io))
+    }
+
+    /// For a descriptor that is in non-blocking mode already.
+    pub(crate) fn from_nonblocking(io: T) -> Self {
+        Self { io: Some(io), registration: Registration::new() }
+    }
+
+    /// What is watched. Do not put it back into blocking mode.
+    #[inline]
+    pub fn get_ref(&self) -> &T {
+        self.io.as_ref().expect("a source has its descriptor until it is taken apart")
+    }
+
+    /// Gives it back, no longer watched. It stays in non-blocking mode.
+    pub fn into_inner(mut self) -> T {
+        self.registration.detach(self.as_fd());
+        self.io.take().expect("a source has its descriptor until it is taken apart")
+    }
+
+    /// Waits until the kernel says that reading is worth trying: data, the end, or an error.
+    ///
+    /// It may be wrong by the time one reads: prefer [`read_with`](Self::read_with).
+    ///
+    /// *Cancel safety*: there is nothing to lose.
+    #[track_caller]
+    pub fn readable(&self) -> Ready<'_, T> {
+        Ready::new(self, Direction::Read, Location::caller())
+    }
+
+    /// Waits until the kernel says that writing is worth trying. See [`readable`](Self::readable).
+    #[track_caller]
+    pub fn writable(&self) -> Ready<'_, T> {
+        Ready::new(self, Direction::Write, Location::caller())
+    }
+
+    /// Calls `op` until it does something else than fail with `WouldBlock`, waiting for readiness to
+    /// read before each further try. `op` must not block, and must return `WouldBlock` as it got it.
+    ///
+    /// *Cancel safety*: as safe as `op`. It is not called after the returned future was dropped.
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the descriptor.
+    #[track_caller]
+    pub fn read_with<R, F>(&self, op: F) -> Operation<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        Operation::new(self, Direction::Read, op, Location::caller())
+    }
+
+    /// The same with readiness to write. See [`read_with`](Self::read_with).
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the descriptor.
+    #[track_caller]
+    pub fn write_with<R, F>(&self, op: F) -> Operation<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        Operation::new(self, Direction::Write, op, Location::caller())
+    }
+
+    /// [`writable`](Self::writable), for a place that was noted earlier.
+    pub(crate) fn writable_from(&self, place: &'static Location<'static>) -> Ready<'_, T> {
+        Ready::new(self, Direction::Write, place)
+    }
+
+    /// [`read_with`](Self::read_with), for a place that was noted earlier.
+    pub(crate) fn read_with_from<R, F>(
+        &self,
+        op: F,
+        place: &'static Location<'static>,
+    ) -> Operation<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        Operation::new(self, Direction::Read, op, place)
+    }
+
+    /// Calls `op` once if reading may be worth it. Waits for nothing.
+    ///
+    /// # Errors
+    /// Those of `op`, and `WouldBlock` if the descriptor is known not to be ready.
+    pub fn try_read_with<R>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        self.try_op(Direction::Read, op)
+    }
+
+    /// Calls `op` once if writing may be worth it. Waits for nothing.
+    ///
+    /// # Errors
+    /// Those of `op`, and `WouldBlock` if the descriptor is known not to be ready.
+    pub fn try_write_with<R>(&self, op: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        self.try_op(Direction::Write, op)
+    }
+
+    fn try_op<R>(
+        &self,
+        direction: Direction,
+        op: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let readiness = self.registration.readiness();
+        let seen = readiness.ready(direction).ok_or(io::ErrorKind::WouldBlock)?;
+        let result = op(self.get_ref());
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            readiness.clear(direction, seen);
+        }
+        result
+    }
+
+    /// Tries `op` while it is worth it, and waits when it is not. `op` is told the readiness it acts
+    /// on, to say more of it than `WouldBlock` does.
+    #[inline]
+    pub(crate) fn poll_op<R>(
+        &self,
+        direction: Direction,
+        mut waits_in: Place<'_>,
+        cx: &mut Context<'_>,
+        place: &'static Location<'static>,
+        mut op: impl FnMut(&T, Seen) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        ready!(budget::poll_budget(cx));
+        loop {
+            if let Some(seen) = self.registration.readiness().ready(direction) {
+                match op(self.get_ref(), seen) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.registration.readiness().clear(direction, seen);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    result => {
+                        budget::charge();
+                        return Poll::Ready(result);
+                    }
+                }
+            }
+            match self.wait(direction, &mut waits_in, cx, place) {
+                Ok(true) => return Poll::Pending,
+                Ok(false) => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// A stream's operation gave or took less than was asked: see
+    /// [`clear_after_short_count`](crate::reactor::source::Readiness::clear_after_short_count).
+    #[inline]
+    pub(crate) fn note_short_count(&self, direction: Direction, seen: Seen) {
+        self.registration.readiness().clear_after_short_count(direction, seen);
+    }
+
+    /// Leaves a waker. `false`: the descriptor became ready meanwhile.
+    pub(super) fn wait(
+        &self,
+        direction: Direction,
+        waits_in: &mut Place<'_>,
+        cx: &mut Context<'_>,
+        place: &'static Location<'static>,
+    ) -> io::Result<bool> {
+        self.attach()?;
+        let waker = cx.waker().clone();
+        let waits_in = match waits_in {
+            Place::Slot => Place::Slot,
+            Place::Keyed(key) => Place::Keyed(key),
+        };
+        let (waits, old) = self.registration.readiness().wait(direction, waits_in, waker);
+        drop(old);
+        if waits {
+            let what = match direction {
+                Direction::Read => WaitsFor::Readable,
+                Direction::Write => WaitsFor::Writable,
+            };
+            place::note(what, place);
+        }
+        Ok(waits)
+    }
+
+    /// Has this thread's loop watch the descriptor.
+    pub(super) fn attach(&self) -> io::Result<()> {
+        let core = current::expect_event_loop("waiting for a descriptor");
+        if self.registration.attach(&core.reactor, self.as_fd())? {
+            core.count_registration();
+        }
+        Ok(())
+    }
+
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+}
+
+impl<T: AsFd> AsFd for Source<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+impl<T: AsFd> Drop for Source<T> {
+    fn drop(&mut self) {
+        if let Some(io) = &self.io {
+            self.registration.detach(io.as_fd());
+        }
+    }
+}
+
+impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.io).finish()
+    }
+}

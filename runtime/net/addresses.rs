@@ -1,0 +1,133 @@
+//! Where to: addresses as they are, and names looked up off the loop.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs},
+};
+
+use crate::task;
+
+/// What can be connected to or bound: addresses, or a name and a port.
+///
+/// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. What
+/// is an address already is taken as it is.
+pub trait ToAddrs: sealed::Sealed {}
+
+impl<T: sealed::Sealed> ToAddrs for T {}
+
+/// Resolves, if there is anything to resolve.
+pub(super) async fn resolve(addresses: Addresses) -> io::Result<Vec<SocketAddr>> {
+    let (name, found) = match addresses {
+        Addresses::Known(addresses) => return Ok(addresses),
+        Addresses::Name(name, port) => {
+            let asked = name.clone();
+            let look_up = move || (asked.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+            (name, task::spawn_blocking(look_up).await.map_err(io::Error::other)??)
+        }
+        Addresses::Invalid(what) => {
+            let problem = format!("{what:?} is no address: write `host:port` or `(host, port)`");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+    };
+    if found.is_empty() {
+        let problem = format!("the name {name:?} has no address");
+        return Err(io::Error::new(io::ErrorKind::NotFound, problem));
+    }
+    Ok(found)
+}
+
+/// What is to be resolved, its own data.
+#[derive(Debug, Clone)]
+pub enum Addresses {
+    /// Nothing.
+    Known(Vec<SocketAddr>),
+    /// A name, with a port.
+    Name(String, u16),
+    /// Neither an address nor a name.
+    Invalid(String),
+}
+
+fn host_and_port(text: &str) -> Addresses {
+    if let Ok(address) = text.parse() {
+        return Addresses::Known(vec![address]);
+    }
+    match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) if !host.is_empty() => host_with_port(host, port),
+        _ => Addresses::Invalid(text.to_owned()),
+    }
+}
+
+fn host_with_port(host: &str, port: u16) -> Addresses {
+    match host.parse::<IpAddr>() {
+        Ok(address) => Addresses::Known(vec![(address, port).into()]),
+        Err(_) => Addresses::Name(host.to_owned(), port),
+    }
+}
+
+mod sealed {
+    use super::*;
+
+    pub trait Sealed {
+        /// What there is to do.
+        fn addresses(self) -> Addresses;
+    }
+
+    macro_rules! known {
+        ($($known:ty),*) => {$(
+            impl Sealed for $known {
+                fn addresses(self) -> Addresses {
+                    Addresses::Known(vec![self.into()])
+                }
+            }
+        )*};
+    }
+
+    known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
+
+    impl Sealed for &[SocketAddr] {
+        fn addresses(self) -> Addresses {
+            Addresses::Known(self.to_vec())
+        }
+    }
+
+    impl Sealed for Vec<SocketAddr> {
+        fn addresses(self) -> Addresses {
+            Addresses::Known(self)
+        }
+    }
+
+    impl Sealed for &str {
+        fn addresses(self) -> Addresses {
+            host_and_port(self)
+        }
+    }
+
+    impl Sealed for String {
+        fn addresses(self) -> Addresses {
+            host_and_port(&self)
+        }
+    }
+
+    impl Sealed for &String {
+        fn addresses(self) -> Addresses {
+            host_and_port(self)
+        }
+    }
+
+    impl Sealed for (&str, u16) {
+        fn addresses(self) -> Addresses {
+            host_with_port(self.0, self.1)
+        }
+    }
+
+    impl Sealed for (String, u16) {
+        fn addresses(self) -> Addresses {
+            host_with_port(&self.0, self.1)
+        }
+    }
+}
+
+/// The addresses of whatever a caller gave.
+pub(super) fn of(to: impl ToAddrs) -> Addresses {
+    sealed::Sealed::addresses(to)
+}

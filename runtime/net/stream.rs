@@ -1,0 +1,388 @@
+//! A TCP connection.
+
+use std::{
+    fmt,
+    future::Future,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    net::{self, Shutdown, SocketAddr},
+    os::fd::{AsFd, BorrowedFd},
+    panic::Location,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use socket2::SockRef;
+
+use super::{
+    OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpSocket, ToAddrs, WriteHalf,
+    addresses::{self, resolve},
+};
+use crate::{
+    io::Source,
+    reactor::source::{Direction, Place, Seen},
+    time,
+};
+
+/// A TCP connection: futures-io's [`AsyncRead`] and [`AsyncWrite`], and the same by `&self`.
+///
+/// `Send + Sync`. It may be used on another loop than before, and by several tasks at once; of the
+/// `poll_*` traits there is one reader and one writer at a time, as their `&mut` says.
+///
+/// Dropping it closes the connection. [`shutdown`](Self::shutdown) ends one direction.
+///
+/// ```
+/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
+/// use whirligig::net::{TcpListener, TcpStream};
+///
+/// whirligig::run(async {
+///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
+///     let (mut server, _) = listener.accept().await?;
+///     client.write_all(b"hello").await?;
+///     let mut greeting = [0; 5];
+///     server.read_exact(&mut greeting).await?;
+///     assert_eq!(&greeting, b"hello");
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+#[doc(alias = "open_connection")]
+pub struct TcpStream {
+    source: Source<net::TcpStream>,
+}
+
+impl TcpStream {
+    /// Connects to an address, or to a name and port: then each address of the name is tried in turn.
+    ///
+    /// *Cancel safety*: dropped, it leaves no connection behind.
+    ///
+    /// # Errors
+    /// That of the last address that was tried, or of the resolver.
+    #[track_caller]
+    #[doc(alias = "create_connection")]
+    pub fn connect(to: impl ToAddrs) -> impl Future<Output = io::Result<Self>> {
+        let place = Location::caller();
+        let to = addresses::of(to);
+        async move {
+            let mut last = None;
+            for address in resolve(to).await? {
+                match TcpSocket::for_address(address)?.connect_from(address, place).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = Some(error),
+                }
+            }
+            Err(last.unwrap_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")
+            }))
+        }
+    }
+
+    /// Connects, resolving included, within `limit`.
+    ///
+    /// # Errors
+    /// `TimedOut` when time is up, and as [`connect`](Self::connect).
+    #[track_caller]
+    pub fn connect_timeout(
+        to: impl ToAddrs,
+        limit: Duration,
+    ) -> impl Future<Output = io::Result<Self>> {
+        let connect = Self::connect(to);
+        async move { time::timeout(limit, connect).await? }
+    }
+
+    /// Takes over a connection of std's.
+    ///
+    /// # Errors
+    /// If it cannot be put into non-blocking mode.
+    pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
+        Ok(Self { source: Source::new(stream)? })
+    }
+
+    pub(super) fn from_source(source: Source<net::TcpStream>) -> Self {
+        Self { source }
+    }
+
+    pub(super) fn from_nonblocking(stream: net::TcpStream) -> Self {
+        Self { source: Source::from_nonblocking(stream) }
+    }
+
+    /// Gives the connection to std. It stays in non-blocking mode.
+    pub fn into_std(self) -> net::TcpStream {
+        self.source.into_inner()
+    }
+
+    /// Reads what is there, up to the buffer's length; waits while nothing is. 0 is the end.
+    ///
+    /// *Cancel safety*: dropped before it is ready, it has read nothing.
+    ///
+    /// # Errors
+    /// What the kernel says: the connection was reset, and the like.
+    #[track_caller]
+    pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.source.read_with(move |mut stream| stream.read(buf))
+    }
+
+    /// Reads what is there without taking it. 0 is the end.
+    ///
+    /// *Cancel safety*: there is nothing to lose.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[track_caller]
+    pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.source.read_with(move |stream| stream.peek(buf))
+    }
+
+    /// Writes what fits, at least a byte; waits while nothing does.
+    ///
+    /// *Cancel safety*: dropped before it is ready, it has written nothing.
+    ///
+    /// # Errors
+    /// What the kernel says: the peer is gone, and the like.
+    #[track_caller]
+    pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.source.write_with(move |mut stream| stream.write(buf))
+    }
+
+    /// Reads into several buffers at once. See [`read`](Self::read).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[track_caller]
+    pub fn read_vectored<'a>(
+        &'a self,
+        bufs: &'a mut [IoSliceMut<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.source.read_with(move |mut stream| stream.read_vectored(bufs))
+    }
+
+    /// Writes from several buffers at once. See [`write`](Self::write).
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[track_caller]
+    pub fn write_vectored<'a>(
+        &'a self,
+        bufs: &'a [IoSlice<'_>],
+    ) -> impl Future<Output = io::Result<usize>> + 'a {
+        self.source.write_with(move |mut stream| stream.write_vectored(bufs))
+    }
+
+    /// Reads what is there, or fails with `WouldBlock`.
+    ///
+    /// # Errors
+    /// `WouldBlock`, and what the kernel says.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.source.try_read_with(|mut stream| stream.read(buf))
+    }
+
+    /// Writes what fits, or fails with `WouldBlock`.
+    ///
+    /// # Errors
+    /// `WouldBlock`, and what the kernel says.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.source.try_write_with(|mut stream| stream.write(buf))
+    }
+
+    /// Ends one direction, or both. The peer reads the end once it has read all that was written.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.source.get_ref().shutdown(how)
+    }
+
+    /// Our end's address.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "getsockname")]
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.source.get_ref().local_addr()
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "getpeername")]
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.source.get_ref().peer_addr()
+    }
+
+    /// Whether small writes go out at once.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.source.get_ref().nodelay()
+    }
+
+    /// Has small writes go out at once, without waiting to be joined by others.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        self.source.get_ref().set_nodelay(nodelay)
+    }
+
+    /// The other options, by socket2: buffers, keepalive, linger.
+    ///
+    /// ```
+    /// # use whirligig::net::TcpStream;
+    /// # async fn linger(stream: TcpStream) -> std::io::Result<()> {
+    /// stream.options().set_keepalive(true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn options(&self) -> SockRef<'_> {
+        SockRef::from(self.source.get_ref())
+    }
+
+    /// The connection as a source: readiness, and operations of one's own.
+    pub fn as_source(&self) -> &Source<net::TcpStream> {
+        &self.source
+    }
+
+    /// A reader and a writer that borrow the connection.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// A reader and a writer that share the connection, for two tasks, on any loops. Dropping the
+    /// writer ends its direction, so that the peer reads the end.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let stream = Arc::new(self);
+        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(super) fn poll_read_op(
+        &self,
+        cx: &mut Context<'_>,
+        asked: usize,
+        mut op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let op = |stream: &net::TcpStream, seen: Seen| {
+            let n = op(stream)?;
+            if 0 < n && n < asked {
+                self.source.note_short_count(Direction::Read, seen);
+            }
+            Ok(n)
+        };
+        self.source.poll_op(Direction::Read, Place::Slot, cx, Location::caller(), op)
+    }
+
+    #[track_caller]
+    #[inline]
+    pub(super) fn poll_write_op(
+        &self,
+        cx: &mut Context<'_>,
+        asked: usize,
+        mut op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let op = |stream: &net::TcpStream, seen: Seen| {
+            let n = op(stream)?;
+            if 0 < n && n < asked {
+                self.source.note_short_count(Direction::Write, seen);
+            }
+            Ok(n)
+        };
+        self.source.poll_op(Direction::Write, Place::Slot, cx, Location::caller(), op)
+    }
+}
+
+/// The traits of futures-io for whatever reaches a [`TcpStream`] by `&self`.
+macro_rules! async_read {
+    ($half:ty, |$self:ident| $stream:expr) => {
+        impl AsyncRead for $half {
+            #[track_caller]
+            #[inline]
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut [u8],
+            ) -> Poll<io::Result<usize>> {
+                let $self = self.get_mut();
+                $stream.poll_read_op(cx, buf.len(), |mut stream| stream.read(buf))
+            }
+
+            #[track_caller]
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let $self = self.get_mut();
+                let asked = bufs.iter().map(|buf| buf.len()).sum();
+                $stream.poll_read_op(cx, asked, |mut stream| stream.read_vectored(bufs))
+            }
+        }
+    };
+}
+
+macro_rules! async_write {
+    ($half:ty, |$self:ident| $stream:expr) => {
+        impl AsyncWrite for $half {
+            #[track_caller]
+            #[inline]
+            fn poll_write(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &[u8],
+            ) -> Poll<io::Result<usize>> {
+                let $self = self.get_mut();
+                $stream.poll_write_op(cx, buf.len(), |mut stream| stream.write(buf))
+            }
+
+            #[track_caller]
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let $self = self.get_mut();
+                let asked = bufs.iter().map(|buf| buf.len()).sum();
+                $stream.poll_write_op(cx, asked, |mut stream| stream.write_vectored(bufs))
+            }
+
+            /// The kernel has what was written; there is nothing of ours to flush.
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            /// Ends the direction of writing.
+            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let $self = self.get_mut();
+                match $stream.shutdown(Shutdown::Write) {
+                    // The peer was faster: the direction is closed, as asked.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+                    result => Poll::Ready(result),
+                }
+            }
+        }
+    };
+}
+
+async_read!(TcpStream, |this| this);
+async_write!(TcpStream, |this| this);
+async_read!(ReadHalf<'_>, |this| this.0);
+async_write!(WriteHalf<'_>, |this| this.0);
+async_read!(OwnedReadHalf, |this| this.0);
+async_write!(OwnedWriteHalf, |this| this.stream());
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}
+
+impl fmt::Debug for TcpStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.get_ref().fmt(f)
+    }
+}

@@ -1,0 +1,72 @@
+//! Where: the line a task was spawned at, and the line it waits at.
+//!
+//! Every leaf future of ours is made by a `#[track_caller]` function and keeps the caller's
+//! [`Location`]. When its poll returns `Pending` it calls [`note`], and the scheduler, right after
+//! the poll, [`take`]s the note into the task's slot. So the loop can say of each task what it waits
+//! for and where, at the price of one store a wait. An `async fn` would lose the caller, which is
+//! why the leaves are named types.
+
+use std::{cell::Cell, fmt, panic::Location};
+
+/// What a task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// A moment: `sleep`, `interval`, `timeout`.
+    Timer,
+    /// Its next turn: `yield_now`, or a used-up budget.
+    Turn,
+    /// Another task's end: a `JoinHandle`.
+    Task,
+    /// An item, in `Queue::get`.
+    Item,
+    /// Room, in `Queue::put`.
+    Room,
+    /// `Queue::join`: the end of all unfinished items.
+    QueueDone,
+    /// Readiness to read.
+    Readable,
+    /// Readiness to write.
+    Writable,
+    /// A job on the blocking pool.
+    Blocking,
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timer => "a timer",
+            Self::Turn => "its next turn",
+            Self::Task => "a task",
+            Self::Item => "an item",
+            Self::Room => "room in a queue",
+            Self::QueueDone => "a queue's unfinished items",
+            Self::Readable => "readiness to read",
+            Self::Writable => "readiness to write",
+            Self::Blocking => "a blocking job",
+        })
+    }
+}
+
+/// One wait: what for, and the line that asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) what: WaitsFor,
+    pub(crate) place: &'static Location<'static>,
+}
+
+thread_local! {
+    static NOTED: Cell<Option<Wait>> = const { Cell::new(None) };
+}
+
+/// A leaf's last act before it returns `Pending`.
+#[inline]
+pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
+    NOTED.set(Some(Wait { what, place }));
+}
+
+/// The last leaf that noted a wait since the last call. `None` if only foreign futures waited.
+#[inline]
+pub(crate) fn take() -> Option<Wait> {
+    NOTED.take()
+}

@@ -1,0 +1,80 @@
+//! std, or loom: the one switch.
+//!
+//! Everything that two threads touch is made of what this file exports: atomics, locks, shared
+//! pointers, cells, threads. In an ordinary build they are std's. Under `cfg(loom)` they are loom's,
+//! which runs a model once for every way its threads can interleave, so the models check the code
+//! that ships and not a copy of it.
+//!
+//! Statics are outside the models (loom's objects live only within one of its runs). What is only
+//! ever counted, such as the next identity, uses [`counter`], which is std's in both builds.
+
+#[cfg(not(loom))]
+pub(crate) use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+/// Atomics for process-wide counts and flags that no protocol rests on.
+pub(crate) mod counter {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+}
+
+/// Locks `mutex`. A panic elsewhere while it was held does not spread: every critical section of
+/// this crate leaves its data whole at each step, and no foreign code runs inside one.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A cell whose every access loom checks for data races.
+#[cfg(not(loom))]
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+
+    /// Hands `f` a pointer to write through.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+#[cfg(loom)]
+pub(crate) use loom::cell::UnsafeCell;
+
+/// Whether the seeded bug `name` is switched on, by the environment variable `SEEDED`.
+///
+/// A model that cannot fail shows nothing. So each protocol has places where a known mistake can be
+/// made on purpose, and a test that demands that loom finds it. In an ordinary build the answer is a
+/// constant, and the mistake is not compiled.
+#[cfg(loom)]
+pub(crate) fn seeded(name: &str) -> bool {
+    std::env::var("SEEDED").is_ok_and(|seeded| seeded == name)
+}
+
+/// Never, outside the models.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) const fn seeded(_name: &str) -> bool {
+    false
+}

@@ -1,0 +1,561 @@
+//! The single-threaded loop, whole.
+//!
+//! [`Core::turn`] is the loop: asyncio's `_run_once`, in one function. Everything else here is a step
+//! of it. The loop owns its table of tasks, its timers and its reactor; the front door (`runtime.rs`,
+//! `handle.rs`) and the leaf futures reach them through `current.rs`.
+//!
+//! What must hold:
+//! - What a task wakes during a turn runs in the next: a turn runs as many runnables as were ready
+//!   when it began. A batch that is cut short for a look keeps its place at the front of the queue.
+//! - The loop is not blind for long. While tasks are ready it reads the clock every so many polls,
+//!   aiming at [`SAMPLE_EVERY`], and looks at the reactor when the last look is [`LOOK_EVERY`] ago.
+//! - It parks only with an empty run queue, after the inbox agreed that no message is left.
+//!
+//! The rival is a look after a fixed number of polls (tokio's 61): with polls of a millisecond it is
+//! blind for 61 of them, and with polls of ten nanoseconds it looks for twice as long as it works.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    fmt,
+    future::Future,
+    io,
+    num::NonZeroUsize,
+    panic::Location,
+    rc::Rc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use super::ledger::{Ledger, WINDOW};
+use crate::{
+    blocking::Pool,
+    clock::{Clock, NEVER, TestClock, nanos},
+    foreign,
+    id::{TaskId, TaskIds},
+    inbox::{Inbox, Message, Number},
+    primitives::Arc,
+    reactor::{Found, Reactor, Registry},
+    stats::{Counters, Stats},
+    task::{
+        join::{self, JoinHandle, Name, Origin},
+        local::{self, Key, Ran, Root, Spawned, Table},
+    },
+    timer::Timers,
+    trace::{self, Cause, Event},
+};
+
+/// Between two readings of the clock while tasks are ready, in nanoseconds.
+const SAMPLE_EVERY: u64 = 20_000;
+/// Polls between two readings, at most. Under the test clock, always.
+const MOST_POLLS: u32 = 64;
+/// Between two looks at the reactor while tasks are ready, in nanoseconds.
+const LOOK_EVERY: u64 = 50_000;
+
+/// What a loop is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) clock: Clock,
+    pub(crate) look_before_parking: bool,
+    pub(crate) blocking_threads: usize,
+    pub(crate) blocking_queue: usize,
+}
+
+impl Settings {
+    pub(crate) fn usual() -> Self {
+        Self {
+            clock: Clock::Real,
+            look_before_parking: available_parallelism().map_or(1, NonZeroUsize::get) > 1,
+            blocking_threads: 64,
+            blocking_queue: 1024,
+        }
+    }
+}
+
+/// An event loop's parts. One thread's alone.
+pub(crate) struct Core {
+    pub(crate) id: u64,
+    number: Number,
+    pub(crate) inbox: &'static Inbox,
+    messages: RefCell<Vec<Message>>,
+    pub(crate) table: Rc<Table>,
+    ids: TaskIds,
+    pub(crate) timers: Timers,
+    pub(crate) reactor: Reactor,
+    clock: Clock,
+    pub(crate) pool: OnceCell<Arc<Pool>>,
+    settings: Settings,
+    counters: Counters,
+    cadence: Cadence,
+    ledger: Option<RefCell<Ledger>>,
+    /// The moment the reactor's alarm is set for; [`NEVER`] if none is.
+    alarm_at: Cell<u64>,
+    turning: Cell<bool>,
+    stopping: Cell<bool>,
+}
+
+/// When the clock was read last, and how soon to read it again.
+#[derive(Debug)]
+struct Cadence {
+    now: Cell<u64>,
+    looked_at: Cell<u64>,
+    polls_left: Cell<u32>,
+    stride: Cell<u32>,
+}
+
+/// How long a turn may wait when nothing is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Forever,
+    Nanos(u64),
+}
+
+/// How a turn's batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// All of it ran.
+    Done,
+    /// A look at the reactor or the timers is due; the rest keeps its place.
+    LookDue,
+    /// The root future ended.
+    RootEnded,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Settings, forget: fn(&Registry, mio::Token)) -> io::Result<Self> {
+        let number = Number::draw()?;
+        let id = crate::id::draw_loop_id();
+        let inbox = crate::inbox::find(number.get()).expect("a drawn number has an inbox");
+        let (reactor, unparker) = Reactor::new(id, inbox, forget)?;
+        inbox.open(id, Arc::new(unparker));
+        let now = settings.clock.now();
+        if let Clock::Test(clock) = &settings.clock {
+            clock.listen(id, std::sync::Arc::new(move || inbox.nudge(id)));
+        }
+        Ok(Self {
+            id,
+            inbox,
+            messages: RefCell::default(),
+            table: Rc::new(Table::new(number.get(), number.first_generation)),
+            number,
+            ids: TaskIds::new(),
+            timers: Timers::new(),
+            reactor,
+            clock: settings.clock.clone(),
+            pool: OnceCell::new(),
+            counters: Counters::default(),
+            cadence: Cadence {
+                now: Cell::new(now),
+                looked_at: Cell::new(now),
+                polls_left: Cell::new(1),
+                stride: Cell::new(1),
+            },
+            ledger: settings.look_before_parking.then(|| RefCell::new(Ledger::new(now))),
+            settings,
+            alarm_at: Cell::new(NEVER),
+            turning: Cell::new(false),
+            stopping: Cell::new(false),
+        })
+    }
+
+    // ANCHOR: turn
+    /// One trip round the loop.
+    pub(crate) fn turn(&self, root: &mut Root<'_>, limit: Limit) -> io::Result<Batch> {
+        self.counters.turns.add(1);
+        // 1. What other threads left: wakes, futures, closures.
+        if self.inbox.has_news() {
+            self.take_messages();
+        }
+        // 2. The tasks that were ready when the turn began. What they wake waits for the next.
+        let batch = self.run_ready(root);
+        // 3. What the reactor has: a look while tasks are ready, else a wait.
+        if batch == Batch::LookDue {
+            self.look()?;
+        } else if batch == Batch::Done && self.table.ready() == 0 {
+            self.wait_for_something(limit)?;
+        }
+        // 4. The timers that are due.
+        if !self.timers.is_empty() {
+            self.counters.timers_fired.add(self.timers.fire(self.now()) as u64);
+        }
+        Ok(batch)
+    }
+    // END: turn
+
+    #[cold]
+    fn take_messages(&self) {
+        let mut messages = self.messages.take();
+        self.inbox.take(&mut messages);
+        self.counters.messages.add(messages.len() as u64);
+        let before = trace::set_cause(Cause::Thread);
+        for message in messages.drain(..) {
+            match message {
+                Message::Wake(key) => self.table.wake(Key::from_bits(key)),
+                Message::Call(call) => foreign::call("a closure sent to an event loop", call),
+            }
+        }
+        trace::set_cause(before);
+        self.messages.replace(messages);
+    }
+
+    #[inline]
+    fn run_ready(&self, root: &mut Root<'_>) -> Batch {
+        let ready = self.table.ready();
+        let mut batch = Batch::Done;
+        let mut polls = 0;
+        let mut ended = 0;
+        for _ in 0..ready {
+            match self.table.run_next(root) {
+                Ran::Waits => polls += 1,
+                Ran::Ended => {
+                    polls += 1;
+                    ended += 1;
+                }
+                Ran::RootEnded => {
+                    polls += 1;
+                    batch = Batch::RootEnded;
+                    break;
+                }
+                Ran::Nothing => continue,
+            }
+            let left = self.cadence.polls_left.get() - 1;
+            self.cadence.polls_left.set(left);
+            if left == 0 && self.is_look_due() {
+                batch = Batch::LookDue;
+                break;
+            }
+        }
+        self.counters.polls.add(polls);
+        self.counters.ended.add(ended);
+        batch
+    }
+
+    /// Asked every so many polls: reads the clock, and decides how many polls from now to ask again.
+    fn is_look_due(&self) -> bool {
+        let cadence = &self.cadence;
+        let has_sources = self.reactor.len() > 0;
+        if !has_sources && self.timers.is_empty() {
+            cadence.polls_left.set(MOST_POLLS);
+            return false;
+        }
+        self.counters.clock_samples.add(1);
+        let now = self.clock.now();
+        let stride = cadence.stride.get();
+        let stride = match &self.clock {
+            Clock::Test(_) => MOST_POLLS,
+            Clock::Real => {
+                let took = now.saturating_sub(cadence.now.get()).max(1);
+                let fitting = u64::from(stride) * SAMPLE_EVERY / took;
+                // It shrinks at once and grows by doubling: one slow poll must not hide behind a
+                // thousand quick ones.
+                fitting.clamp(1, u64::from(stride * 2).min(u64::from(MOST_POLLS))) as u32
+            }
+        };
+        cadence.stride.set(stride);
+        cadence.polls_left.set(stride);
+        cadence.now.set(now);
+        let is_test = matches!(self.clock, Clock::Test(_));
+        let look = is_test || now.saturating_sub(cadence.looked_at.get()) >= LOOK_EVERY;
+        (has_sources && look) || self.timers.next_deadline().is_some_and(|next| next <= now)
+    }
+
+    /// Asks the reactor without waiting.
+    fn look(&self) -> io::Result<usize> {
+        self.cadence.looked_at.set(self.cadence.now.get());
+        if self.reactor.len() == 0 {
+            return Ok(0);
+        }
+        self.counters.looks.add(1);
+        let found = self.reactor.wait(Some(Duration::ZERO))?;
+        self.counters.events.add(found.events as u64);
+        trace::report(|| Event::Looked { found: found.events });
+        self.reactor.wake_found();
+        Ok(found.events)
+    }
+
+    /// Nothing is ready: waits for the reactor, the next deadline or the inbox.
+    fn wait_for_something(&self, limit: Limit) -> io::Result<()> {
+        if let Clock::Test(clock) = &self.clock {
+            return self.wait_under_test_clock(clock, limit);
+        }
+        let mut now = self.clock.now();
+        self.cadence.now.set(now);
+        let next = self.timers.wake_up_at().unwrap_or(NEVER);
+        if next <= now {
+            return self.look().map(drop);
+        }
+        let limit = match limit {
+            Limit::Forever => None,
+            Limit::Nanos(limit) => Some(limit),
+        };
+        if limit != Some(0) && self.look_before_parking(&mut now, next)? {
+            return Ok(());
+        }
+        self.park(now, next, limit)
+    }
+
+    /// Bets that something happens shortly, if the ledger says so. `true`: it did.
+    fn look_before_parking(&self, now: &mut u64, next: u64) -> io::Result<bool> {
+        let Some(ledger) = &self.ledger else { return Ok(false) };
+        if self.reactor.len() == 0 || !ledger.borrow_mut().bets(*now) {
+            return Ok(false);
+        }
+        let began = *now;
+        let end = next.min(began + WINDOW);
+        while *now < end {
+            self.counters.looks_before_parking.add(1);
+            let found = self.reactor.wait(Some(Duration::ZERO))?;
+            *now = self.clock.now();
+            self.cadence.now.set(*now);
+            if found.events > 0 || self.inbox.has_news() {
+                self.counters.events.add(found.events as u64);
+                self.counters.bets_won.add(1);
+                ledger.borrow_mut().won();
+                self.cadence.looked_at.set(*now);
+                trace::report(|| Event::Looked { found: found.events });
+                self.reactor.wake_found();
+                return Ok(true);
+            }
+        }
+        self.counters.bets_lost.add(1);
+        ledger.borrow_mut().lost(*now - began);
+        Ok(*now >= next)
+    }
+
+    /// Waits in the kernel, if no message came.
+    fn park(&self, now: u64, next: u64, limit: Option<u64>) -> io::Result<()> {
+        let mut timeout = limit.map(Duration::from_nanos);
+        if next != NEVER {
+            if self.reactor.alarm_ends_waits() {
+                self.set_alarm(now, next)?;
+            } else {
+                let until_next = Duration::from_nanos(next - now);
+                timeout = Some(timeout.map_or(until_next, |limit| limit.min(until_next)));
+            }
+        }
+        let Some(found) = self.sleep(timeout)? else { return Ok(()) };
+        let woke_at = self.clock.now();
+        if let Some(ledger) = &self.ledger {
+            ledger.borrow_mut().parked(woke_at.saturating_sub(now), found.events > 0);
+        }
+        self.cadence.now.set(woke_at);
+        self.cadence.looked_at.set(woke_at);
+        self.cadence.polls_left.set(self.cadence.stride.get());
+        self.reactor.wake_found();
+        Ok(())
+    }
+
+    /// The wait itself, in the protocol of parking. `None`: a message came first.
+    fn sleep(&self, timeout: Option<Duration>) -> io::Result<Option<Found>> {
+        if !self.inbox.park() {
+            return Ok(None);
+        }
+        trace::report(|| Event::Parked);
+        self.counters.parks.add(1);
+        let found = self.reactor.wait(timeout);
+        if self.inbox.unparked() {
+            self.counters.unparks.add(1);
+        }
+        trace::report(|| Event::Unparked);
+        let found = found?;
+        self.counters.events.add(found.events as u64);
+        Ok(Some(found))
+    }
+
+    /// Sets the alarm, but only if it would come too late or has rung: most timers are cancelled
+    /// before they are due, and an alarm too early is one spurious wake-up.
+    fn set_alarm(&self, now: u64, next: u64) -> io::Result<()> {
+        let alarm_at = self.alarm_at.get();
+        if next < alarm_at || alarm_at <= now {
+            self.reactor.set_alarm(next - now)?;
+            self.counters.timer_arms.add(1);
+            self.alarm_at.set(next);
+        }
+        Ok(())
+    }
+
+    /// Nothing is ready and time stands still: what is on its way through the kernel goes first, then
+    /// the clock jumps.
+    #[cold]
+    fn wait_under_test_clock(&self, clock: &TestClock, limit: Limit) -> io::Result<()> {
+        if self.look()? > 0 {
+            return Ok(());
+        }
+        let next = self.timers.next_deadline();
+        let may_jump = next.is_some() && clock.may_advance();
+        let wait = match limit {
+            _ if may_jump && !self.reactor.is_waited_on() => Some(Duration::ZERO),
+            _ if may_jump => Some(clock.real_wait()),
+            Limit::Nanos(limit) => Some(Duration::from_nanos(limit)),
+            Limit::Forever => None,
+        };
+        if wait != Some(Duration::ZERO) {
+            let Some(found) = self.sleep(wait)? else { return Ok(()) };
+            self.reactor.wake_found();
+            if found != Found::default() {
+                return Ok(());
+            }
+        }
+        // Whoever held the clock may have left a message in the same breath.
+        if let Some(next) = next.filter(|_| may_jump && !self.inbox.has_news()) {
+            let now = self.clock.now();
+            if next > now {
+                clock.advance_to(next);
+                trace::report(|| Event::Advanced { by: next - now });
+            }
+        }
+        Ok(())
+    }
+
+    /// The loop's time: of this turn, not to the nanosecond, and never ahead of the clock.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        match &self.clock {
+            Clock::Real => self.cadence.now.get(),
+            Clock::Test(_) => self.clock.now(),
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Spawns a future onto this loop, from its own thread.
+    pub(crate) fn spawn<F>(
+        &self,
+        future: F,
+        name: Name,
+        place: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let origin = Origin { id: self.ids.draw(), name, place };
+        let (completer, handle) = join::cell(origin.clone(), local::wake_bits);
+        self.counters.spawned.add(1);
+        // A table that refuses drops the future and the completer, and the handle says cancelled.
+        let _ = self.table.spawn(origin, |key| {
+            completer.set_address(key.bits());
+            Box::pin(Spawned::new(future, completer))
+        });
+        handle
+    }
+
+    /// Spawns a future that another thread sent with the task's side of its cell.
+    pub(crate) fn spawn_sent<F>(&self, origin: Origin, future: F, done: join::Completer<F::Output>)
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.counters.spawned.add(1);
+        let _ = self.table.spawn(origin, |key| {
+            done.publish_address(key.bits());
+            Box::pin(Spawned::new(future, done))
+        });
+    }
+
+    pub(crate) fn draw_task_id(&self) -> TaskId {
+        self.ids.draw()
+    }
+
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        let Settings { blocking_threads, blocking_queue, .. } = self.settings;
+        self.pool.get_or_init(|| Arc::new(Pool::new(blocking_threads, blocking_queue)))
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.read()
+    }
+
+    pub(crate) fn count_registration(&self) {
+        self.counters.registrations.add(1);
+    }
+
+    /// Marks the loop as turning, until the guard is dropped.
+    #[track_caller]
+    pub(crate) fn begin_turning(&self) -> Turning<'_> {
+        assert!(
+            !self.turning.replace(true),
+            "this event loop is turning already: `block_on`, `turn` and `run_forever` cannot be \
+             called from its own tasks. Await the future instead, or spawn it"
+        );
+        Turning(self)
+    }
+
+    /// Asks `run_forever` to return.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Whether it was asked, and not answered yet.
+    pub(crate) fn take_stop(&self) -> bool {
+        self.stopping.replace(false)
+    }
+
+    /// Leaves the loop to its host: whatever comes next makes its descriptor readable. `false`: there
+    /// is something to do already.
+    pub(crate) fn rest(&self) -> io::Result<bool> {
+        if self.table.ready() > 0 || self.inbox.has_news() {
+            return Ok(false);
+        }
+        if let Some(next) = self.timers.wake_up_at() {
+            let now = self.clock.now();
+            if next <= now || matches!(self.clock, Clock::Test(_)) {
+                return Ok(false);
+            }
+            self.set_alarm(now, next)?;
+        }
+        Ok(self.inbox.park())
+    }
+
+    /// Takes the loop back from its host.
+    pub(crate) fn resume(&self) {
+        self.inbox.unparked();
+    }
+
+    /// Drops all tasks, then wakes whoever else counted on this loop's timers and sources. Called
+    /// once, with the loop entered. Returns how many tasks were left.
+    pub(crate) fn close(&self) -> usize {
+        if let Clock::Test(clock) = &self.clock {
+            clock.unlisten(self.id);
+        }
+        let (messages, unparker) = self.inbox.close();
+        foreign::call("a message to a loop that is gone", || drop(messages));
+        let left = self.table.close();
+        foreign::wake_all(self.timers.close().into_iter());
+        foreign::wake_all(self.reactor.close().into_iter());
+        if let Some(pool) = self.pool.get() {
+            pool.close();
+        }
+        drop(unparker);
+        self.number.retire(self.table.next_generation());
+        left
+    }
+}
+
+/// See [`Core::begin_turning`].
+#[derive(Debug)]
+pub(crate) struct Turning<'a>(&'a Core);
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.turning.set(false);
+    }
+}
+
+impl Limit {
+    pub(crate) fn of(timeout: Option<Duration>) -> Self {
+        timeout.map_or(Self::Forever, |timeout| Self::Nanos(nanos(timeout)))
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("id", &self.id)
+            .field("tasks", &self.table)
+            .field("timers", &self.timers)
+            .field("reactor", &self.reactor)
+            .finish_non_exhaustive()
+    }
+}

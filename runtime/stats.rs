@@ -1,0 +1,74 @@
+//! What a loop has done so far, counted.
+//!
+//! The loop counts in plain cells that it alone writes; [`Stats`] is a copy for the user. A count
+//! that costs more than an addition does not belong here.
+
+use std::cell::Cell;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts of one event loop, from `EventLoop::stats`.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Counters {
+            pub(crate) fn read(&self) -> Stats {
+                Stats { $($name: self.$name.0.get(),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Trips round the loop.
+    turns,
+    /// Polls of tasks and of the root future.
+    polls,
+    /// Tasks spawned.
+    spawned,
+    /// Tasks that ended, by completion, panic or cancellation.
+    ended,
+    /// Times the clock was read while tasks were ready, to see whether a look is due.
+    clock_samples,
+    /// Looks at the reactor while tasks were ready.
+    looks,
+    /// Looks made because the loop had nothing to do and bet on an event coming soon.
+    looks_before_parking,
+    /// Windows of such looks that found something.
+    bets_won,
+    /// Windows of such looks that found nothing, and were paid from the ledger.
+    bets_lost,
+    /// Times the loop parked: waited in the kernel.
+    parks,
+    /// Parks ended by a message from another thread.
+    unparks,
+    /// Messages taken from the inbox: wakes, spawns and closures of other threads.
+    messages,
+    /// Events the kernel reported for our sources.
+    events,
+    /// Timers that fired.
+    timers_fired,
+    /// System calls that set the loop's timer descriptor.
+    timer_arms,
+    /// Sources registered with the kernel.
+    registrations,
+}
+
+/// A count that one thread writes.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(Cell<u64>);
+
+impl Counter {
+    #[inline]
+    pub(crate) fn add(&self, n: u64) {
+        self.0.set(self.0.get() + n);
+    }
+}

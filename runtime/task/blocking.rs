@@ -1,0 +1,225 @@
+//! `spawn_blocking`: a call that would stop the loop, on the loop's blocking pool.
+//!
+//! The pool is in `crate::blocking`. Here a closure becomes a job with a join cell, and whoever finds
+//! the pool's queue full waits for room as a future.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use super::join::{self, Failure, JoinError, JoinHandle, Origin};
+use crate::{
+    blocking::{Job, Pool, Refused, Ticket},
+    budget,
+    clock::Clock,
+    current, foreign,
+    id::TaskId,
+    place::{self, WaitsFor},
+    scheduler::event_loop::Core,
+};
+
+/// Runs `f` on a thread of the loop's blocking pool. `asyncio.to_thread`.
+///
+/// The job begins as soon as a thread is free. While the pool's queue is full, the job waits in the
+/// returned future for room, first come, first served, and begins only if that future is awaited:
+/// this is how the pool pushes back. Once queued, it runs whether or not it is awaited.
+///
+/// A panic of `f` is in the result. Under a test clock the job counts as busy: time does not jump
+/// before it is done.
+///
+/// *Cancel safety*: dropped while it waits for room, `f` is dropped and does not run; later, `f` runs
+/// and its output is lost. [`cancel`](SpawnBlocking::cancel) keeps a job that has not begun from
+/// running.
+///
+/// # Panics
+/// If no loop runs this thread.
+///
+/// ```
+/// use whirligig::task;
+///
+/// let sum = whirligig::run(async { task::spawn_blocking(|| (1..=10).sum::<i32>()).await });
+/// assert_eq!(sum.unwrap(), 55);
+/// ```
+#[track_caller]
+#[doc(alias = "to_thread")]
+#[doc(alias = "run_in_executor")]
+pub fn spawn_blocking<T, F>(f: F) -> SpawnBlocking<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let place = Location::caller();
+    let core = current::expect_event_loop("`spawn_blocking`");
+    let (job, handle) = make_job(&core, f, place);
+    let pool = core.pool().clone();
+    let mut spawned =
+        SpawnBlocking { waiting: Some(job), ticket: 0, pool, handle, place };
+    spawned.submit();
+    spawned
+}
+
+/// As [`spawn_blocking`], but never waits for room.
+///
+/// # Errors
+/// [`PoolFull`] if the queue is full. `f` is dropped then.
+///
+/// # Panics
+/// If no loop runs this thread.
+#[track_caller]
+pub fn try_spawn_blocking<T, F>(f: F) -> Result<JoinHandle<T>, PoolFull>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let core = current::expect_event_loop("`try_spawn_blocking`");
+    let (job, handle) = make_job(&core, f, Location::caller());
+    match core.pool().submit(job, 0) {
+        Ok(()) => Ok(handle),
+        Err(refused) => {
+            refused.drop_job();
+            Err(PoolFull)
+        }
+    }
+}
+
+/// The blocking pool's queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolFull;
+
+impl fmt::Display for PoolFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the blocking pool's queue is full: await `spawn_blocking` instead, or give the loop a \
+             larger `blocking_queue` or more `blocking_threads`",
+        )
+    }
+}
+
+impl std::error::Error for PoolFull {}
+
+fn make_job<T, F>(core: &Core, f: F, place: &'static Location<'static>) -> (Job, JoinHandle<T>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let origin = Origin { id: TaskId::draw(), name: None, place };
+    // A job has no waker to cancel it by: the bit alone must do.
+    let (completer, handle) = join::cell(origin.clone(), |_| {});
+    let hold = match core.clock() {
+        Clock::Test(clock) => Some(clock.hold()),
+        Clock::Real => None,
+    };
+    let job = Box::new(move || {
+        let outcome = if completer.is_cancelled() {
+            foreign::call("a blocking job that was dropped", || drop(f));
+            Err(Failure::Cancelled)
+        } else {
+            catch_unwind(AssertUnwindSafe(f)).map_err(Failure::Panicked)
+        };
+        completer.complete(outcome, || origin);
+        // Only now may the test clock jump: the loop has been told.
+        drop(hold);
+    });
+    (job, handle)
+}
+
+/// The future of [`spawn_blocking`]: the closure's output, or a [`JoinError`] if it panicked, was
+/// cancelled, or lost its pool.
+#[must_use = "while the pool is full, the job does not begin unless this is awaited"]
+pub struct SpawnBlocking<T> {
+    /// The job, while there is no room for it.
+    waiting: Option<Job>,
+    ticket: Ticket,
+    pool: Arc<Pool>,
+    handle: JoinHandle<T>,
+    place: &'static Location<'static>,
+}
+
+impl<T> SpawnBlocking<T> {
+    /// Has the job not run if it has not begun. The result says cancelled then.
+    pub fn cancel(&self) {
+        self.handle.cancel();
+    }
+
+    /// Whether the job has ended.
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
+    /// Whether the job waits for room in the pool's queue.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Tries to queue the job.
+    fn submit(&mut self) {
+        let Some(job) = self.waiting.take() else { return };
+        match self.pool.submit(job, self.ticket) {
+            Ok(()) => self.ticket = 0,
+            Err(Refused::Full(job)) => self.waiting = Some(job),
+            Err(refused) => refused.drop_job(),
+        }
+    }
+}
+
+impl Refused {
+    /// Dropped, a job tells its handle that it was cancelled.
+    fn drop_job(self) {
+        let job = match self {
+            Self::Full(job) | Self::Closed(job) => job,
+            Self::NoThread(job, error) => {
+                eprintln!("whirligig: no thread could be started for a blocking job: {error}");
+                job
+            }
+        };
+        foreign::call("a blocking job that was dropped", || drop(job));
+    }
+}
+
+impl<T> Future for SpawnBlocking<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while this.waiting.is_some() {
+            ready!(budget::poll_budget(cx));
+            this.submit();
+            if this.waiting.is_some() {
+                let waker = cx.waker().clone();
+                let (must_wait, _old) = this.pool.wait(&mut this.ticket, waker);
+                if must_wait {
+                    place::note(WaitsFor::Blocking, this.place);
+                    return Poll::Pending;
+                }
+            }
+        }
+        let polled = Pin::new(&mut this.handle).poll(cx);
+        if polled.is_pending() {
+            place::note(WaitsFor::Blocking, this.place);
+        }
+        polled
+    }
+}
+
+impl<T> Drop for SpawnBlocking<T> {
+    fn drop(&mut self) {
+        if self.ticket != 0 {
+            self.pool.leave(self.ticket);
+        }
+    }
+}
+
+impl<T> fmt::Debug for SpawnBlocking<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnBlocking")
+            .field("waiting", &self.is_waiting())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}

@@ -1,0 +1,198 @@
+//! Tasks, as their users see them.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::Location,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+pub use self::{
+    blocking::{PoolFull, SpawnBlocking, spawn_blocking, try_spawn_blocking},
+    join::{JoinError, JoinHandle},
+};
+pub use crate::id::TaskId;
+use crate::{
+    budget, current,
+    handle::Handle,
+    place::{self, WaitsFor},
+};
+
+mod blocking;
+pub(crate) mod join;
+pub(crate) mod local;
+
+/// Spawns a future onto the runtime that polls the caller.
+///
+/// It starts in the loop's next turn; tasks start in the order in which they were spawned. Dropping
+/// the handle lets the task go on.
+///
+/// # Panics
+/// If no runtime runs this thread.
+///
+/// ```
+/// whirligig::run(async {
+///     let task = whirligig::spawn(async { 6 * 7 });
+///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+#[track_caller]
+#[doc(alias = "create_task")]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    current::expect_event_loop("`spawn`").spawn(future, None, Location::caller())
+}
+
+/// Spawns a future that need not be `Send` onto the event loop that polls the caller.
+///
+/// # Panics
+/// If no event loop runs this thread.
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// whirligig::run(async {
+///     let shared = Rc::new(42);
+///     let task = whirligig::spawn_local(async move { *shared });
+///     assert_eq!(task.await.unwrap(), 42);
+/// });
+/// ```
+#[track_caller]
+#[doc(alias = "create_task")]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    current::expect_event_loop("`spawn_local`").spawn(future, None, Location::caller())
+}
+
+/// Spawns tasks with a name, for traces, dumps and reports.
+///
+/// ```
+/// use whirligig::task;
+///
+/// whirligig::run(async {
+///     let task = task::Builder::new().name("consumer").spawn(async {});
+///     assert_eq!(task.name(), Some("consumer"));
+/// });
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "a builder does nothing until it spawns"]
+pub struct Builder {
+    name: Option<String>,
+}
+
+impl Builder {
+    /// A task without a name, so far.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the task.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// As [`spawn`].
+    ///
+    /// # Panics
+    /// If no runtime runs this thread.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let core = current::expect_event_loop("`task::Builder::spawn`");
+        core.spawn(future, self.into_name(), Location::caller())
+    }
+
+    /// As [`spawn_local`].
+    ///
+    /// # Panics
+    /// If no event loop runs this thread.
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let core = current::expect_event_loop("`task::Builder::spawn_local`");
+        core.spawn(future, self.into_name(), Location::caller())
+    }
+
+    /// As [`Handle::spawn`], from any thread.
+    #[track_caller]
+    pub fn spawn_on<F>(self, handle: &Handle, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        handle.spawn_named(future, self.into_name(), Location::caller())
+    }
+
+    fn into_name(self) -> join::Name {
+        self.name.map(|name| Arc::new(name.into_boxed_str()))
+    }
+}
+
+/// Gives up the rest of this turn: the task runs again in the next. asyncio's `sleep(0)`.
+///
+/// *Cancel safety*: there is nothing to lose.
+///
+/// ```
+/// whirligig::run(async {
+///     let other = whirligig::spawn(async { 1 });
+///     whirligig::task::yield_now().await;
+///     assert!(other.is_finished());
+/// });
+/// ```
+#[track_caller]
+#[doc(alias = "sleep0")]
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false, place: Location::caller() }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+    place: &'static Location<'static>,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        place::note(WaitsFor::Turn, self.place);
+        Poll::Pending
+    }
+}
+
+/// Runs a future without a budget: its operations on our queues, sockets and timers are not counted,
+/// and it gives way to other tasks only when it waits.
+///
+/// For code that must not be interrupted by an await that could go on. It can starve its loop.
+///
+/// ```
+/// # whirligig::run(async {
+/// whirligig::task::unconstrained(async { /* hot loop over an always-ready queue */ }).await;
+/// # });
+/// ```
+pub async fn unconstrained<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    poll_fn(|cx| budget::lifted(|| future.as_mut().poll(cx))).await
+}

@@ -1,0 +1,115 @@
+//! A deadline put on another future.
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    instant::Instant,
+    sleep::{Sleep, sleep, sleep_until},
+};
+use crate::{budget, place};
+
+/// Gives `future` no longer than `duration` from now. `asyncio.wait_for`.
+///
+/// If both end at once, the future's output wins. When time is up the future is dropped with the
+/// returned one, so a deadline is only as harmless as dropping that future is.
+///
+/// # Errors
+/// [`TimedOut`] when time is up first.
+///
+/// ```
+/// use std::time::Duration;
+/// use whirligig::time;
+///
+/// whirligig::run(async {
+///     let never = std::future::pending::<()>();
+///     assert!(time::timeout(Duration::from_millis(1), never).await.is_err());
+/// });
+/// ```
+#[track_caller]
+#[doc(alias = "wait_for")]
+#[doc(alias = "move_on_after")]
+pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
+    Timeout { sleep: sleep(duration), future }
+}
+
+/// Gives `future` until `deadline`. See [`timeout`].
+///
+/// # Errors
+/// [`TimedOut`] when time is up first.
+#[track_caller]
+#[doc(alias = "move_on_at")]
+pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
+    Timeout { sleep: sleep_until(deadline), future }
+}
+
+pin_project! {
+    /// The future of [`timeout`] and [`timeout_at`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        sleep: Sleep,
+    }
+}
+
+impl<F> Timeout<F> {
+    /// The future inside.
+    pub fn get_ref(&self) -> &F {
+        &self.future
+    }
+
+    /// Gives the future back, without its deadline.
+    pub fn into_inner(self) -> F {
+        self.future
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, TimedOut>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        // The task waits where the future does; the deadline is only a bound on it.
+        let noted = place::take();
+        // A future that used up the budget must not keep its own deadline from being seen.
+        let timed_out = budget::lifted(|| Pin::new(this.sleep).poll(cx)).is_ready();
+        if let Some(noted) = noted {
+            place::note(noted.what, noted.place);
+        }
+        if timed_out { Poll::Ready(Err(TimedOut(()))) } else { Poll::Pending }
+    }
+}
+
+/// Time was up before the future ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(alias = "TimeoutError")]
+#[doc(alias = "Elapsed")]
+pub struct TimedOut(());
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("time was up before the future ended")
+    }
+}
+
+impl Error for TimedOut {}
+
+impl From<TimedOut> for io::Error {
+    fn from(timed_out: TimedOut) -> Self {
+        Self::new(io::ErrorKind::TimedOut, timed_out)
+    }
+}

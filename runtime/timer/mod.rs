@@ -1,0 +1,158 @@
+//! A loop's timers: a wheel of wakers, and when to wake up for them.
+//!
+//! `time::Sleep` inserts, re-arms and cancels; the loop asks when to wake up and fires what is due.
+//! Due timers fire in the order of their deadlines, equal ones in the order of creation.
+//!
+//! A loop that wakes up for each of very many timers does little else: parking costs some 8
+//! microseconds of processor time. So timers are met exactly while they are sparse, and share a
+//! wake-up, at most [`SHARED`] late, while they come densely. Dense means both: several fired within
+//! the last milliseconds, and another is due shortly after the next.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    task::Waker,
+};
+
+pub(crate) use self::wheel::TimerKey;
+use self::wheel::{Due, Wheel};
+use crate::{
+    foreign,
+    trace::{self, Cause, Event},
+};
+
+pub(crate) mod wheel;
+
+/// How late a timer may fire, in nanoseconds, so that dense timers share a wake-up.
+const SHARED: u64 = 250_000;
+/// As many firings in about two milliseconds as make timers dense.
+const DENSE: u32 = 10;
+/// Pending deadlines worth counting to see what is due shortly.
+const COUNTED: usize = 16;
+
+pub(crate) struct Timers {
+    wheel: RefCell<Wheel<Waker>>,
+    /// Where due timers are sorted, kept for its memory.
+    due: RefCell<Vec<Due<Waker>>>,
+    /// Firings of late, halved each millisecond.
+    heat: Cell<u32>,
+    heat_at: Cell<u64>,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Self {
+        Self {
+            wheel: RefCell::new(Wheel::new()),
+            due: RefCell::new(Vec::new()),
+            heat: Cell::new(0),
+            heat_at: Cell::new(0),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wheel.borrow().is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.wheel.borrow().len()
+    }
+
+    /// Wakes `waker` at `deadline`. Wakers are foreign: the caller cloned it in the open.
+    #[inline]
+    pub(crate) fn insert(&self, deadline: u64, waker: Waker) -> TimerKey {
+        self.wheel.borrow_mut().insert(deadline, waker)
+    }
+
+    /// Has the timer wake `waker` instead. The waker that is not kept comes back, to be dropped in
+    /// the open; as an error if the timer has fired.
+    pub(crate) fn replace_waker(&self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
+        match self.wheel.borrow_mut().get_mut(key) {
+            Some(kept) => Ok(std::mem::replace(kept, waker)),
+            None => Err(waker),
+        }
+    }
+
+    /// Whether the timer has not fired, and would wake whom `waker` wakes.
+    pub(crate) fn will_wake(&self, key: TimerKey, waker: &Waker) -> Option<bool> {
+        // `will_wake` compares two words: no foreign code.
+        self.wheel.borrow_mut().get_mut(key).map(|kept| kept.will_wake(waker))
+    }
+
+    /// Moves a deadline. `false` if the timer has fired.
+    pub(crate) fn re_arm(&self, key: TimerKey, deadline: u64) -> bool {
+        self.wheel.borrow_mut().re_arm(key, deadline)
+    }
+
+    /// Takes the timer out. Its waker is dropped by the caller.
+    #[inline]
+    #[must_use]
+    pub(crate) fn cancel(&self, key: TimerKey) -> Option<Waker> {
+        self.wheel.borrow_mut().cancel(key)
+    }
+
+    /// A moment no later than the earliest deadline.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.wheel.borrow_mut().next_deadline()
+    }
+
+    /// When to wake up: at the next deadline, or somewhat later if timers are dense.
+    pub(crate) fn wake_up_at(&self) -> Option<u64> {
+        let next = self.next_deadline()?;
+        self.cool(next);
+        if self.heat.get() < DENSE {
+            return Some(next);
+        }
+        let limit = next.saturating_add(SHARED);
+        let (count, last) = self.wheel.borrow().due_until(limit, COUNTED);
+        Some(match count {
+            0 | 1 => next,
+            COUNTED.. => limit,
+            _ => last.max(next),
+        })
+    }
+
+    /// Fires what is due at `now`. Returns how many that were.
+    pub(crate) fn fire(&self, now: u64) -> usize {
+        if self.next_deadline().is_none_or(|next| next > now) {
+            return 0;
+        }
+        let mut due = self.due.take();
+        self.wheel.borrow_mut().expire(now, &mut due);
+        let fired = due.len();
+        self.cool(now);
+        self.heat.set(self.heat.get().saturating_add(fired.min(1 << 16) as u32));
+        for Due { id, value: waker, .. } in due.drain(..) {
+            if trace::on() {
+                trace::report(|| Event::Fired { timer: id });
+                let before = trace::set_cause(Cause::Timer(id));
+                foreign::wake(waker);
+                trace::set_cause(before);
+            } else {
+                foreign::wake(waker);
+            }
+        }
+        self.due.replace(due);
+        fired
+    }
+
+    fn cool(&self, now: u64) {
+        let milliseconds = now.saturating_sub(self.heat_at.get()) >> 20;
+        if milliseconds > 0 {
+            self.heat.set(self.heat.get() >> milliseconds.min(31));
+            self.heat_at.set(now);
+        }
+    }
+
+    /// The loop goes: hands out all wakers.
+    pub(crate) fn close(&self) -> Vec<Waker> {
+        self.wheel.borrow_mut().take_all()
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,427 @@
+//! The timing wheel: which deadline comes next, and which have passed.
+//!
+//! A shelf of the house: plain `&mut` data that knows no thread, no lock, no task and no clock. A
+//! loop's timers (`timer/mod.rs`) hold one and tell it the time in nanoseconds since an epoch of
+//! their own.
+//!
+//! Time is written in base 64. A *notch* is 2^16 ns; a deadline's notch number has eight digits of
+//! six bits, one for each level. A timer stands on the level of the highest digit in which its notch
+//! differs from the wheel's own, in the slot named by that digit. So everything on a level is
+//! earlier than everything on the next, slots are in order within a level, and a bitmap a level
+//! finds the first occupied one. What must hold at all times: a timer's place follows from its
+//! deadline and the wheel's notch alone. When the wheel turns, by however much, the levels below the
+//! highest digit that changed are due as a whole, and so are the slots before that digit's new
+//! value; only the slot it names is looked through, and what is left in it moves to lower levels.
+//!
+//! Nothing is rounded: slots say where to look, deadlines say what is due, and what is due comes out
+//! by deadline, ties in the order of creation.
+//!
+//! After Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987). The rival is a heap, or
+//! a sorted map: it always knows the exact next deadline, and pays a logarithm for each insert and
+//! cancel. Most timers are timeouts that are cancelled long before they are due, so here those two
+//! are O(1), and finding the next deadline is what may cost a short search.
+//!
+//! Vacant entries are kept in a list here, where the rest of the house takes a `slab`: an id says by
+//! itself whether an entry is taken, so the slab's own check at each access would only cost.
+
+const NOTCH_BITS: u32 = 16;
+const DIGIT_BITS: u32 = 6;
+const SLOTS: usize = 1 << DIGIT_BITS;
+/// Eight levels of 6 bits and the notch's 16 are the 64 bits of a deadline: none overflows.
+const LEVELS: usize = 8;
+/// One level more, never searched: a deadline of `u64::MAX` means never.
+const NEVER: usize = LEVELS;
+/// The end of a slot's list.
+const NIL: u32 = u32::MAX;
+/// The id of a vacant entry. Counted ids never come this far.
+const VACANT: u64 = u64::MAX;
+/// No slot.
+const NOWHERE: usize = usize::MAX;
+/// In `prev`: this timer is the first of the slot in the low bits. So a timer can leave its list
+/// without working out where it stands.
+const FIRST: u32 = 1 << 31;
+/// How many timers of one slot, or timers that are too late, a search looks at.
+const SEARCH: usize = 32;
+
+/// Names a timer. `id` counts insertions and is never reused, so a stale key does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimerKey {
+    index: u32,
+    id: u64,
+}
+
+/// A timer whose deadline has passed, on its way out of the wheel.
+#[derive(Debug)]
+pub(crate) struct Due<T> {
+    pub(crate) deadline: u64,
+    pub(crate) id: u64,
+    pub(crate) value: T,
+}
+
+/// 40 bytes when `T` is a `Waker`. A vacant entry holds no value, has the id of no key, and is linked
+/// by `next` to the next vacant one.
+struct Entry<T> {
+    deadline: u64,
+    id: u64,
+    next: u32,
+    prev: u32,
+    value: Option<T>,
+}
+
+/// Timers of one loop. See the module's essay.
+pub(crate) struct Wheel<T> {
+    entries: Vec<Entry<T>>,
+    /// The first vacant entry.
+    vacant: u32,
+    len: usize,
+    /// A bit for each slot that is not empty.
+    occupied: [u64; LEVELS + 1],
+    /// The first timer of each slot. Slot numbers run through the levels: level * 64 + digit. Made by
+    /// the first insert: a loop without timers allocates nothing.
+    first: Vec<u32>,
+    /// Where the wheel stands. Never moves back.
+    notch: u64,
+    inserted: u64,
+    /// No timer is earlier. `u64::MAX`: there is none.
+    earliest: u64,
+    /// Whether `earliest` is the answer to give, or only a bound left over from before a change.
+    known: bool,
+    /// The slot that was too crowded to search, if `earliest` only bounds what stands in it.
+    crowded: usize,
+}
+
+impl<T> Wheel<T> {
+    /// An empty wheel, which has not allocated.
+    pub(crate) const fn new() -> Self {
+        Wheel {
+            entries: Vec::new(),
+            vacant: NIL,
+            len: 0,
+            occupied: [0; LEVELS + 1],
+            first: Vec::new(),
+            notch: 0,
+            inserted: 0,
+            earliest: u64::MAX,
+            known: true,
+            crowded: NOWHERE,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a timer. One whose deadline has passed is due at the next [`expire`](Self::expire); one
+    /// of `u64::MAX` is kept and never due.
+    ///
+    /// # Panics
+    ///
+    /// With 2^31 timers in the wheel, which take 80 GiB.
+    #[inline]
+    pub(crate) fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
+        let key = TimerKey { index: self.vacant, id: self.inserted };
+        let slot = slot_of(deadline, self.notch);
+        let Some(entry) = self.entries.get_mut(key.index as usize) else {
+            return self.insert_growing(deadline, value);
+        };
+        self.vacant = entry.next;
+        self.inserted += 1;
+        self.len += 1;
+        (entry.deadline, entry.id) = (deadline, key.id);
+        // A vacant entry holds no value. Said this way, the compiler need not look for one to drop.
+        std::mem::forget(entry.value.replace(value));
+        self.link(key.index, slot);
+        self.earliest = self.earliest.min(deadline);
+        key
+    }
+
+    /// The insert that finds no entry vacant: it makes one.
+    #[cold]
+    fn insert_growing(&mut self, deadline: u64, value: T) -> TimerKey {
+        let index = self.entries.len();
+        assert!(index < FIRST as usize, "a wheel holds at most 2^31 timers");
+        self.first.resize((LEVELS + 1) * SLOTS, NIL);
+        self.entries.push(Entry { deadline: 0, id: VACANT, next: NIL, prev: NIL, value: None });
+        self.vacant = index as u32;
+        self.insert(deadline, value)
+    }
+
+    /// Takes a timer out, unless it has fired. The value is the caller's to drop: it may be a waker,
+    /// and the wheel is borrowed now.
+    #[inline]
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.id != key.id {
+            return None;
+        }
+        let (deadline, next, prev) = (entry.deadline, entry.next, entry.prev);
+        (entry.id, entry.next) = (VACANT, self.vacant);
+        let value = entry.value.take();
+        self.vacant = key.index;
+        self.len -= 1;
+        self.unlink(deadline, next, prev);
+        value
+    }
+
+    /// The value of a timer that has not fired.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.id == key.id { entry.value.as_mut() } else { None }
+    }
+
+    /// Gives a timer another deadline. It keeps its place in the order of creation. `false` if it has
+    /// fired or was cancelled.
+    #[inline]
+    pub(crate) fn re_arm(&mut self, key: TimerKey, deadline: u64) -> bool {
+        let Some(entry) = self.entries.get_mut(key.index as usize) else { return false };
+        if entry.id != key.id {
+            return false;
+        }
+        let old = std::mem::replace(&mut entry.deadline, deadline);
+        let slot = slot_of(deadline, self.notch);
+        // A timeout moved a little further mostly stays in its wide slot.
+        if slot == slot_of(old, self.notch) {
+            self.known &= old != self.earliest;
+        } else {
+            let (next, prev) = (entry.next, entry.prev);
+            self.unlink(old, next, prev);
+            self.link(key.index, slot);
+        }
+        self.earliest = self.earliest.min(deadline);
+        true
+    }
+
+    /// When to come back: never later than the earliest deadline, `None` if there is none.
+    ///
+    /// Exact while few timers share the first occupied slot. Where they crowd, it may be the start of
+    /// that slot: coming then spreads them over lower levels, where they are few. Coming back at each
+    /// answer always makes progress. Asked again, it searches again only if the earliest timer was
+    /// cancelled, moved or expired in between.
+    #[inline]
+    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        if !self.known {
+            self.search();
+        }
+        (self.earliest != u64::MAX).then_some(self.earliest)
+    }
+
+    /// Turns the wheel to `now` and moves each timer whose deadline is not later to the end of `due`,
+    /// by deadline, ties in the order of creation.
+    ///
+    /// The cost is that of the timers moved, however far time has jumped. A `now` earlier than the
+    /// last one is no error: the wheel stays where it is.
+    pub(crate) fn expire(&mut self, now: u64, due: &mut Vec<Due<T>>) {
+        let old = self.notch;
+        self.notch = old.max(now >> NOTCH_BITS);
+        if self.len == 0 || (self.notch == old && now < self.earliest) {
+            return;
+        }
+        let from = due.len();
+
+        // The levels below the highest changed digit lie behind now, and so do the slots before it.
+        let top = level_of(self.notch ^ old);
+        let digit = digit_of(self.notch, top);
+        for level in 0..=top {
+            let behind = if level < top { u64::MAX } else { (1 << digit) - 1 };
+            while let Some(found) = first_slot(self.occupied[level] & behind) {
+                let mut index = self.take_slot(level * SLOTS + found);
+                while index != NIL {
+                    index = self.hand_over(index, due);
+                }
+            }
+        }
+
+        // The slot now falls into. What stays in it moves to lower levels, and is earlier than all
+        // that stands elsewhere.
+        let mut index = self.take_slot(top * SLOTS + digit);
+        let mut earliest_left = u64::MAX;
+        while index != NIL {
+            let Entry { deadline, next, .. } = self.entries[index as usize];
+            if deadline <= now {
+                self.hand_over(index, due);
+            } else {
+                self.link(index, slot_of(deadline, self.notch));
+                earliest_left = earliest_left.min(deadline);
+            }
+            index = next;
+        }
+
+        if earliest_left != u64::MAX {
+            (self.earliest, self.known, self.crowded) = (earliest_left, true, NOWHERE);
+        } else if due.len() > from {
+            // All that is left is later than now.
+            (self.earliest, self.known) = (now.saturating_add(1), false);
+        }
+        due[from..].sort_unstable_by_key(|due| (due.deadline, due.id));
+    }
+
+    /// How many deadlines are not later than `limit`, counted up to `at_most`, and the latest of
+    /// those counted (0 if none). For sharing a wake-up among timers that come densely.
+    ///
+    /// Cheap rather than complete: it gives up after some timers that are too late, so in a crowded
+    /// slot that reaches beyond `limit` it may count too few. It never counts too many.
+    pub(crate) fn due_until(&self, limit: u64, at_most: usize) -> (usize, u64) {
+        let (mut count, mut latest, mut too_late) = (0, 0, 0);
+        for level in 0..LEVELS {
+            let mut occupied = self.occupied[level];
+            while let Some(found) = first_slot(occupied) {
+                // A timer that is overdue stands in the first slot, whatever its start.
+                if self.start_of(level, found) > limit && (level, found) != self.here() {
+                    return (count, latest);
+                }
+                occupied &= occupied - 1;
+                let mut index = self.first[level * SLOTS + found];
+                while index != NIL {
+                    let Entry { deadline, next, .. } = self.entries[index as usize];
+                    if count >= at_most || too_late >= SEARCH {
+                        return (count, latest);
+                    }
+                    if deadline <= limit {
+                        count += 1;
+                        latest = latest.max(deadline);
+                    } else {
+                        too_late += 1;
+                    }
+                    index = next;
+                }
+            }
+        }
+        (count, latest)
+    }
+
+    /// Empties the wheel of all timers, also those that never fire, in no particular order, and gives
+    /// its memory back. For a loop that goes.
+    pub(crate) fn take_all(&mut self) -> Vec<T> {
+        (self.occupied, self.first) = ([0; LEVELS + 1], Vec::new());
+        (self.earliest, self.known, self.crowded) = (u64::MAX, true, NOWHERE);
+        (self.vacant, self.len) = (NIL, 0);
+        std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.value).collect()
+    }
+
+    /// Empties a slot. Its list is now the caller's.
+    fn take_slot(&mut self, slot: usize) -> u32 {
+        self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
+        std::mem::replace(&mut self.first[slot], NIL)
+    }
+
+    /// Level and slot of the notch the wheel has reached.
+    fn here(&self) -> (usize, usize) {
+        (0, digit_of(self.notch, 0))
+    }
+
+    /// The first instant of an occupied slot. Its digits above `level` are the wheel's own.
+    fn start_of(&self, level: usize, slot: usize) -> u64 {
+        let shift = level as u32 * DIGIT_BITS;
+        let above = self.notch >> shift >> DIGIT_BITS << DIGIT_BITS;
+        (above | slot as u64) << shift << NOTCH_BITS
+    }
+
+    /// Makes a timer, which stands in no list, the first of a slot.
+    #[inline]
+    fn link(&mut self, index: u32, slot: usize) {
+        let next = std::mem::replace(&mut self.first[slot], index);
+        // NIL is the index of no entry.
+        match self.entries.get_mut(next as usize) {
+            Some(entry) => entry.prev = index,
+            None => self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS),
+        }
+        let entry = &mut self.entries[index as usize];
+        (entry.next, entry.prev) = (next, FIRST | slot as u32);
+    }
+
+    /// Takes a timer out of its slot's list, given what it says of its neighbours.
+    #[inline]
+    fn unlink(&mut self, deadline: u64, next: u32, prev: u32) {
+        // Another timer that is as early stays the answer only by luck: look again.
+        self.known &= deadline != self.earliest;
+        if let Some(entry) = self.entries.get_mut(next as usize) {
+            entry.prev = prev;
+        }
+        // With FIRST in it, `prev` is the index of no entry either.
+        if let Some(entry) = self.entries.get_mut(prev as usize) {
+            entry.next = next;
+            return;
+        }
+        let slot = (prev & !FIRST) as usize;
+        if let Some(first) = self.first.get_mut(slot) {
+            *first = next;
+        }
+        if next == NIL {
+            if let Some(occupied) = self.occupied.get_mut(slot / SLOTS) {
+                *occupied &= !(1 << (slot % SLOTS));
+            }
+            // The bound was for a slot that stands empty now.
+            self.known &= slot != self.crowded;
+        }
+    }
+
+    /// Moves a timer, whose list is no longer kept, to `due`. Returns its successor.
+    fn hand_over(&mut self, index: u32, due: &mut Vec<Due<T>>) -> u32 {
+        let entry = &mut self.entries[index as usize];
+        let (deadline, id, next) = (entry.deadline, entry.id, entry.next);
+        let value = entry.value.take();
+        (entry.id, entry.next) = (VACANT, self.vacant);
+        self.vacant = index;
+        self.len -= 1;
+        due.extend(value.map(|value| Due { deadline, id, value }));
+        next
+    }
+
+    /// Finds the earliest deadline, or the best bound a short search gives.
+    fn search(&mut self) {
+        (self.known, self.crowded) = (true, NOWHERE);
+        let bound = std::mem::replace(&mut self.earliest, u64::MAX);
+        let first = |level| first_slot(self.occupied[level]).map(|found| (level, found));
+        let Some((level, found)) = (0..LEVELS).find_map(first) else { return };
+        let slot = level * SLOTS + found;
+        let mut index = self.first[slot];
+        for _ in 0..SEARCH {
+            let Entry { deadline, next, .. } = self.entries[index as usize];
+            self.earliest = self.earliest.min(deadline);
+            index = next;
+            if index == NIL {
+                return;
+            }
+        }
+        // The bound is what makes progress where the wheel has reached the slot already: expiring
+        // there looked through the whole slot, and left the exact deadline behind.
+        let start = if (level, found) == self.here() { 0 } else { self.start_of(level, found) };
+        (self.earliest, self.crowded) = (bound.max(start), slot);
+    }
+}
+
+/// Where a timer stands: see the essay. What is overdue waits in the slot the wheel has reached.
+#[inline]
+fn slot_of(deadline: u64, here: u64) -> usize {
+    if deadline == u64::MAX {
+        return NEVER * SLOTS;
+    }
+    let notch = (deadline >> NOTCH_BITS).max(here);
+    let level = level_of(notch ^ here);
+    level * SLOTS + digit_of(notch, level)
+}
+
+/// The highest digit that is not zero.
+#[inline]
+fn level_of(differing: u64) -> usize {
+    ((differing | 1).ilog2() / DIGIT_BITS) as usize
+}
+
+#[inline]
+fn digit_of(notch: u64, level: usize) -> usize {
+    (notch >> (level as u32 * DIGIT_BITS)) as usize % SLOTS
+}
+
+#[inline]
+fn first_slot(occupied: u64) -> Option<usize> {
+    (occupied != 0).then(|| occupied.trailing_zeros() as usize)
+}
+
+#[cfg(all(test, not(loom)))]
+#[path = "wheel_tests.rs"]
+mod tests;
