@@ -83,12 +83,8 @@ pub(crate) enum Refused {
 
 impl Pool {
     pub(crate) fn new(most_threads: usize, most_queued: usize) -> Self {
-        let shared = Shared {
-            most_threads,
-            most_queued,
-            state: Mutex::default(),
-            work: Condvar::new(),
-        };
+        let shared =
+            Shared { most_threads, most_queued, state: Mutex::default(), work: Condvar::new() };
         Self { shared: Arc::new(shared) }
     }
 

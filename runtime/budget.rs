@@ -17,48 +17,45 @@ use std::{
 /// Ready operations in one poll.
 pub(crate) const BUDGET: u32 = 128;
 
+/// Outside any poll: nothing is counted, for there is no loop to yield to.
+const OUTSIDE: u32 = u32::MAX;
+/// In a poll, but not counted.
+const LIFTED: u32 = u32::MAX - 1;
+
 thread_local! {
-    // Outside any poll nothing is counted: there is no loop to yield to.
-    static LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
-    static POLLING: Cell<bool> = const { Cell::new(false) };
+    static LEFT: Cell<u32> = const { Cell::new(OUTSIDE) };
 }
 
 /// A poll begins, with a full budget. The scheduler calls this before it polls a task.
 #[inline]
 pub(crate) fn begin() {
     LEFT.set(BUDGET);
-    POLLING.set(true);
 }
 
-/// The poll is over.
+/// A batch of polls is over.
 #[inline]
 pub(crate) fn end() {
-    LEFT.set(u32::MAX);
-    POLLING.set(false);
+    LEFT.set(OUTSIDE);
 }
 
 /// Whether this thread is inside a task's poll.
 pub(crate) fn is_polling() -> bool {
-    POLLING.get()
+    LEFT.get() != OUTSIDE
 }
 
 /// What a nested loop must put back when it leaves the thread.
 #[derive(Debug)]
-pub(crate) struct Suspended {
-    left: u32,
-    polling: bool,
-}
+pub(crate) struct Suspended(u32);
 
 /// Sets the state of the poll that is going on aside, for a loop nested in it.
 pub(crate) fn suspend() -> Suspended {
-    Suspended { left: LEFT.replace(u32::MAX), polling: POLLING.replace(false) }
+    Suspended(LEFT.replace(OUTSIDE))
 }
 
 impl Suspended {
     /// Goes on with that poll.
     pub(crate) fn resume(&self) {
-        LEFT.set(self.left);
-        POLLING.set(self.polling);
+        LEFT.set(self.0);
     }
 }
 
@@ -76,19 +73,22 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 #[inline]
 pub(crate) fn charge() {
     let left = LEFT.get();
-    if left != u32::MAX {
-        LEFT.set(left.saturating_sub(1));
+    // Neither of the two marks is a count; and a `Ready` that nobody asked for costs nothing.
+    if left.wrapping_sub(1) < BUDGET {
+        LEFT.set(left - 1);
     }
 }
 
 /// Runs `f` without a budget, and puts back what was left.
 pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(u32);
+    struct Restore(Suspended);
     impl Drop for Restore {
         fn drop(&mut self) {
-            LEFT.set(self.0);
+            self.0.resume();
         }
     }
-    let _restore = Restore(LEFT.replace(u32::MAX));
+    let left = LEFT.get();
+    let _restore = Restore(Suspended(left));
+    LEFT.set(if left == OUTSIDE { OUTSIDE } else { LIFTED });
     f()
 }

@@ -6,8 +6,9 @@ use crate::{
     current,
     id::TaskId,
     inbox::{Inbox, Urgency},
+    place::{Name, Origin},
     task::{
-        join::{self, JoinHandle, Name, Origin},
+        join::{self, JoinHandle},
         local,
     },
 };
@@ -94,7 +95,7 @@ impl Handle {
             return core.spawn(future, name, place);
         }
         let origin = Origin { id: TaskId::draw(), name, place };
-        let (completer, handle) = join::cell(origin.clone(), local::wake_bits);
+        let (completer, handle) = join::pair(origin.clone(), local::wake_bits);
         let spawn = move || {
             if let Some(core) = current::event_loop() {
                 core.spawn_sent(origin, future, completer);

@@ -57,6 +57,7 @@
 //!
 //! A process that forks must not use a loop of before the fork in the child.
 
+pub use crate::blocking::BlockingStats;
 pub use crate::{
     builder::Builder,
     handle::{Handle, LoopGone},
@@ -65,7 +66,6 @@ pub use crate::{
     stats::Stats,
     task::{spawn, spawn_local},
 };
-pub use crate::blocking::BlockingStats;
 
 mod primitives;
 
@@ -77,6 +77,7 @@ mod place;
 mod stats;
 pub mod trace;
 
+mod run_queue;
 //mod wait_list;
 
 mod inbox;

@@ -6,7 +6,9 @@
 //! for and where, at the price of one store a wait. An `async fn` would lose the caller, which is
 //! why the leaves are named types.
 
-use std::{cell::Cell, fmt, panic::Location};
+use std::{cell::Cell, fmt, panic::Location, sync::Arc};
+
+use crate::id::TaskId;
 
 /// What a task waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,27 @@ impl fmt::Display for WaitsFor {
             Self::Writable => "readiness to write",
             Self::Blocking => "a blocking job",
         })
+    }
+}
+
+/// A task's name: one word in a slot, and shared with its handle.
+pub(crate) type Name = Option<Arc<Box<str>>>;
+
+/// Where a task comes from: enough to name it in a report.
+#[derive(Clone)]
+pub(crate) struct Origin {
+    pub(crate) id: TaskId,
+    pub(crate) name: Name,
+    pub(crate) place: &'static Location<'static>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "task {} '{name}'", self.id)?,
+            None => write!(f, "task {}", self.id)?,
+        }
+        write!(f, ", spawned at {}", self.place)
     }
 }
 

@@ -16,11 +16,14 @@ use crate::{
     blocking::BlockingStats,
     current,
     handle::Handle,
+    id::TaskId,
     place::WaitsFor,
     scheduler::event_loop::{Batch, Core, Limit, Settings},
     stats::Stats,
-    id::TaskId,
-    task::{join::JoinHandle, local::{Root, Stage}},
+    task::{
+        join::JoinHandle,
+        local::{Root, Stage},
+    },
     trace::{self, Event},
 };
 

@@ -360,7 +360,9 @@ macro_rules! async_write {
                 let $self = self.get_mut();
                 match $stream.shutdown(Shutdown::Write) {
                     // The peer was faster: the direction is closed, as asked.
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                        Poll::Ready(Ok(()))
+                    }
                     result => Poll::Ready(result),
                 }
             }

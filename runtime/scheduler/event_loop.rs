@@ -7,12 +7,12 @@
 //! What must hold:
 //! - What a task wakes during a turn runs in the next: a turn runs as many runnables as were ready
 //!   when it began. A batch that is cut short for a look keeps its place at the front of the queue.
-//! - The loop is not blind for long. While tasks are ready it reads the clock every so many polls,
-//!   aiming at [`SAMPLE_EVERY`], and looks at the reactor when the last look is [`LOOK_EVERY`] ago.
+//! - The loop is not blind for long: `cadence.rs` says when to look at the reactor while tasks are
+//!   ready.
 //! - It parks only with an empty run queue, after the inbox agreed that no message is left.
 //!
-//! The rival is a look after a fixed number of polls (tokio's 61): with polls of a millisecond it is
-//! blind for 61 of them, and with polls of ten nanoseconds it looks for twice as long as it works.
+//! The rival, one loop type for both variants of the runtime, makes every task pay for threads that a
+//! single-threaded program does not have.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -26,30 +26,31 @@ use std::{
     time::Duration,
 };
 
-use super::ledger::{Ledger, WINDOW};
+use super::{
+    cadence::Cadence,
+    ledger::{Ledger, WINDOW},
+};
 use crate::{
     blocking::Pool,
+    budget,
     clock::{Clock, NEVER, TestClock, nanos},
     foreign,
     id::{TaskId, TaskIds},
     inbox::{Inbox, Message, Number},
+    place::{Name, Origin},
     primitives::Arc,
     reactor::{Found, Reactor, Registry},
     stats::{Counters, Stats},
     task::{
-        join::{self, JoinHandle, Name, Origin},
-        local::{self, Key, Ran, Root, Spawned, Table},
+        cell::Completer,
+        join::{self, JoinHandle},
+        key::Key,
+        local::{self, Ran, Root, Table},
+        spawned::Spawned,
     },
     timer::Timers,
     trace::{self, Cause, Event},
 };
-
-/// Between two readings of the clock while tasks are ready, in nanoseconds.
-const SAMPLE_EVERY: u64 = 20_000;
-/// Polls between two readings, at most. Under the test clock, always.
-const MOST_POLLS: u32 = 64;
-/// Between two looks at the reactor while tasks are ready, in nanoseconds.
-const LOOK_EVERY: u64 = 50_000;
 
 /// What a loop is made with.
 #[derive(Debug, Clone)]
@@ -93,15 +94,6 @@ pub(crate) struct Core {
     stopping: Cell<bool>,
 }
 
-/// When the clock was read last, and how soon to read it again.
-#[derive(Debug)]
-struct Cadence {
-    now: Cell<u64>,
-    looked_at: Cell<u64>,
-    polls_left: Cell<u32>,
-    stride: Cell<u32>,
-}
-
 /// How long a turn may wait when nothing is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -143,12 +135,7 @@ impl Core {
             clock: settings.clock.clone(),
             pool: OnceCell::new(),
             counters: Counters::default(),
-            cadence: Cadence {
-                now: Cell::new(now),
-                looked_at: Cell::new(now),
-                polls_left: Cell::new(1),
-                stride: Cell::new(1),
-            },
+            cadence: Cadence::new(now),
             ledger: settings.look_before_parking.then(|| RefCell::new(Ledger::new(now))),
             settings,
             alarm_at: Cell::new(NEVER),
@@ -199,11 +186,10 @@ impl Core {
 
     #[inline]
     fn run_ready(&self, root: &mut Root<'_>) -> Batch {
-        let ready = self.table.ready();
         let mut batch = Batch::Done;
         let mut polls = 0;
         let mut ended = 0;
-        for _ in 0..ready {
+        for _ in 0..self.table.begin_batch() {
             match self.table.run_next(root) {
                 Ran::Waits => polls += 1,
                 Ran::Ended => {
@@ -217,50 +203,34 @@ impl Core {
                 }
                 Ran::Nothing => continue,
             }
-            let left = self.cadence.polls_left.get() - 1;
-            self.cadence.polls_left.set(left);
-            if left == 0 && self.is_look_due() {
+            if self.cadence.count() && self.is_look_due() {
                 batch = Batch::LookDue;
                 break;
             }
         }
+        budget::end();
         self.counters.polls.add(polls);
         self.counters.ended.add(ended);
         batch
     }
 
-    /// Asked every so many polls: reads the clock, and decides how many polls from now to ask again.
+    /// Asked every so many polls, as the cadence says.
     fn is_look_due(&self) -> bool {
-        let cadence = &self.cadence;
         let has_sources = self.reactor.len() > 0;
         if !has_sources && self.timers.is_empty() {
-            cadence.polls_left.set(MOST_POLLS);
+            self.cadence.rest();
             return false;
         }
         self.counters.clock_samples.add(1);
         let now = self.clock.now();
-        let stride = cadence.stride.get();
-        let stride = match &self.clock {
-            Clock::Test(_) => MOST_POLLS,
-            Clock::Real => {
-                let took = now.saturating_sub(cadence.now.get()).max(1);
-                let fitting = u64::from(stride) * SAMPLE_EVERY / took;
-                // It shrinks at once and grows by doubling: one slow poll must not hide behind a
-                // thousand quick ones.
-                fitting.clamp(1, u64::from(stride * 2).min(u64::from(MOST_POLLS))) as u32
-            }
-        };
-        cadence.stride.set(stride);
-        cadence.polls_left.set(stride);
-        cadence.now.set(now);
-        let is_test = matches!(self.clock, Clock::Test(_));
-        let look = is_test || now.saturating_sub(cadence.looked_at.get()) >= LOOK_EVERY;
+        let stands_still = matches!(self.clock, Clock::Test(_));
+        let look = self.cadence.sample(now, stands_still);
         (has_sources && look) || self.timers.next_deadline().is_some_and(|next| next <= now)
     }
 
     /// Asks the reactor without waiting.
     fn look(&self) -> io::Result<usize> {
-        self.cadence.looked_at.set(self.cadence.now.get());
+        self.cadence.looked(self.cadence.now());
         if self.reactor.len() == 0 {
             return Ok(0);
         }
@@ -278,7 +248,7 @@ impl Core {
             return self.wait_under_test_clock(clock, limit);
         }
         let mut now = self.clock.now();
-        self.cadence.now.set(now);
+        self.cadence.set_now(now);
         let next = self.timers.wake_up_at().unwrap_or(NEVER);
         if next <= now {
             return self.look().map(drop);
@@ -305,12 +275,12 @@ impl Core {
             self.counters.looks_before_parking.add(1);
             let found = self.reactor.wait(Some(Duration::ZERO))?;
             *now = self.clock.now();
-            self.cadence.now.set(*now);
+            self.cadence.set_now(*now);
             if found.events > 0 || self.inbox.has_news() {
                 self.counters.events.add(found.events as u64);
                 self.counters.bets_won.add(1);
                 ledger.borrow_mut().won();
-                self.cadence.looked_at.set(*now);
+                self.cadence.looked(*now);
                 trace::report(|| Event::Looked { found: found.events });
                 self.reactor.wake_found();
                 return Ok(true);
@@ -337,9 +307,7 @@ impl Core {
         if let Some(ledger) = &self.ledger {
             ledger.borrow_mut().parked(woke_at.saturating_sub(now), found.events > 0);
         }
-        self.cadence.now.set(woke_at);
-        self.cadence.looked_at.set(woke_at);
-        self.cadence.polls_left.set(self.cadence.stride.get());
+        self.cadence.woke(woke_at);
         self.reactor.wake_found();
         Ok(())
     }
@@ -410,7 +378,7 @@ impl Core {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match &self.clock {
-            Clock::Real => self.cadence.now.get(),
+            Clock::Real => self.cadence.now(),
             Clock::Test(_) => self.clock.now(),
         }
     }
@@ -431,7 +399,7 @@ impl Core {
         F::Output: 'static,
     {
         let origin = Origin { id: self.ids.draw(), name, place };
-        let (completer, handle) = join::cell(origin.clone(), local::wake_bits);
+        let (completer, handle) = join::pair(origin.clone(), local::wake_bits);
         self.counters.spawned.add(1);
         // A table that refuses drops the future and the completer, and the handle says cancelled.
         let _ = self.table.spawn(origin, |key| {
@@ -442,7 +410,7 @@ impl Core {
     }
 
     /// Spawns a future that another thread sent with the task's side of its cell.
-    pub(crate) fn spawn_sent<F>(&self, origin: Origin, future: F, done: join::Completer<F::Output>)
+    pub(crate) fn spawn_sent<F>(&self, origin: Origin, future: F, done: Completer<F::Output>)
     where
         F: Future + 'static,
         F::Output: 'static,

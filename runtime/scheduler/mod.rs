@@ -1,4 +1,5 @@
-//! What runs tasks: the single-threaded loop, and the books it keeps on when to look.
+//! What runs tasks: the single-threaded loop, and how it decides when to look at the reactor.
 
+pub(crate) mod cadence;
 pub(crate) mod event_loop;
 pub(crate) mod ledger;

@@ -12,14 +12,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::join::{self, Failure, JoinError, JoinHandle, Origin};
+use super::{
+    cell::Failure,
+    join::{self, JoinError, JoinHandle},
+};
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},
     budget,
     clock::Clock,
     current, foreign,
     id::TaskId,
-    place::{self, WaitsFor},
+    place::{self, Origin, WaitsFor},
     scheduler::event_loop::Core,
 };
 
@@ -57,8 +60,7 @@ where
     let core = current::expect_event_loop("`spawn_blocking`");
     let (job, handle) = make_job(&core, f, place);
     let pool = core.pool().clone();
-    let mut spawned =
-        SpawnBlocking { waiting: Some(job), ticket: 0, pool, handle, place };
+    let mut spawned = SpawnBlocking { waiting: Some(job), ticket: 0, pool, handle, place };
     spawned.submit();
     spawned
 }
@@ -109,7 +111,7 @@ where
 {
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
-    let (completer, handle) = join::cell(origin.clone(), |_| {});
+    let (completer, handle) = join::pair(origin.clone(), |_| {});
     let hold = match core.clock() {
         Clock::Test(clock) => Some(clock.hold()),
         Clock::Real => None,

@@ -16,12 +16,16 @@ pub use crate::id::TaskId;
 use crate::{
     budget, current,
     handle::Handle,
-    place::{self, WaitsFor},
+    place::{self, Name, WaitsFor},
 };
 
 mod blocking;
+pub(crate) mod cell;
 pub(crate) mod join;
+pub(crate) mod key;
 pub(crate) mod local;
+pub(crate) mod slots;
+pub(crate) mod spawned;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///
@@ -137,7 +141,7 @@ impl Builder {
         handle.spawn_named(future, self.into_name(), Location::caller())
     }
 
-    fn into_name(self) -> join::Name {
+    fn into_name(self) -> Name {
         self.name.map(|name| Arc::new(name.into_boxed_str()))
     }
 }

@@ -99,16 +99,17 @@ impl Sleep {
             return Poll::Ready(());
         }
         match self.timer {
-            Some((home, key)) if home.loop_id == core.id => match core.timers.will_wake(key, cx.waker())
-            {
-                Some(true) => {}
-                Some(false) => {
-                    let waker = cx.waker().clone();
-                    drop(core.timers.replace_waker(key, waker));
+            Some((home, key)) if home.loop_id == core.id => {
+                match core.timers.will_wake(key, cx.waker()) {
+                    Some(true) => {}
+                    Some(false) => {
+                        let waker = cx.waker().clone();
+                        drop(core.timers.replace_waker(key, waker));
+                    }
+                    // It fired, and the clock is back before the deadline: reset since.
+                    None => self.enter(&core, cx),
                 }
-                // It fired, and the clock is back before the deadline: reset since.
-                None => self.enter(&core, cx),
-            },
+            }
             _ => {
                 self.leave();
                 self.enter(&core, cx);

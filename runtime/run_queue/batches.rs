@@ -1,0 +1,86 @@
+//! The event loop's run queue: two batches.
+//!
+//! A turn runs the tasks that were ready when it began, and what they wake waits for the next. So the
+//! queue is two lists: the batch that is being run, from the front, and the next one, which only
+//! grows. When the first is used up the two change places. First in, first out, no allocation at a
+//! steady state, and no wrap-around to compute as in a ring.
+//!
+//! A batch that is cut short is finished first: the next turn runs the rest of it.
+
+use std::mem;
+
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    batch: Vec<u32>,
+    /// How much of `batch` has been run.
+    run: usize,
+    next: Vec<u32>,
+}
+
+impl Batches {
+    /// Schedules a slot's number, behind all others.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, number: u32) {
+        self.next.push(number);
+    }
+
+    /// Runnables that wait, in both batches.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.batch.len() - self.run + self.next.len()
+    }
+
+    /// Begins a turn: how many numbers to pop. What is left of a batch that was cut short, or all
+    /// that is ready.
+    #[inline]
+    pub(crate) fn begin(&mut self) -> usize {
+        if self.run == self.batch.len() {
+            self.batch.clear();
+            self.run = 0;
+            mem::swap(&mut self.batch, &mut self.next);
+        }
+        self.batch.len() - self.run
+    }
+
+    /// The number that stands first in the batch.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<u32> {
+        let number = *self.batch.get(self.run)?;
+        self.run += 1;
+        Some(number)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_during_a_batch_waits_for_the_next() {
+        let mut queue = Batches::default();
+        queue.push(1);
+        queue.push(2);
+        assert_eq!(queue.begin(), 2);
+        assert_eq!(queue.pop(), Some(1));
+        queue.push(3);
+        assert_eq!(queue.len(), 2);
+        assert_eq!(queue.pop(), Some(2));
+        assert_eq!(queue.pop(), None, "3 belongs to the next batch");
+        assert_eq!(queue.begin(), 1);
+        assert_eq!(queue.pop(), Some(3));
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_short_keeps_its_place() {
+        let mut queue = Batches::default();
+        (1..=3).for_each(|number| queue.push(number));
+        assert_eq!(queue.begin(), 3);
+        assert_eq!(queue.pop(), Some(1));
+        queue.push(1);
+        assert_eq!(queue.begin(), 2, "the rest of the batch comes first");
+        assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(2), Some(3), None]);
+        assert_eq!(queue.begin(), 1);
+        assert_eq!(queue.pop(), Some(1));
+    }
+}

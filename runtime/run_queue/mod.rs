@@ -1,0 +1,3 @@
+//! Run queues: where runnables wait.
+
+pub(crate) mod batches;

@@ -1,0 +1,148 @@
+//! When to look at the reactor while tasks are ready.
+//!
+//! A small poll costs ten nanoseconds, reading the clock twice that, and a look at the kernel ten
+//! times that. So the loop counts polls. After a number of them that follows their recent cost it
+//! reads the clock, aiming at [`SAMPLE_EVERY`]; and when the last look is [`LOOK_EVERY`] ago it looks.
+//! A task that polls for a millisecond gets a reading after each poll.
+//!
+//! The rival is a look after a fixed number of polls (tokio's 61): with polls of a millisecond it is
+//! blind for 61 of them, and with polls of ten nanoseconds it looks for as long as it works.
+
+use std::cell::Cell;
+
+/// Between two readings of the clock, in nanoseconds.
+const SAMPLE_EVERY: u64 = 20_000;
+/// Polls between two readings, at most; and always under a clock that stands still.
+const MOST_POLLS: u32 = 64;
+/// Between two looks, in nanoseconds.
+const LOOK_EVERY: u64 = 50_000;
+
+#[derive(Debug)]
+pub(crate) struct Cadence {
+    now: Cell<u64>,
+    looked_at: Cell<u64>,
+    polls_left: Cell<u32>,
+    stride: Cell<u32>,
+}
+
+impl Cadence {
+    pub(crate) fn new(now: u64) -> Self {
+        Self {
+            now: Cell::new(now),
+            looked_at: Cell::new(now),
+            polls_left: Cell::new(1),
+            stride: Cell::new(1),
+        }
+    }
+
+    /// The moment of the last reading.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    /// The clock was read for another reason.
+    pub(crate) fn set_now(&self, now: u64) {
+        self.now.set(now);
+    }
+
+    /// Counts a poll. `true`: read the clock.
+    #[inline]
+    pub(crate) fn count(&self) -> bool {
+        let left = self.polls_left.get() - 1;
+        self.polls_left.set(left);
+        left == 0
+    }
+
+    /// There is nothing to look for: count on, without reading the clock.
+    pub(crate) fn rest(&self) {
+        self.polls_left.set(MOST_POLLS);
+    }
+
+    /// The clock was read because polls were counted. `true`: look. Under a clock that stands still
+    /// that is always.
+    pub(crate) fn sample(&self, now: u64, stands_still: bool) -> bool {
+        let stride = self.stride.get();
+        let stride = if stands_still {
+            MOST_POLLS
+        } else {
+            let took = now.saturating_sub(self.now.get()).max(1);
+            let fitting = u64::from(stride) * SAMPLE_EVERY / took;
+            // It shrinks at once and grows by doubling: one slow poll must not hide behind a
+            // thousand quick ones.
+            fitting.clamp(1, u64::from((stride * 2).min(MOST_POLLS))) as u32
+        };
+        self.stride.set(stride);
+        self.polls_left.set(stride);
+        self.now.set(now);
+        stands_still || now.saturating_sub(self.looked_at.get()) >= LOOK_EVERY
+    }
+
+    /// The loop looked.
+    pub(crate) fn looked(&self, now: u64) {
+        self.looked_at.set(now);
+    }
+
+    /// The loop was parked: it has just looked, and the count starts anew.
+    pub(crate) fn woke(&self, now: u64) {
+        self.now.set(now);
+        self.looked_at.set(now);
+        self.polls_left.set(self.stride.get());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Polls between two readings, once it has settled, when a poll takes `cost` nanoseconds.
+    fn settled(cost: u64) -> u64 {
+        let cadence = Cadence::new(0);
+        let (mut now, mut polls) = (0, 0);
+        for _ in 0..1_000 {
+            polls = 1;
+            now += cost;
+            while !cadence.count() {
+                polls += 1;
+                now += cost;
+            }
+            cadence.sample(now, false);
+        }
+        polls
+    }
+
+    #[test]
+    fn the_clock_is_read_after_each_poll_of_a_millisecond() {
+        assert_eq!(settled(1_000_000), 1);
+    }
+
+    #[test]
+    fn the_clock_is_read_after_64_small_polls() {
+        assert_eq!(settled(10), 64);
+    }
+
+    #[test]
+    fn between_them_it_is_read_about_every_20_microseconds() {
+        assert_eq!(settled(1_000), 20);
+    }
+
+    #[test]
+    fn slow_polls_after_quick_ones_are_noticed_at_the_next_reading() {
+        let cadence = Cadence::new(0);
+        let mut now = 0;
+        for _ in 0..10_000 {
+            now += 10;
+            if cadence.count() {
+                cadence.sample(now, false);
+            }
+        }
+        let mut blind = 0;
+        while !cadence.count() {
+            now += 1_000_000;
+            blind += 1;
+        }
+        assert!(blind <= MOST_POLLS);
+        cadence.sample(now + 1_000_000, false);
+        assert!(cadence.count(), "from here on each poll is followed by a reading");
+    }
+}

@@ -1,0 +1,396 @@
+//! The join cell: where a task leaves its output and a handle finds it.
+//!
+//! Two parties share one small allocation. The task's side, the [`Completer`], writes the output
+//! once. The handle's side, the [`Joiner`], waits for it. Neither touches the task's future, so a
+//! handle is `Send` whenever the output is, also for a task that never leaves its thread. Both
+//! variants of the runtime and the blocking pool use this cell.
+//!
+//! The word `state` says who may touch what:
+//!
+//! | state    | output slot      | interest slot    | who frees the cell     |
+//! | -------- | ---------------- | ---------------- | ---------------------- |
+//! | EMPTY    | completer        | joiner           | whoever leaves last    |
+//! | WAITING  | completer        | nobody           | whoever leaves last    |
+//! | LOCKED   | completer        | completer        | whoever leaves last    |
+//! | COMPLETE | joiner           | joiner           | joiner                 |
+//! | DETACHED | completer        | completer        | completer              |
+//!
+//! ```text
+//!            poll                complete
+//!   EMPTY <---------> WAITING --------------> LOCKED
+//!     |                  |                       |  \
+//!     | complete         | leave (by way of      |   \ leave
+//!     v                  v  EMPTY)               v    v
+//!   COMPLETE           DETACHED             COMPLETE  DETACHED
+//! ```
+//!
+//! The common completion, with nobody waiting yet, is one compare-and-exchange, after which the
+//! completer never looks back. Seen `COMPLETE`, the joiner is alone with the cell. LOCKED exists so
+//! that the waker can be taken out before the joiner may free what it lies in.
+//!
+//! Cancelling goes the other way, through a second word: the address of the task's waker, and a bit
+//! that asks for cancellation. Both live in one word because the two sides race: whichever comes
+//! second sees the other.
+//!
+//! The rival is `Arc<Mutex<State>>`: no unsafe, and twice the price of a spawn.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    foreign,
+    place::Origin,
+    primitives::{AtomicU8, AtomicU64, Ordering, UnsafeCell, seeded, thread},
+};
+
+const EMPTY: u8 = 0;
+const WAITING: u8 = 1;
+const LOCKED: u8 = 2;
+const COMPLETE: u8 = 3;
+const DETACHED: u8 = 4;
+
+/// Set in `address` when somebody asked for cancellation. A waker's key never has it: slots count to
+/// 2^31 only.
+const CANCEL: u64 = 1 << 31;
+
+/// How a task ended.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+/// Why there is no output.
+pub(crate) enum Failure {
+    Cancelled,
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// Reports an outcome that nobody will see.
+pub(crate) type Report<T> = fn(&Outcome<T>, &Origin);
+
+/// Who wants to know of the end.
+enum Interest<T> {
+    Nobody,
+    Waker(Waker),
+    /// A joiner that left, and asked to have a failure reported.
+    Report(Report<T>),
+}
+
+struct Cell<T> {
+    state: AtomicU8,
+    /// The key of the task's waker (0 while it has none), and [`CANCEL`].
+    address: AtomicU64,
+    interest: UnsafeCell<Interest<T>>,
+    output: UnsafeCell<Option<Outcome<T>>>,
+}
+
+/// Makes the two sides of a new cell.
+pub(crate) fn new<T>() -> (Completer<T>, Joiner<T>) {
+    let cell = Box::new(Cell {
+        state: AtomicU8::new(EMPTY),
+        address: AtomicU64::new(0),
+        interest: UnsafeCell::new(Interest::Nobody),
+        output: UnsafeCell::new(None),
+    });
+    let cell = NonNull::from(Box::leak(cell));
+    (Completer { cell }, Joiner { cell })
+}
+
+/// The task's side.
+pub(crate) struct Completer<T> {
+    cell: NonNull<Cell<T>>,
+}
+
+/// The handle's side.
+pub(crate) struct Joiner<T> {
+    cell: NonNull<Cell<T>>,
+}
+
+// The table above is the argument for every block below: which side may touch which slot in which
+// state. `tests/models/join.rs` runs all of it under loom.
+#[allow(unsafe_code)]
+mod shared {
+    use super::*;
+
+    // SAFETY: the output, the only thing of type `T`, is written by the completer and read by the
+    // handle, or dropped by either; never by both at once. So moving a side moves or drops a `T` on
+    // another thread, which is what `T: Send` allows.
+    unsafe impl<T: Send> Send for Completer<T> {}
+    // SAFETY: as above. No method of `&Completer` touches the output.
+    unsafe impl<T: Send> Sync for Completer<T> {}
+    // SAFETY: as above.
+    unsafe impl<T: Send> Send for Joiner<T> {}
+    // SAFETY: as above. No method of `&JoinHandle` touches the output.
+    unsafe impl<T: Send> Sync for Joiner<T> {}
+
+    impl<T> Completer<T> {
+        pub(super) fn cell(&self) -> &Cell<T> {
+            // SAFETY: the completer's cell is freed only in `complete`, which consumes it, or by a
+            // joiner that saw COMPLETE, which only `complete` sets.
+            unsafe { self.cell.as_ref() }
+        }
+
+        /// Leaves the outcome for the joiner. An outcome that nobody will ever see is handed back,
+        /// with the reporter a joiner left behind.
+        pub(super) fn publish(self, outcome: Outcome<T>) -> Unseen<T> {
+            let pointer = self.cell;
+            std::mem::forget(self);
+            // SAFETY: see `cell`. Not used after the state allows the joiner to free it.
+            let cell = unsafe { pointer.as_ref() };
+            // SAFETY: until COMPLETE the output slot is the completer's.
+            cell.output.with_mut(|slot| unsafe { *slot = Some(outcome) });
+            let release =
+                if seeded("join_relaxed_complete") { Ordering::Relaxed } else { Ordering::AcqRel };
+            loop {
+                match cell.state.compare_exchange(EMPTY, COMPLETE, release, Ordering::Acquire) {
+                    Ok(_) => return Unseen::No,
+                    Err(WAITING) => {}
+                    Err(_detached) => {
+                        // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone.
+                        let cell = *unsafe { Box::from_raw(pointer.as_ptr()) };
+                        return cell.into_unseen();
+                    }
+                }
+                if seeded("join_takes_the_waker_unlocked") {
+                    cell.state.store(COMPLETE, Ordering::Release);
+                } else if cell
+                    .state
+                    .compare_exchange(WAITING, LOCKED, Ordering::AcqRel, Ordering::Relaxed)
+                    .is_err()
+                {
+                    continue;
+                }
+                // SAFETY: in LOCKED the interest slot is the completer's.
+                let interest = cell
+                    .interest
+                    .with_mut(|slot| unsafe { std::mem::replace(&mut *slot, Interest::Nobody) });
+                let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
+                    DETACHED => {
+                        // SAFETY: as above.
+                        let cell = *unsafe { Box::from_raw(pointer.as_ptr()) };
+                        cell.into_unseen()
+                    }
+                    _ => Unseen::No,
+                };
+                // The waker is foreign code: it is called when we are done with the cell.
+                if let Interest::Waker(waker) = interest {
+                    foreign::wake(waker);
+                }
+                return unseen;
+            }
+        }
+    }
+
+    impl<T> Joiner<T> {
+        pub(super) fn cell(&self) -> &Cell<T> {
+            // SAFETY: the joiner's cell is freed in its own `drop`, or by a completer that saw
+            // DETACHED, which only that `drop` sets.
+            unsafe { self.cell.as_ref() }
+        }
+
+        /// Takes the outcome, once COMPLETE was seen.
+        pub(super) fn take_outcome(&mut self) -> Option<Outcome<T>> {
+            // SAFETY: in COMPLETE, seen with Acquire, the output slot is the joiner's.
+            self.cell().output.with_mut(|slot| unsafe { (*slot).take() })
+        }
+
+        /// Puts an interest into the slot, and the old one out.
+        pub(super) fn replace_interest(&mut self, interest: Interest<T>) -> Interest<T> {
+            // SAFETY: called only in EMPTY or COMPLETE, where the interest slot is the joiner's.
+            self.cell().interest.with_mut(|slot| unsafe { std::mem::replace(&mut *slot, interest) })
+        }
+
+        /// Says goodbye. What is then known to be unseen is handed back.
+        pub(super) fn say_goodbye(&mut self, report: Option<Report<T>>) -> Unseen<T> {
+            let mut report = report;
+            loop {
+                let state = self.cell().state.load(Ordering::Acquire);
+                match state {
+                    COMPLETE => {
+                        // SAFETY: in COMPLETE the joiner is alone with the cell, and this is its
+                        // last step.
+                        let cell = *unsafe { Box::from_raw(self.cell.as_ptr()) };
+                        let mut unseen = cell.into_unseen();
+                        if let (Unseen::Yes(_, interest), Some(report)) = (&mut unseen, report) {
+                            *interest = Interest::Report(report);
+                        }
+                        return unseen;
+                    }
+                    WAITING => {
+                        // The waker goes now, not when the task ends.
+                        if self.to_empty() {
+                            drop(self.replace_interest(Interest::Nobody));
+                        }
+                    }
+                    EMPTY => {
+                        if let Some(report) = report.take() {
+                            drop(self.replace_interest(Interest::Report(report)));
+                        }
+                        if self.exchange(EMPTY, DETACHED) {
+                            return Unseen::No;
+                        }
+                    }
+                    _locked => {
+                        // The completer is taking the waker and will find us gone. (A reporter
+                        // cannot be left any more; that a failure goes unreported in this one
+                        // instant is avoided by waiting it out.)
+                        if report.is_some() {
+                            thread::yield_now();
+                        } else if self.exchange(LOCKED, DETACHED) {
+                            return Unseen::No;
+                        }
+                    }
+                }
+            }
+        }
+
+        /// WAITING to EMPTY: takes the joiner slot back. `false` if the completer was faster.
+        pub(super) fn to_empty(&self) -> bool {
+            self.exchange(WAITING, EMPTY)
+        }
+
+        pub(super) fn exchange(&self, from: u8, to: u8) -> bool {
+            let state = &self.cell().state;
+            state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        }
+    }
+}
+
+/// An outcome, if no handle will ever see it.
+enum Unseen<T> {
+    No,
+    Yes(Outcome<T>, Interest<T>),
+}
+
+impl<T> Cell<T> {
+    fn into_unseen(self) -> Unseen<T> {
+        let interest = self.interest.into_inner();
+        match self.output.into_inner() {
+            Some(outcome) => Unseen::Yes(outcome, interest),
+            None => Unseen::No,
+        }
+    }
+}
+
+impl<T> Unseen<T> {
+    /// Reports a panic that nobody will see, or whatever a joiner asked to have reported;
+    /// then drops the output. All of that is foreign code.
+    fn settle(self, origin: &Origin) {
+        let Self::Yes(outcome, interest) = self else { return };
+        let settled = catch_unwind(AssertUnwindSafe(|| {
+            match (&outcome, &interest) {
+                (Err(Failure::Panicked(payload)), _) => report_panic(origin, payload.as_ref()),
+                (outcome, Interest::Report(report)) => report(outcome, origin),
+                _ => {}
+            }
+            drop(interest);
+            drop(outcome);
+        }));
+        if let Err(payload) = settled {
+            report_panic(origin, payload.as_ref());
+        }
+    }
+}
+
+/// Tells the world of a panic that no handle will.
+fn report_panic(origin: &Origin, payload: &(dyn Any + Send)) {
+    eprintln!(
+        "whirligig: {origin}, panicked and nobody awaits it: {}",
+        foreign::panic_text(payload)
+    );
+}
+
+impl<T> Drop for Completer<T> {
+    /// A task that is dropped without having been run counts as cancelled.
+    fn drop(&mut self) {
+        let completer = Self { cell: self.cell };
+        drop(completer.publish(Err(Failure::Cancelled)));
+    }
+}
+
+impl<T> Completer<T> {
+    /// Ends the task: for its handle to see, or to be reported if none will.
+    pub(crate) fn complete(self, outcome: Outcome<T>, origin: impl FnOnce() -> Origin) {
+        let unseen = self.publish(outcome);
+        if let Unseen::Yes(..) = unseen {
+            unseen.settle(&origin());
+        }
+    }
+
+    /// Tells the handle by which key to wake the task. Before the handle is shared.
+    pub(crate) fn set_address(&self, key: u64) {
+        self.cell().address.store(key, Ordering::Relaxed);
+    }
+
+    /// The same, when the handle may be at work on another thread.
+    pub(crate) fn publish_address(&self, key: u64) {
+        self.cell().address.fetch_or(key, Ordering::AcqRel);
+    }
+
+    /// Whether somebody asked for cancellation. One plain load: asked at each poll.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cell().address.load(Ordering::Relaxed) & CANCEL != 0
+    }
+}
+
+impl<T> Joiner<T> {
+    /// Asks for cancellation. Gives the key to wake the task by, unless it was asked before, or the
+    /// task has no key yet: then its first poll will see the bit.
+    pub(crate) fn cancel(&self) -> Option<u64> {
+        let before = self.cell().address.fetch_or(CANCEL, Ordering::AcqRel);
+        (before & CANCEL == 0 && before != 0).then_some(before)
+    }
+
+    /// Whether the outcome is there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.cell().state.load(Ordering::Acquire) == COMPLETE
+    }
+
+    /// The outcome, once; until then the waker of `cx` is woken when there is one.
+    pub(crate) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
+        let mut state = self.cell().state.load(Ordering::Acquire);
+        if state == WAITING && !self.to_empty() {
+            state = self.cell().state.load(Ordering::Acquire);
+        }
+        if state == LOCKED {
+            // The completer is between taking the old waker and being done. It will not see a new
+            // one, so come back.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if state != COMPLETE {
+            // Cloning and dropping wakers is foreign code; nothing is held here but our slot.
+            let old = self.replace_interest(Interest::Waker(cx.waker().clone()));
+            drop(old);
+            if self.exchange(EMPTY, WAITING) {
+                return Poll::Pending;
+            }
+            // It completed meanwhile; the Acquire that the exchange lacks on failure:
+            let state = self.cell().state.load(Ordering::Acquire);
+            debug_assert_eq!(state, COMPLETE);
+            drop(self.replace_interest(Interest::Nobody));
+        }
+        match self.take_outcome() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => panic!("a JoinHandle was polled after it had given its task's output"),
+        }
+    }
+}
+
+impl<T> Joiner<T> {
+    /// Leaves. An outcome that is there, or comes, is reported by `report`; without one, only a panic
+    /// is.
+    pub(crate) fn leave(mut self, report: Option<Report<T>>, origin: &Origin) {
+        self.say_goodbye(report).settle(origin);
+        std::mem::forget(self);
+    }
+}
+
+impl<T> Drop for Joiner<T> {
+    /// For a joiner that is not told where its task comes from: it leaves in silence.
+    fn drop(&mut self) {
+        drop(self.say_goodbye(None));
+    }
+}

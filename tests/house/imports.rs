@@ -1,0 +1,277 @@
+//! Which file may know which: the floors of the house, bottom first, and a test that reads every path.
+//!
+//! A file imports from lower floors. On its own floor it imports only from files that stand above it
+//! in the list and that its line names. So no import cycle can exist, and whoever reads upward from
+//! the ground never meets a name whose file is still to come.
+//! How the imports are read stands in `edges.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    edges::{Edge, read_edges},
+    tree::{Finding, Tree, demand, demand_none},
+};
+
+/// To add a file: write it on the lowest floor that serves all who import it. After `<-` stand the
+/// files of the same floor, further up in this list, that it may import.
+const HOUSE: &str = "
+ground
+    primitives.rs
+    id.rs                   <- primitives.rs
+    place.rs
+    budget.rs
+    stats.rs
+    foreign.rs
+    trace.rs                <- id.rs place.rs
+    clock.rs
+shelves
+    wait_list.rs
+    timer/wheel.rs
+    queue/core.rs
+doors
+    wait.rs
+    park.rs
+    inbox.rs                <- wait.rs park.rs
+machines
+    blocking.rs
+    task/join.rs
+    task/local.rs           <- task/join.rs
+    reactor/source.rs
+    reactor/mod.rs          <- reactor/source.rs
+    timer/mod.rs
+schedulers
+    scheduler/ledger.rs
+    scheduler/event_loop.rs <- scheduler/ledger.rs
+    scheduler/mod.rs
+front door
+    current.rs
+    handle.rs               <- current.rs
+    runtime.rs              <- current.rs handle.rs
+    builder.rs              <- runtime.rs
+what users await
+    task/blocking.rs
+    task/mod.rs             <- task/blocking.rs
+    time/instant.rs
+    time/sleep.rs           <- time/instant.rs
+    time/interval.rs        <- time/instant.rs time/sleep.rs
+    time/timeout.rs         <- time/instant.rs time/sleep.rs
+    time/mod.rs             <- time/instant.rs time/sleep.rs time/interval.rs time/timeout.rs
+    queue/mod.rs
+    queue/local.rs
+    io/mod.rs
+    net/mod.rs
+roof
+    lib.rs
+";
+
+const WHERE: &str = "the table HOUSE in tests/house/imports.rs";
+
+/// One file's line in the table.
+#[derive(Debug)]
+struct Place<'a> {
+    floor: usize,
+    floor_name: &'a str,
+    siblings: Vec<&'a str>,
+}
+
+fn read_table<'a>(table: &'a str) -> Result<BTreeMap<&'a str, Place<'a>>, String> {
+    let mut house: BTreeMap<&str, Place<'_>> = BTreeMap::new();
+    let (mut floor, mut floor_name) = (0, "");
+    for line in table.lines().filter(|line| !line.trim().is_empty()) {
+        if !line.starts_with(' ') {
+            (floor, floor_name) = (floor + 1, line.trim());
+            continue;
+        }
+        let (file, siblings) = line.split_once("<-").unwrap_or((line, ""));
+        let (file, siblings) = (file.trim(), siblings.split_whitespace().collect::<Vec<_>>());
+        for sibling in &siblings {
+            if house.get(sibling).is_none_or(|place| place.floor != floor) {
+                return Err(format!("{file} names {sibling}, which is not above it on its floor"));
+            }
+        }
+        if house.insert(file, Place { floor, floor_name, siblings }).is_some() {
+            return Err(format!("{file} stands there twice"));
+        }
+    }
+    Ok(house)
+}
+
+fn check(tree: &Tree, table: &str) -> Vec<Finding> {
+    let house = match read_table(table) {
+        Ok(house) => house,
+        Err(error) => return vec![Finding::new("tests/house/imports.rs", 1, error)],
+    };
+    let mut findings = Vec::new();
+    let (files, edges) = read_edges(tree, &mut findings);
+    for file in &files {
+        if !house.contains_key(file.as_str()) {
+            let what = format!("stands on no floor: add it to {WHERE}");
+            findings.push(Finding::new(&format!("runtime/{file}"), 1, what));
+        }
+    }
+    let line_of = |file: &str| {
+        let at = include_str!("imports.rs").lines().position(|line| line.trim().starts_with(file));
+        at.map_or(1, |at| at + 1)
+    };
+    for (file, place) in &house {
+        let mut find =
+            |what| findings.push(Finding::new("tests/house/imports.rs", line_of(file), what));
+        if !files.contains(*file) {
+            find(format!("{file}: there is no such file: correct its line in HOUSE"));
+            continue;
+        }
+        for sibling in &place.siblings {
+            if !edges.iter().any(|edge| edge.from == *file && edge.to == *sibling) {
+                find(format!("{file} does not import {sibling}: take it out of its line in HOUSE"));
+            }
+        }
+    }
+    for edge in &edges {
+        let (Some(from), Some(to)) = (house.get(edge.from.as_str()), house.get(edge.to.as_str()))
+        else {
+            continue;
+        };
+        let Edge { path, to: file, .. } = edge;
+        let problem = if to.floor > from.floor {
+            format!("upward, from {} to {}", from.floor_name, to.floor_name)
+        } else if to.floor == from.floor && !from.siblings.contains(&file.as_str()) {
+            "a sibling that it does not know".to_owned()
+        } else {
+            continue;
+        };
+        let what = format!(
+            "`{path}` lives in {file}: {problem}. Name the thing by the file that defines it; if that \
+             is {file}, move what is shared to a lower floor, or hand it in from above (floors: {WHERE})"
+        );
+        findings.push(Finding::new(&format!("runtime/{}", edge.from), edge.line, what));
+    }
+    findings.extend(find_cycle(&files, &edges));
+    findings
+}
+
+/// One import cycle, if there is any, told at its first edge.
+fn find_cycle(files: &BTreeSet<String>, edges: &BTreeSet<Edge>) -> Option<Finding> {
+    // Files that import nothing but files taken away before are taken away, until none is left or
+    // each left imports another that is left.
+    let mut left: BTreeSet<&str> = files.iter().map(String::as_str).collect();
+    let onward = |left: &BTreeSet<&str>, file: &str| {
+        edges.iter().find(|edge| edge.from == file && left.contains(edge.to.as_str()))
+    };
+    while let Some(leaf) = left.iter().copied().find(|file| onward(&left, file).is_none()) {
+        left.remove(leaf);
+    }
+    let mut trip: Vec<&Edge> = Vec::new();
+    let mut file = *left.first()?;
+    loop {
+        if let Some(start) = trip.iter().position(|edge| edge.from == file) {
+            let names: Vec<&str> = trip[start..].iter().map(|edge| edge.from.as_str()).collect();
+            let what = format!("an import cycle: {} -> {file}", names.join(" -> "));
+            return Some(Finding::new(&format!("runtime/{file}"), trip[start].line, what));
+        }
+        let edge = onward(&left, file)?;
+        trip.push(edge);
+        file = &edge.to;
+    }
+}
+
+#[test]
+fn imports_go_downward() {
+    demand_none("a file imports only from below", check(&Tree::of_the_repository(), HOUSE));
+}
+
+/// A house of five files, and what the tests below build into it.
+const SMALL: &str = "
+ground
+    a.rs
+    b.rs <- a.rs
+middle
+    task/join.rs
+    task/mod.rs <- task/join.rs
+roof
+    lib.rs
+";
+
+fn check_small(replaced: &[(&str, &str)]) -> Vec<Finding> {
+    let mut files = vec![
+        ("runtime/a.rs", "pub fn a() {} pub mod inner { pub fn c() {} }"),
+        ("runtime/b.rs", "use super::a::{self as first, inner};\nfn b() { first::a() }"),
+        ("runtime/task/join.rs", "use crate::{a::{inner::c, *}, b};\nfn f(x: super::join::X) {}"),
+        ("runtime/task/mod.rs", "mod join;\npub use join::X;\npub(super) fn g() { thread() }"),
+        ("runtime/lib.rs", "mod a; mod b; pub mod task;\npub use task::X;"),
+    ];
+    for new in replaced {
+        files.retain(|old| old.0 != new.0);
+        files.push(*new);
+    }
+    check(&Tree::planted(&files), SMALL)
+}
+
+#[test]
+fn a_clean_house_is_clean() {
+    assert_eq!(check_small(&[]), []);
+}
+
+#[test]
+fn upward_imports_are_found_however_they_are_written() {
+    let source = "use crate::a::a;\n\
+                  use crate::task;\n\
+                  use super::{\n    a::{self},\n    task::{join::{Y as Z}},\n};\n\
+                  fn f() { crate::task::g(); }\n\
+                  fn g() { assert!(x == crate::task::join::Y); }\n\
+                  macro_rules! m { () => { $crate::X } }\n\
+                  fn h() { task::g(); }\n\
+                  mod inner { fn i(x: &dyn super::super::task::T) {} }\n\
+                  #[cfg(test)]\nmod tests { use crate::task::*; }\n\
+                  #[cfg(all(test, loom))]\nuse crate::task::join;\n\
+                  impl S { #[cfg(test)] fn j() { crate::task::g() } }\n\
+                  fn k() -> std::task::Poll<u8> { ::task::x(); core::task::y() }\n\
+                  /// [`crate::task`]\nstruct Free(pub(crate) u8);\n";
+    let findings = check_small(&[("runtime/b.rs", source)]);
+    for (line, what) in [
+        (2, "`crate::task` lives in task/mod.rs"),
+        (5, "`super::task::join::Y` lives in task/join.rs"),
+        (7, "`crate::task::g` lives in task/mod.rs"),
+        (8, "`crate::task::join::Y` lives in task/join.rs"),
+        (9, "`crate::X` lives in lib.rs: upward, from ground to roof"),
+        (10, "`task::g` lives in task/mod.rs"),
+        (11, "`super::super::task::T` lives in task/mod.rs"),
+    ] {
+        demand(&findings, "runtime/b.rs", line, what);
+    }
+    let last = findings.iter().map(|finding| finding.line).max();
+    assert_eq!(last, Some(11), "what only tests use is free: {findings:#?}");
+}
+
+#[test]
+fn a_sibling_and_a_cycle_are_found() {
+    let findings = check_small(&[("runtime/a.rs", "//! A.\n\nuse crate::b;\n")]);
+    demand(
+        &findings,
+        "runtime/a.rs",
+        3,
+        "`crate::b` lives in b.rs: a sibling that it does not know",
+    );
+    demand(&findings, "runtime/a.rs", 3, "an import cycle: a.rs -> b.rs -> a.rs");
+}
+
+#[test]
+fn strangers_and_ghosts_in_the_table_are_found() {
+    let findings = check_small(&[("runtime/new.rs", ""), ("runtime/b.rs", "")]);
+    demand(&findings, "runtime/new.rs", 1, "stands on no floor");
+    assert!(findings.iter().any(|f| f.what.contains("b.rs does not import a.rs")), "{findings:#?}");
+    let findings = check(&Tree::planted(&[("runtime/a.rs", "")]), "ground\n    a.rs\n    z.rs\n");
+    assert!(findings[0].what.starts_with("z.rs: there is no such file"), "{findings:#?}");
+    for table in ["ground\n    a.rs <- b.rs\n    b.rs\n", "ground\n    a.rs\n    a.rs\n"] {
+        read_table(table).expect_err("the table contradicts itself");
+    }
+}
+
+#[test]
+fn a_file_declared_for_tests_is_free() {
+    let findings = check_small(&[
+        ("runtime/a.rs", "#[cfg(test)]\nmod tests;"),
+        ("runtime/a/tests.rs", "use crate::task::X;"),
+        ("runtime/b.rs", "use crate::a::inner;"),
+    ]);
+    assert_eq!(findings, []);
+}
