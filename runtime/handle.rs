@@ -95,10 +95,10 @@ impl Handle {
             return core.spawn(future, name, place);
         }
         let origin = Origin { id: TaskId::draw(), name, place };
-        let (completer, handle) = join::pair(origin.clone(), local::wake_bits);
+        let (completer, handle) = join::pair(Some(future), origin.clone(), local::wake_bits);
         let spawn = move || {
             if let Some(core) = current::event_loop() {
-                core.spawn_sent(origin, future, completer);
+                core.spawn_sent(origin, completer);
             }
         };
         // Refused, the closure is dropped here, and with it future and completer.

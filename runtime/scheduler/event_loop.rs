@@ -399,26 +399,26 @@ impl Core {
         F::Output: 'static,
     {
         let origin = Origin { id: self.ids.draw(), name, place };
-        let (completer, handle) = join::pair(origin.clone(), local::wake_bits);
+        let (completer, handle) = join::pair(Some(future), origin.clone(), local::wake_bits);
         self.counters.spawned.add(1);
         // A table that refuses drops the future and the completer, and the handle says cancelled.
         let _ = self.table.spawn(origin, |key| {
             completer.set_address(key.bits());
-            Box::pin(Spawned::new(future, completer))
+            Spawned::new(completer)
         });
         handle
     }
 
     /// Spawns a future that another thread sent with the task's side of its cell.
-    pub(crate) fn spawn_sent<F>(&self, origin: Origin, future: F, done: Completer<F::Output>)
+    pub(crate) fn spawn_sent<F>(&self, origin: Origin, task: Completer<F::Output, Option<F>>)
     where
         F: Future + 'static,
         F::Output: 'static,
     {
         self.counters.spawned.add(1);
         let _ = self.table.spawn(origin, |key| {
-            done.publish_address(key.bits());
-            Box::pin(Spawned::new(future, done))
+            task.publish_address(key.bits());
+            Spawned::new(task)
         });
     }
 

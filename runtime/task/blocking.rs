@@ -111,7 +111,7 @@ where
 {
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
-    let (completer, handle) = join::pair(origin.clone(), |_| {});
+    let (completer, handle) = join::pair((), origin.clone(), |_| {});
     let hold = match core.clock() {
         Clock::Test(clock) => Some(clock.hold()),
         Clock::Real => None,

@@ -23,9 +23,14 @@ use crate::{
     place::{self, Origin, WaitsFor},
 };
 
-/// The two ends of a new task: its side of the cell, and its handle. `wake` wakes it by its key.
-pub(crate) fn pair<T>(origin: Origin, wake: fn(u64)) -> (Completer<T>, JoinHandle<T>) {
-    let (completer, joiner) = new();
+/// The two ends of a new task: its side of the cell, with its future, and its handle. `wake` wakes it
+/// by its key.
+pub(crate) fn pair<T, L>(
+    load: L,
+    origin: Origin,
+    wake: fn(u64),
+) -> (Completer<T, L>, JoinHandle<T>) {
+    let (completer, joiner) = new(load);
     (completer, JoinHandle { joiner: Some(joiner), origin, wake, place: None })
 }
 
@@ -156,17 +161,22 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(budget::poll_budget(cx));
         let this = &mut *self;
-        let Some(joiner) = &mut this.joiner else {
+        let Some(joiner) = this.joiner.take() else {
             panic!("a JoinHandle was polled after it had given its task's output");
         };
-        let Poll::Ready(outcome) = joiner.poll_outcome(cx) else {
-            let place = *this.place.get_or_insert(Location::caller());
-            place::note(WaitsFor::Task, place);
-            return Poll::Pending;
-        };
-        budget::charge();
-        this.joiner = None;
-        Poll::Ready(outcome.map_err(|failure| JoinError::new(failure, this.origin.clone())))
+        match joiner.poll_outcome(cx) {
+            Ok(outcome) => {
+                budget::charge();
+                let error = |failure| JoinError::new(failure, this.origin.clone());
+                Poll::Ready(outcome.map_err(error))
+            }
+            Err(joiner) => {
+                this.joiner = Some(joiner);
+                let place = *this.place.get_or_insert(Location::caller());
+                place::note(WaitsFor::Task, place);
+                Poll::Pending
+            }
+        }
     }
 }
 

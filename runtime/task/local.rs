@@ -34,8 +34,8 @@ use std::{
 
 use super::{
     key::Key,
-    slots::{BoxedTask, ENDED, LIVE, ROOT, Slots},
-    spawned::End,
+    slots::{ENDED, LIVE, ROOT, Slots},
+    spawned::{End, Spawned},
 };
 use crate::{
     budget,
@@ -198,7 +198,7 @@ impl Table {
     pub(crate) fn spawn(
         &self,
         origin: Origin,
-        make: impl FnOnce(Key) -> BoxedTask,
+        make: impl FnOnce(Key) -> Spawned,
     ) -> Result<(), Refused> {
         let Origin { id, name, place } = origin;
         let (number, generation) = {
@@ -299,16 +299,19 @@ impl Table {
         budget::begin();
         let traced = trace::on().then(|| self.trace_poll(number));
         match task {
-            Some(mut task) => {
+            Some(task) => {
                 let origin = || self.origin(number);
-                let end = waker::with_context(key, |cx| task.as_mut().poll(cx, &origin));
+                let polled = waker::with_context(key, |cx| task.poll(cx, &origin));
                 drop(traced);
-                if end == End::Pending {
-                    self.wait(number, Some(task));
-                    Ran::Waits
-                } else {
-                    self.remove(number, end);
-                    Ran::Ended
+                match polled {
+                    Ok(task) => {
+                        self.wait(number, Some(task));
+                        Ran::Waits
+                    }
+                    Err(end) => {
+                        self.remove(number, end);
+                        Ran::Ended
+                    }
                 }
             }
             None => {
@@ -325,7 +328,7 @@ impl Table {
 
     /// The poll ended with `Pending`: puts the task back, with what it waits for.
     #[inline(always)]
-    fn wait(&self, number: u32, task: Option<BoxedTask>) {
+    fn wait(&self, number: u32, task: Option<Spawned>) {
         let wait = place::take();
         let mut inner = self.inner.borrow_mut();
         let slot = &mut inner.slots[number];
@@ -387,10 +390,9 @@ impl Table {
                 let Some(slot) = inner.slots.get_mut(number) else { break };
                 slot.task.take()
             };
-            if let Some(mut task) = task {
+            if let Some(task) = task {
                 let origin = || self.origin(number);
-                task.as_mut().cancel(&origin);
-                drop(task);
+                task.cancel(&origin);
                 self.remove(number, End::Cancelled);
                 dropped += 1;
             }

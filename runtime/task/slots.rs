@@ -9,22 +9,18 @@ use std::{
     mem,
     ops::{Index, IndexMut},
     panic::Location,
-    pin::Pin,
 };
 
-use super::spawned::Task;
+use super::spawned::Spawned;
 use crate::{
     id::TaskId,
     place::{Name, WaitsFor},
 };
 
-/// A task, wherever it is kept.
-pub(crate) type BoxedTask = Pin<Box<dyn Task>>;
-
 /// One place in the table.
 pub(crate) struct Slot {
     /// `None` while it runs, for the root future, in a tombstone, and in a vacant slot.
-    pub(crate) task: Option<BoxedTask>,
+    pub(crate) task: Option<Spawned>,
     pub(crate) id: TaskId,
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,

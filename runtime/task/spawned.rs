@@ -1,27 +1,38 @@
-//! A spawned future, as the scheduler sees it: something to poll, and something to cancel.
+//! A spawned future, as the scheduler sees it: something to poll, and something to drop.
+//!
+//! A [`Spawned`] is one pointer to the allocation that holds the join cell and the future, and the
+//! functions that know the future's type. It is a boxed trait object in all but name; it cannot be
+//! one because the allocation is shared with the join handle.
 //!
 //! What a task does when it ends is the same everywhere. Its future is dropped first; only then is
 //! its handle told, so that whoever awaits the handle finds the task's guards and sockets gone. A
 //! panic, of the poll or of the drop, is caught here and becomes the outcome.
 
 use std::{
+    fmt,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    ptr::NonNull,
     task::{Context, Poll},
 };
-
-use pin_project_lite::pin_project;
 
 use super::cell::{Completer, Failure};
 use crate::place::Origin;
 
-/// A spawned future as its table sees it.
-pub(crate) trait Task {
-    /// Polls once. `origin` names the task, should there be something to report.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>, origin: &dyn Fn() -> Origin) -> End;
-    /// Drops the future, then tells the handle. `origin` as above.
-    fn cancel(self: Pin<&mut Self>, origin: &dyn Fn() -> Origin);
+/// A future, until it has been dropped, and the task's side of its cell.
+type Side<F> = Completer<<F as Future>::Output, Option<F>>;
+
+/// A task that has not ended.
+pub(crate) struct Spawned {
+    side: NonNull<()>,
+    functions: &'static Functions,
+}
+
+/// What knows the type of a task's future. Each is given the task's side of its cell as a bare
+/// pointer, and how to name the task in a report.
+struct Functions {
+    poll: unsafe fn(NonNull<()>, &mut Context<'_>, &dyn Fn() -> Origin) -> End,
+    cancel: unsafe fn(NonNull<()>, &dyn Fn() -> Origin),
 }
 
 /// How a poll ended.
@@ -33,60 +44,114 @@ pub(crate) enum End {
     Cancelled,
 }
 
-pin_project! {
-    /// A future and the task's side of its join cell.
-    pub(crate) struct Spawned<F: Future> {
-        // `None` once it has been dropped.
-        #[pin]
-        future: Option<F>,
-        // `None` once the outcome was told.
-        completer: Option<Completer<F::Output>>,
-    }
+/// Drops the future, then tells. The handle must not resolve before the future is gone.
+fn end<F: Future>(
+    mut side: Side<F>,
+    result: Result<F::Output, Failure>,
+    origin: &dyn Fn() -> Origin,
+) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| side.load().set(None)));
+    let outcome = match dropped {
+        Ok(()) => result,
+        Err(payload) => Err(Failure::Panicked(payload)),
+    };
+    side.complete(outcome, origin);
 }
 
-impl<F: Future> Spawned<F> {
-    pub(crate) fn new(future: F, completer: Completer<F::Output>) -> Self {
-        Self { future: Some(future), completer: Some(completer) }
-    }
+// The only `unsafe` here is that of forgetting a type and remembering it.
+#[allow(unsafe_code)]
+mod erased {
+    use super::*;
 
-    /// Drops the future, then tells. The handle must not resolve before the future is gone.
-    fn end(self: Pin<&mut Self>, result: Result<F::Output, Failure>, origin: &dyn Fn() -> Origin) {
-        let mut this = self.project();
-        let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-        let outcome = match dropped {
-            Ok(()) => result,
-            Err(payload) => Err(Failure::Panicked(payload)),
-        };
-        if let Some(completer) = this.completer.take() {
-            completer.complete(outcome, origin);
+    impl Spawned {
+        pub(crate) fn new<F: Future>(side: Side<F>) -> Self {
+            Self {
+                side: side.into_raw(),
+                functions: const { &Functions { poll: poll::<F>, cancel: cancel::<F> } },
+            }
+        }
+
+        /// Polls once. Gives the task back, or how it ended. `origin` names it in a report.
+        #[inline]
+        pub(crate) fn poll(
+            self,
+            cx: &mut Context<'_>,
+            origin: &dyn Fn() -> Origin,
+        ) -> Result<Self, End> {
+            // SAFETY: `new` paired this pointer with the functions of its type, and this is its only
+            // holder. When the side was used up, the pointer is forgotten.
+            match unsafe { (self.functions.poll)(self.side, cx, origin) } {
+                End::Pending => Ok(self),
+                end => {
+                    std::mem::forget(self);
+                    Err(end)
+                }
+            }
+        }
+
+        /// Drops the future, then tells the handle that the task was cancelled.
+        pub(crate) fn cancel(self, origin: &dyn Fn() -> Origin) {
+            let Self { side, functions } = self;
+            std::mem::forget(self);
+            // SAFETY: as in `poll`.
+            unsafe { (functions.cancel)(side, origin) }
         }
     }
-}
 
-impl<F: Future> Task for Spawned<F> {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, origin: &dyn Fn() -> Origin) -> End {
-        let this = self.as_mut().project();
-        let (Some(future), Some(completer)) = (this.future.as_pin_mut(), this.completer) else {
-            return End::Completed;
-        };
-        if completer.is_cancelled() {
-            self.cancel(origin);
+    impl Drop for Spawned {
+        /// Only if something panics on the way: a table ends its tasks by `poll` or `cancel`.
+        fn drop(&mut self) {
+            let unnamed = || unreachable!("a cancelled task reports nothing");
+            // SAFETY: as in `poll`.
+            unsafe { (self.functions.cancel)(self.side, &unnamed) }
+        }
+    }
+
+    /// # Safety
+    /// `side` came from `into_raw` of a `Side<F>`, and nobody else uses it. Unless the answer is
+    /// `Pending`, it is used up.
+    unsafe fn poll<F: Future>(
+        side: NonNull<()>,
+        cx: &mut Context<'_>,
+        origin: &dyn Fn() -> Origin,
+    ) -> End {
+        // SAFETY: by the caller's promise.
+        let mut side = unsafe { Side::<F>::from_raw(side) };
+        if side.is_cancelled() {
+            end::<F>(side, Err(Failure::Cancelled), origin);
             return End::Cancelled;
         }
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(Poll::Pending) => End::Pending,
+        let polled = catch_unwind(AssertUnwindSafe(|| match side.load().as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => unreachable!("a task that has ended is not polled"),
+        }));
+        match polled {
+            Ok(Poll::Pending) => {
+                std::mem::forget(side);
+                End::Pending
+            }
             Ok(Poll::Ready(output)) => {
-                self.end(Ok(output), origin);
+                end::<F>(side, Ok(output), origin);
                 End::Completed
             }
             Err(payload) => {
-                self.end(Err(Failure::Panicked(payload)), origin);
+                end::<F>(side, Err(Failure::Panicked(payload)), origin);
                 End::Panicked
             }
         }
     }
 
-    fn cancel(self: Pin<&mut Self>, origin: &dyn Fn() -> Origin) {
-        self.end(Err(Failure::Cancelled), origin);
+    /// # Safety
+    /// As for `poll`. The side is used up.
+    unsafe fn cancel<F: Future>(side: NonNull<()>, origin: &dyn Fn() -> Origin) {
+        // SAFETY: by the caller's promise.
+        let side = unsafe { Side::<F>::from_raw(side) };
+        end::<F>(side, Err(Failure::Cancelled), origin);
+    }
+}
+
+impl fmt::Debug for Spawned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawned").finish_non_exhaustive()
     }
 }
