@@ -388,6 +388,7 @@ impl Core {
     }
 
     /// Spawns a future onto this loop, from its own thread.
+    #[inline]
     pub(crate) fn spawn<F>(
         &self,
         future: F,

@@ -90,8 +90,8 @@ struct Cell<T> {
     address: AtomicU64,
     interest: UnsafeCell<Interest<T>>,
     output: UnsafeCell<Option<Outcome<T>>>,
-    /// Frees the whole allocation, of whose load only the completer knows the type.
-    free: unsafe fn(NonNull<Cell<T>>) -> Cell<T>,
+    /// Frees the whole allocation, of whose load only the completer knows the type. Drops nothing.
+    free: unsafe fn(NonNull<Cell<T>>),
 }
 
 /// The allocation. The cell comes first, so that a pointer to either is one to both.
@@ -103,6 +103,7 @@ struct Whole<T, L> {
 }
 
 /// Makes the two sides of a new cell.
+#[inline(always)]
 pub(crate) fn new<T, L>(load: L) -> (Completer<T, L>, Joiner<T>) {
     let whole = Box::new(Whole {
         cell: Cell {
@@ -144,10 +145,26 @@ mod shared {
     unsafe impl<T: Send> Sync for Joiner<T> {}
 
     /// # Safety
-    /// `cell` is that of a `Whole<T, L>` whose load was dropped, and its owner is alone with it.
-    pub(super) unsafe fn free<T, L>(cell: NonNull<Cell<T>>) -> Cell<T> {
+    /// `cell` is that of a `Whole<T, L>`, its owner is alone with it, and what is in it was dropped or
+    /// moved out.
+    pub(super) unsafe fn free<T, L>(cell: NonNull<Cell<T>>) {
         // SAFETY: by the caller's promise; `new` leaked this very box.
-        unsafe { Box::from_raw(cell.cast::<Whole<T, L>>().as_ptr()) }.cell
+        drop(unsafe { Box::from_raw(cell.cast::<ManuallyDrop<Whole<T, L>>>().as_ptr()) });
+    }
+
+    /// Takes apart and frees a cell: its output, if there is one yet, and who is interested.
+    ///
+    /// # Safety
+    /// The caller is alone with the cell, and does not use it after this. Its load was dropped.
+    #[inline]
+    unsafe fn take_apart<T>(cell: NonNull<Cell<T>>) -> (Option<Outcome<T>>, Interest<T>) {
+        // SAFETY: by the caller's promise; each part is moved out once.
+        unsafe {
+            let Cell { interest, output, free, .. } = cell.as_ref();
+            let parts = (output.with_mut(|at| at.read()), interest.with_mut(|at| at.read()));
+            free(cell);
+            parts
+        }
     }
 
     impl<T, L> Completer<T, L> {
@@ -203,7 +220,7 @@ mod shared {
                     Err(WAITING) => {}
                     Err(_detached) => {
                         // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone.
-                        return unsafe { (cell.free)(pointer) }.into_unseen();
+                        return Unseen::of(unsafe { take_apart(pointer) });
                     }
                 }
                 if seeded("join_takes_the_waker_unlocked") {
@@ -222,7 +239,7 @@ mod shared {
                 let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
                     DETACHED => {
                         // SAFETY: as above.
-                        unsafe { (cell.free)(pointer) }.into_unseen()
+                        Unseen::of(unsafe { take_apart(pointer) })
                     }
                     _ => Unseen::No,
                 };
@@ -247,8 +264,8 @@ mod shared {
             debug_assert!(self.is_complete());
             let pointer = ManuallyDrop::new(self).cell;
             // SAFETY: in COMPLETE the joiner is alone with the cell, and this is its last step.
-            let cell = unsafe { (pointer.as_ref().free)(pointer) };
-            cell.output.into_inner().expect("a complete cell has an outcome, taken once")
+            let (outcome, _interest) = unsafe { take_apart(pointer) };
+            outcome.expect("a complete cell has an outcome, taken once")
         }
 
         /// Puts an interest into the slot, and the old one out.
@@ -266,7 +283,7 @@ mod shared {
                     COMPLETE => {
                         // SAFETY: in COMPLETE the joiner is alone with the cell, and this is its
                         // last step.
-                        let mut unseen = unsafe { (self.cell().free)(self.cell) }.into_unseen();
+                        let mut unseen = Unseen::of(unsafe { take_apart(self.cell) });
                         if let (Unseen::Yes(_, interest), Some(report)) = (&mut unseen, report) {
                             *interest = Interest::Report(report);
                         }
@@ -318,17 +335,14 @@ enum Unseen<T> {
     Yes(Outcome<T>, Interest<T>),
 }
 
-impl<T> Cell<T> {
-    fn into_unseen(self) -> Unseen<T> {
-        let interest = self.interest.into_inner();
-        match self.output.into_inner() {
-            Some(outcome) => Unseen::Yes(outcome, interest),
-            None => Unseen::No,
+impl<T> Unseen<T> {
+    fn of((outcome, interest): (Option<Outcome<T>>, Interest<T>)) -> Self {
+        match outcome {
+            Some(outcome) => Self::Yes(outcome, interest),
+            None => Self::No,
         }
     }
-}
 
-impl<T> Unseen<T> {
     /// Reports a panic that nobody will see, or whatever a joiner asked to have reported;
     /// then drops the output. All of that is foreign code.
     fn settle(self, origin: &Origin) {

@@ -25,6 +25,7 @@ use crate::{
 
 /// The two ends of a new task: its side of the cell, with its future, and its handle. `wake` wakes it
 /// by its key.
+#[inline(always)]
 pub(crate) fn pair<T, L>(
     load: L,
     origin: Origin,
