@@ -13,7 +13,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::operation::{Operation, Ready};
 use crate::{
     budget, current,
     place::{self, WaitsFor},
@@ -82,66 +81,6 @@ impl<T: AsFd> Source<T> {
     pub fn into_inner(mut self) -> T {
         self.registration.detach(self.as_fd());
         self.io.take().expect("a source has its descriptor until it is taken apart")
-    }
-
-    /// Waits until the kernel says that reading is worth trying: data, the end, or an error.
-    ///
-    /// It may be wrong by the time one reads: prefer [`read_with`](Self::read_with).
-    ///
-    /// *Cancel safety*: there is nothing to lose.
-    #[track_caller]
-    pub fn readable(&self) -> Ready<'_, T> {
-        Ready::new(self, Direction::Read, Location::caller())
-    }
-
-    /// Waits until the kernel says that writing is worth trying. See [`readable`](Self::readable).
-    #[track_caller]
-    pub fn writable(&self) -> Ready<'_, T> {
-        Ready::new(self, Direction::Write, Location::caller())
-    }
-
-    /// Calls `op` until it does something else than fail with `WouldBlock`, waiting for readiness to
-    /// read before each further try. `op` must not block, and must return `WouldBlock` as it got it.
-    ///
-    /// *Cancel safety*: as safe as `op`. It is not called after the returned future was dropped.
-    ///
-    /// # Errors
-    /// Those of `op`, and what the kernel says to watching the descriptor.
-    #[track_caller]
-    pub fn read_with<R, F>(&self, op: F) -> Operation<'_, T, F>
-    where
-        F: FnMut(&T) -> io::Result<R>,
-    {
-        Operation::new(self, Direction::Read, op, Location::caller())
-    }
-
-    /// The same with readiness to write. See [`read_with`](Self::read_with).
-    ///
-    /// # Errors
-    /// Those of `op`, and what the kernel says to watching the descriptor.
-    #[track_caller]
-    pub fn write_with<R, F>(&self, op: F) -> Operation<'_, T, F>
-    where
-        F: FnMut(&T) -> io::Result<R>,
-    {
-        Operation::new(self, Direction::Write, op, Location::caller())
-    }
-
-    /// [`writable`](Self::writable), for a place that was noted earlier.
-    pub(crate) fn writable_from(&self, place: &'static Location<'static>) -> Ready<'_, T> {
-        Ready::new(self, Direction::Write, place)
-    }
-
-    /// [`read_with`](Self::read_with), for a place that was noted earlier.
-    pub(crate) fn read_with_from<R, F>(
-        &self,
-        op: F,
-        place: &'static Location<'static>,
-    ) -> Operation<'_, T, F>
-    where
-        F: FnMut(&T) -> io::Result<R>,
-    {
-        Operation::new(self, Direction::Read, op, place)
     }
 
     /// Calls `op` once if reading may be worth it. Waits for nothing.

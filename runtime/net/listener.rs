@@ -14,8 +14,9 @@ use std::{
 use socket2::SockRef;
 
 use super::{
-    TcpSocket, TcpStream, ToAddrs,
-    addresses::{self, resolve},
+    addresses::{self, ToAddrs, resolve},
+    socket::TcpSocket,
+    stream::TcpStream,
 };
 use crate::{io::Source, time};
 
@@ -137,6 +138,17 @@ impl TcpListener {
     /// The options, by socket2.
     pub fn options(&self) -> SockRef<'_> {
         SockRef::from(self.source.get_ref())
+    }
+}
+
+impl TcpSocket {
+    /// Listens, with room for `backlog` connections that nobody accepted yet.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
+        self.0.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(TcpListener::from_nonblocking(self.0.into()))
     }
 }
 

@@ -1,17 +1,9 @@
-//! A socket before it is anything: options first, then connect or listen.
+//! A socket before it is anything: options first, then connect
+//! (`stream.rs`) or listen (`listener.rs`).
 
-use std::{
-    fmt,
-    future::Future,
-    io,
-    net::{self, SocketAddr},
-    panic::Location,
-};
+use std::{fmt, io, net::SocketAddr};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-
-use super::{TcpListener, TcpStream};
-use crate::io::Source;
 
 /// A TCP socket that is neither connected nor listening yet, for options that must be set first.
 ///
@@ -27,7 +19,7 @@ use crate::io::Source;
 /// # })?;
 /// # std::io::Result::Ok(())
 /// ```
-pub struct TcpSocket(Socket);
+pub struct TcpSocket(pub(super) Socket);
 
 impl TcpSocket {
     /// An IPv4 socket.
@@ -67,48 +59,6 @@ impl TcpSocket {
     /// What the kernel says: the address is in use, and the like.
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         self.0.bind(&address.into())
-    }
-
-    /// Listens, with room for `backlog` connections that nobody accepted yet.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
-        self.0.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpListener::from_nonblocking(self.0.into()))
-    }
-
-    /// Connects.
-    ///
-    /// *Cancel safety*: dropped, it leaves no connection behind.
-    ///
-    /// # Errors
-    /// What the kernel says: refused, unreachable, and the like.
-    #[track_caller]
-    pub fn connect(self, to: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> {
-        self.connect_from(to, Location::caller())
-    }
-
-    pub(super) async fn connect_from(
-        self,
-        to: SocketAddr,
-        place: &'static Location<'static>,
-    ) -> io::Result<TcpStream> {
-        match self.0.connect(&to.into()) {
-            Ok(()) => {}
-            // On its way: the socket is writable when it has arrived, or failed to.
-            Err(error)
-                if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
-                    || error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        let source = Source::from_nonblocking(net::TcpStream::from(self.0));
-        source.writable_from(place).await?;
-        if let Some(error) = source.get_ref().take_error()? {
-            return Err(error);
-        }
-        Ok(TcpStream::from_source(source))
     }
 }
 

@@ -1,20 +1,44 @@
 //! The two directions of a connection, apart.
 
-use std::{error::Error, fmt, net::Shutdown, sync::Arc};
+use std::{
+    error::Error,
+    fmt,
+    io::{self, IoSlice, IoSliceMut, Read, Write},
+    net::Shutdown,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use super::TcpStream;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::stream::{TcpStream, async_read, async_write};
+
+impl TcpStream {
+    /// A reader and a writer that borrow the connection.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// A reader and a writer that share the connection, for two tasks, on any loops. Dropping the
+    /// writer ends its direction, so that the peer reads the end.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        let stream = Arc::new(self);
+        (OwnedReadHalf(stream.clone()), OwnedWriteHalf { stream, ends: true })
+    }
+}
 
 /// Reads from a borrowed connection. From [`TcpStream::split`].
 #[derive(Debug)]
-pub struct ReadHalf<'a>(pub(super) &'a TcpStream);
+pub struct ReadHalf<'a>(&'a TcpStream);
 
 /// Writes to a borrowed connection. From [`TcpStream::split`].
 #[derive(Debug)]
-pub struct WriteHalf<'a>(pub(super) &'a TcpStream);
+pub struct WriteHalf<'a>(&'a TcpStream);
 
 /// Reads from a shared connection. From [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedReadHalf(pub(super) Arc<TcpStream>);
+pub struct OwnedReadHalf(Arc<TcpStream>);
 
 /// Writes to a shared connection. From [`TcpStream::into_split`]. Dropping it ends the direction of
 /// writing: the peer reads the end.
@@ -48,6 +72,11 @@ impl AsRef<TcpStream> for OwnedWriteHalf {
     }
 }
 
+async_read!(ReadHalf<'_>, |this| this.0);
+async_write!(WriteHalf<'_>, |this| this.0);
+async_read!(OwnedReadHalf, |this| this.0);
+async_write!(OwnedWriteHalf, |this| this.stream);
+
 impl OwnedReadHalf {
     /// Puts the two halves together again.
     ///
@@ -63,14 +92,6 @@ impl OwnedReadHalf {
 }
 
 impl OwnedWriteHalf {
-    pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        Self { stream, ends: true }
-    }
-
-    pub(super) fn stream(&self) -> &TcpStream {
-        &self.stream
-    }
-
     /// Drops the half without ending its direction.
     pub fn forget(mut self) {
         self.ends = false;

@@ -8,7 +8,6 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     panic::Location,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -17,8 +16,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use socket2::SockRef;
 
 use super::{
-    OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpSocket, ToAddrs, WriteHalf,
-    addresses::{self, resolve},
+    addresses::{self, ToAddrs, resolve},
+    socket::TcpSocket,
 };
 use crate::{
     io::Source,
@@ -247,18 +246,6 @@ impl TcpStream {
         &self.source
     }
 
-    /// A reader and a writer that borrow the connection.
-    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
-    }
-
-    /// A reader and a writer that share the connection, for two tasks, on any loops. Dropping the
-    /// writer ends its direction, so that the peer reads the end.
-    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf(stream.clone()), OwnedWriteHalf::new(stream))
-    }
-
     #[track_caller]
     #[inline]
     pub(super) fn poll_read_op(
@@ -293,6 +280,41 @@ impl TcpStream {
             Ok(n)
         };
         self.source.poll_op(Direction::Write, Place::Slot, cx, Location::caller(), op)
+    }
+}
+
+impl TcpSocket {
+    /// Connects.
+    ///
+    /// *Cancel safety*: dropped, it leaves no connection behind.
+    ///
+    /// # Errors
+    /// What the kernel says: refused, unreachable, and the like.
+    #[track_caller]
+    pub fn connect(self, to: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> {
+        self.connect_from(to, Location::caller())
+    }
+
+    pub(super) async fn connect_from(
+        self,
+        to: SocketAddr,
+        place: &'static Location<'static>,
+    ) -> io::Result<TcpStream> {
+        match self.0.connect(&to.into()) {
+            Ok(()) => {}
+            // On its way: the socket is writable when it has arrived, or failed to.
+            Err(error)
+                if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+                    || error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        let source = Source::from_nonblocking(net::TcpStream::from(self.0));
+        source.writable_from(place).await?;
+        if let Some(error) = source.get_ref().take_error()? {
+            return Err(error);
+        }
+        Ok(TcpStream::from_source(source))
     }
 }
 
@@ -372,10 +394,8 @@ macro_rules! async_write {
 
 async_read!(TcpStream, |this| this);
 async_write!(TcpStream, |this| this);
-async_read!(ReadHalf<'_>, |this| this.0);
-async_write!(WriteHalf<'_>, |this| this.0);
-async_read!(OwnedReadHalf, |this| this.0);
-async_write!(OwnedWriteHalf, |this| this.stream());
+
+pub(super) use {async_read, async_write};
 
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -1,7 +1,7 @@
 //! The single-threaded loop, whole.
 //!
 //! [`Core::turn`] is the loop: asyncio's `_run_once`, in one function. Everything else here is a step
-//! of it. The loop owns its table of tasks, its timers and its reactor; the front door (`runtime.rs`,
+//! of it, or stands in `waiting.rs`. The loop owns its table of tasks, its timers and its reactor; the front door (`runtime.rs`,
 //! `handle.rs`) and the leaf futures reach them through `current.rs`.
 //!
 //! What must hold:
@@ -26,20 +26,17 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    cadence::Cadence,
-    ledger::{Ledger, WINDOW},
-};
+use super::{cadence::Cadence, ledger::Ledger};
 use crate::{
     blocking::Pool,
     budget,
-    clock::{Clock, NEVER, TestClock, nanos},
+    clock::{Clock, NEVER, nanos},
     foreign,
     id::{TaskId, TaskIds},
     inbox::{Inbox, Message, Number},
     place::{Name, Origin},
     primitives::Arc,
-    reactor::{Found, Reactor, Registry},
+    reactor::{Reactor, Registry},
     stats::{Counters, Stats},
     task::{
         cell::Completer,
@@ -82,14 +79,14 @@ pub(crate) struct Core {
     ids: TaskIds,
     pub(crate) timers: Timers,
     pub(crate) reactor: Reactor,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(crate) pool: OnceCell<Arc<Pool>>,
     settings: Settings,
-    counters: Counters,
-    cadence: Cadence,
-    ledger: Option<RefCell<Ledger>>,
+    pub(super) counters: Counters,
+    pub(super) cadence: Cadence,
+    pub(super) ledger: Option<RefCell<Ledger>>,
     /// The moment the reactor's alarm is set for; [`NEVER`] if none is.
-    alarm_at: Cell<u64>,
+    pub(super) alarm_at: Cell<u64>,
     turning: Cell<bool>,
     stopping: Cell<bool>,
 }
@@ -229,7 +226,7 @@ impl Core {
     }
 
     /// Asks the reactor without waiting.
-    fn look(&self) -> io::Result<usize> {
+    pub(super) fn look(&self) -> io::Result<usize> {
         self.cadence.looked(self.cadence.now());
         if self.reactor.len() == 0 {
             return Ok(0);
@@ -240,138 +237,6 @@ impl Core {
         trace::report(|| Event::Looked { found: found.events });
         self.reactor.wake_found();
         Ok(found.events)
-    }
-
-    /// Nothing is ready: waits for the reactor, the next deadline or the inbox.
-    fn wait_for_something(&self, limit: Limit) -> io::Result<()> {
-        if let Clock::Test(clock) = &self.clock {
-            return self.wait_under_test_clock(clock, limit);
-        }
-        let mut now = self.clock.now();
-        self.cadence.set_now(now);
-        let next = self.timers.wake_up_at().unwrap_or(NEVER);
-        if next <= now {
-            return self.look().map(drop);
-        }
-        let limit = match limit {
-            Limit::Forever => None,
-            Limit::Nanos(limit) => Some(limit),
-        };
-        if limit != Some(0) && self.look_before_parking(&mut now, next)? {
-            return Ok(());
-        }
-        self.park(now, next, limit)
-    }
-
-    /// Bets that something happens shortly, if the ledger says so. `true`: it did.
-    fn look_before_parking(&self, now: &mut u64, next: u64) -> io::Result<bool> {
-        let Some(ledger) = &self.ledger else { return Ok(false) };
-        if self.reactor.len() == 0 || !ledger.borrow_mut().bets(*now) {
-            return Ok(false);
-        }
-        let began = *now;
-        let end = next.min(began + WINDOW);
-        while *now < end {
-            self.counters.looks_before_parking.add(1);
-            let found = self.reactor.wait(Some(Duration::ZERO))?;
-            *now = self.clock.now();
-            self.cadence.set_now(*now);
-            if found.events > 0 || self.inbox.has_news() {
-                self.counters.events.add(found.events as u64);
-                self.counters.bets_won.add(1);
-                ledger.borrow_mut().won();
-                self.cadence.looked(*now);
-                trace::report(|| Event::Looked { found: found.events });
-                self.reactor.wake_found();
-                return Ok(true);
-            }
-        }
-        self.counters.bets_lost.add(1);
-        ledger.borrow_mut().lost(*now - began);
-        Ok(*now >= next)
-    }
-
-    /// Waits in the kernel, if no message came.
-    fn park(&self, now: u64, next: u64, limit: Option<u64>) -> io::Result<()> {
-        let mut timeout = limit.map(Duration::from_nanos);
-        if next != NEVER {
-            if self.reactor.alarm_ends_waits() {
-                self.set_alarm(now, next)?;
-            } else {
-                let until_next = Duration::from_nanos(next - now);
-                timeout = Some(timeout.map_or(until_next, |limit| limit.min(until_next)));
-            }
-        }
-        let Some(found) = self.sleep(timeout)? else { return Ok(()) };
-        let woke_at = self.clock.now();
-        if let Some(ledger) = &self.ledger {
-            ledger.borrow_mut().parked(woke_at.saturating_sub(now), found.events > 0);
-        }
-        self.cadence.woke(woke_at);
-        self.reactor.wake_found();
-        Ok(())
-    }
-
-    /// The wait itself, in the protocol of parking. `None`: a message came first.
-    fn sleep(&self, timeout: Option<Duration>) -> io::Result<Option<Found>> {
-        if !self.inbox.park() {
-            return Ok(None);
-        }
-        trace::report(|| Event::Parked);
-        self.counters.parks.add(1);
-        let found = self.reactor.wait(timeout);
-        if self.inbox.unparked() {
-            self.counters.unparks.add(1);
-        }
-        trace::report(|| Event::Unparked);
-        let found = found?;
-        self.counters.events.add(found.events as u64);
-        Ok(Some(found))
-    }
-
-    /// Sets the alarm, but only if it would come too late or has rung: most timers are cancelled
-    /// before they are due, and an alarm too early is one spurious wake-up.
-    fn set_alarm(&self, now: u64, next: u64) -> io::Result<()> {
-        let alarm_at = self.alarm_at.get();
-        if next < alarm_at || alarm_at <= now {
-            self.reactor.set_alarm(next - now)?;
-            self.counters.timer_arms.add(1);
-            self.alarm_at.set(next);
-        }
-        Ok(())
-    }
-
-    /// Nothing is ready and time stands still: what is on its way through the kernel goes first, then
-    /// the clock jumps.
-    #[cold]
-    fn wait_under_test_clock(&self, clock: &TestClock, limit: Limit) -> io::Result<()> {
-        if self.look()? > 0 {
-            return Ok(());
-        }
-        let next = self.timers.next_deadline();
-        let may_jump = next.is_some() && clock.may_advance();
-        let wait = match limit {
-            _ if may_jump && !self.reactor.is_waited_on() => Some(Duration::ZERO),
-            _ if may_jump => Some(clock.real_wait()),
-            Limit::Nanos(limit) => Some(Duration::from_nanos(limit)),
-            Limit::Forever => None,
-        };
-        if wait != Some(Duration::ZERO) {
-            let Some(found) = self.sleep(wait)? else { return Ok(()) };
-            self.reactor.wake_found();
-            if found != Found::default() {
-                return Ok(());
-            }
-        }
-        // Whoever held the clock may have left a message in the same breath.
-        if let Some(next) = next.filter(|_| may_jump && !self.inbox.has_news()) {
-            let now = self.clock.now();
-            if next > now {
-                clock.advance_to(next);
-                trace::report(|| Event::Advanced { by: next - now });
-            }
-        }
-        Ok(())
     }
 
     /// The loop's time: of this turn, not to the nanosecond, and never ahead of the clock.

@@ -3,3 +3,4 @@
 pub(crate) mod cadence;
 pub(crate) mod event_loop;
 pub(crate) mod ledger;
+mod waiting;

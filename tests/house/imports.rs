@@ -18,7 +18,7 @@ const HOUSE: &str = "
 ground
     primitives.rs
     id.rs                   <- primitives.rs
-    place.rs
+    place.rs                <- id.rs
     budget.rs
     stats.rs
     foreign.rs
@@ -26,6 +26,8 @@ ground
     clock.rs
 shelves
     wait_list.rs
+    run_queue/batches.rs
+    run_queue/mod.rs
     timer/wheel.rs
     queue/core.rs
 doors
@@ -34,14 +36,20 @@ doors
     inbox.rs                <- wait.rs park.rs
 machines
     blocking.rs
-    task/join.rs
-    task/local.rs           <- task/join.rs
+    task/key.rs
+    task/cell.rs
+    task/join.rs            <- task/cell.rs
+    task/spawned.rs         <- task/cell.rs
+    task/slots.rs           <- task/spawned.rs
+    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs
     reactor/source.rs
     reactor/mod.rs          <- reactor/source.rs
     timer/mod.rs
 schedulers
     scheduler/ledger.rs
-    scheduler/event_loop.rs <- scheduler/ledger.rs
+    scheduler/cadence.rs
+    scheduler/event_loop.rs <- scheduler/ledger.rs scheduler/cadence.rs
+    scheduler/waiting.rs    <- scheduler/event_loop.rs scheduler/ledger.rs
     scheduler/mod.rs
 front door
     current.rs
@@ -58,8 +66,15 @@ what users await
     time/mod.rs             <- time/instant.rs time/sleep.rs time/interval.rs time/timeout.rs
     queue/mod.rs
     queue/local.rs
-    io/mod.rs
-    net/mod.rs
+    io/source.rs
+    io/operation.rs         <- io/source.rs
+    io/mod.rs               <- io/source.rs io/operation.rs
+    net/addresses.rs        <- task/mod.rs
+    net/socket.rs
+    net/stream.rs           <- io/mod.rs time/timeout.rs net/addresses.rs net/socket.rs
+    net/split.rs            <- net/stream.rs
+    net/listener.rs         <- io/mod.rs time/sleep.rs net/addresses.rs net/socket.rs net/stream.rs
+    net/mod.rs              <- net/addresses.rs net/socket.rs net/stream.rs net/split.rs net/listener.rs
 roof
     lib.rs
 ";
@@ -104,7 +119,8 @@ fn check(tree: &Tree, table: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (files, edges) = read_edges(tree, &mut findings);
     for file in &files {
-        if !house.contains_key(file.as_str()) {
+        // A file's unit tests stand outside the house.
+        if !house.contains_key(file.as_str()) && !file.ends_with("_tests.rs") {
             let what = format!("stands on no floor: add it to {WHERE}");
             findings.push(Finding::new(&format!("runtime/{file}"), 1, what));
         }

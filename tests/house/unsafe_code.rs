@@ -12,7 +12,8 @@ use crate::{
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
-    ("runtime/task/join.rs", "the join cell: output and waker shared by two sides"),
+    ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
+    ("runtime/task/spawned.rs", "a future's type, forgotten and remembered"),
 ];
 
 /// The files of `runtime/` that may ask for loom outside their tests.
@@ -139,11 +140,11 @@ fn unsafe_without_its_reason_is_found() {
                   unsafe impl Send for A {}\n\nunsafe impl Send for B {}\n\n// Safe, I hope.\n\
                   fn f() { unsafe { g() } }\n// SAFETY: too far up.\nlet a;\nlet b;\nlet c;\n\
                   let d = unsafe { g() };\n";
-    let findings = check(&Tree::planted(&[("runtime/task/join.rs", source)]));
+    let findings = check(&Tree::planted(&[("runtime/task/cell.rs", source)]));
     // B stands two lines under a comment that is A's.
-    demand(&findings, "runtime/task/join.rs", 7, "no `// SAFETY:`");
-    demand(&findings, "runtime/task/join.rs", 10, "no `// SAFETY:`");
-    demand(&findings, "runtime/task/join.rs", 15, "no `// SAFETY:`");
+    demand(&findings, "runtime/task/cell.rs", 7, "no `// SAFETY:`");
+    demand(&findings, "runtime/task/cell.rs", 10, "no `// SAFETY:`");
+    demand(&findings, "runtime/task/cell.rs", 15, "no `// SAFETY:`");
     assert_eq!(findings.len(), 3, "{findings:#?}");
 }
 
