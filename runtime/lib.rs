@@ -78,7 +78,7 @@ mod stats;
 pub mod trace;
 
 mod run_queue;
-//mod wait_list;
+mod wait_list;
 
 mod inbox;
 mod park;
@@ -97,7 +97,7 @@ mod runtime;
 
 pub mod io;
 pub mod net;
-//pub mod queue;
+pub mod queue;
 pub mod task;
 pub mod time;
 

@@ -1,0 +1,348 @@
+//! The rules of the async queue: items, those who wait, and what is promised to whom.
+//!
+//! Plain data behind `&mut`. The two shells, [`Queue`](super::Queue) behind a lock and
+//! [`local::Queue`](super::local::Queue) behind a `RefCell`, hold one each and add nothing to the
+//! rules. Nothing here clones, wakes or drops a waker or drops an item: what must be woken or dropped
+//! is returned, and the shell does it with the core let go.
+//!
+//! The rules rest on **promises**. When an item comes and getters wait, the first of them leaves the
+//! line, is woken, and the item is promised to it: it stays in the queue, and nobody else may count
+//! on it, until that getter is polled and takes it, or is dropped and the promise passes to the next
+//! in line. Room for putters is promised in the same way. So nobody who comes later, `try_get` and
+//! `try_put` included, overtakes one who waited; and a cancelled future loses nothing.
+//!
+//! What holds between any two calls:
+//! - the getters woken for an item are as many as `promised_items`, at most `items.len()`;
+//! - while a getter is in line, every item is promised;
+//! - the putters woken for room are as many as `promised_room`, and `items.len() + promised_room` is
+//!   at most `capacity`; while a putter is in line it is equal;
+//! - once closed, no putter is in line and no room is promised; once closed and empty (*drained*,
+//!   which it stays for ever), no getter is in line;
+//! - while a joiner is in line, `unfinished` is not 0.
+//!
+//! The rival is asyncio's: wake the first waiter, promise nothing, and let it look again. There a
+//! newcomer may take the item first, and the waiter goes to the end of the line it stood at the head
+//! of. The other rival hands the item itself to the waiter: then an item lives in a future that
+//! may be dropped at any time, and must find its way back to the front of the queue.
+
+use std::{collections::VecDeque, mem, task::Waker};
+
+use super::{
+    error::{GetError, PutError, TryGetError, TryPutError},
+    waiting::{Offer, Stage, Step, Wakes, wait},
+};
+use crate::{
+    primitives::seeded,
+    wait_list::{WaitKey, WaitList},
+};
+
+/// No bound: more than any queue can hold.
+const UNBOUNDED: usize = usize::MAX;
+
+/// A queue's numbers at one moment.
+///
+/// ```
+/// let queue = whirligig::queue::Queue::bounded(8);
+/// queue.try_put('a').unwrap();
+/// let stats = queue.stats();
+/// assert_eq!((stats.len, stats.capacity, stats.unfinished), (1, Some(8), 1));
+/// assert_eq!((stats.getters, stats.putters), (0, 0));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Items in the queue, those promised to a woken `get` included.
+    pub len: usize,
+    /// The most items it holds; `None` if unbounded.
+    pub capacity: Option<usize>,
+    /// `get`s in line. One that has been woken no longer is.
+    pub getters: usize,
+    /// `put`s in line. One that has been woken no longer is.
+    pub putters: usize,
+    /// Items put for which `task_done` has not been called.
+    pub unfinished: usize,
+    /// Whether the queue is closed.
+    pub closed: bool,
+}
+
+/// The queue without its shell.
+pub(super) struct Core<T> {
+    items: VecDeque<T>,
+    capacity: usize,
+    getters: WaitList,
+    putters: WaitList,
+    joiners: WaitList,
+    promised_items: usize,
+    promised_room: usize,
+    unfinished: usize,
+    closed: bool,
+}
+
+impl<T> Core<T> {
+    pub(super) fn unbounded() -> Self {
+        Self {
+            items: VecDeque::new(),
+            capacity: UNBOUNDED,
+            getters: WaitList::new(),
+            putters: WaitList::new(),
+            joiners: WaitList::new(),
+            promised_items: 0,
+            promised_room: 0,
+            unfinished: 0,
+            closed: false,
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn bounded(capacity: usize) -> Self {
+        assert!(
+            capacity != 0,
+            "a queue with a capacity of 0 could never take an item: use `bounded(1)` for the \
+             tightest hand-over, or `unbounded()` for no limit (asyncio's `maxsize=0`)"
+        );
+        Self { capacity, ..Self::unbounded() }
+    }
+
+    /// A step of a `put` that found no room at once. `item` is taken with the answer.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        stage: &mut Stage,
+        item: &mut Option<T>,
+        offer: &mut Offer<'_>,
+    ) -> Step<Result<(), PutError<T>>> {
+        let may_go = match *stage {
+            Stage::New => (self.has_room() || self.closed) && !seeded("queue_no_second_look"),
+            Stage::Waiting(key) => self.putters.remove_woken(key),
+            Stage::Done => false,
+        };
+        if !may_go {
+            return wait(&mut self.putters, stage, offer);
+        }
+        if let Stage::Waiting(_) = mem::replace(stage, Stage::Done)
+            && !self.closed
+        {
+            self.promised_room -= 1;
+        }
+        let Some(item) = item.take() else { return Step::Spent };
+        if self.closed {
+            return Step::Ready(Err(PutError(item)), Wakes::Nobody);
+        }
+        Step::Ready(Ok(()), self.push(item))
+    }
+
+    /// A step of a `get` that found no item at once.
+    #[inline]
+    pub(super) fn get(
+        &mut self,
+        stage: &mut Stage,
+        offer: &mut Offer<'_>,
+    ) -> Step<Result<T, GetError>> {
+        let may_go = match *stage {
+            Stage::New => {
+                (self.has_free_item() || self.is_drained()) && !seeded("queue_no_second_look")
+            }
+            Stage::Waiting(key) => self.getters.remove_woken(key),
+            Stage::Done => false,
+        };
+        if !may_go {
+            return wait(&mut self.getters, stage, offer);
+        }
+        if let Stage::Waiting(_) = mem::replace(stage, Stage::Done)
+            && !self.is_drained()
+        {
+            self.promised_items -= 1;
+        }
+        match self.take() {
+            Some((item, wakes)) => Step::Ready(Ok(item), wakes),
+            None => Step::Ready(Err(GetError), Wakes::Nobody),
+        }
+    }
+
+    /// A step of a `join` that found items unfinished.
+    #[inline]
+    pub(super) fn join(&mut self, stage: &mut Stage, offer: &mut Offer<'_>) -> Step<()> {
+        let may_go = match *stage {
+            Stage::New => self.unfinished == 0 && !seeded("queue_no_second_look"),
+            Stage::Waiting(key) => self.joiners.remove_woken(key),
+            Stage::Done => false,
+        };
+        if !may_go {
+            return wait(&mut self.joiners, stage, offer);
+        }
+        *stage = Stage::Done;
+        Step::Ready((), Wakes::Nobody)
+    }
+
+    #[inline]
+    pub(super) fn try_put(&mut self, item: T) -> Result<Wakes, TryPutError<T>> {
+        if self.closed {
+            return Err(TryPutError::Closed(item));
+        }
+        if !self.has_room() {
+            return Err(TryPutError::Full(item));
+        }
+        Ok(self.push(item))
+    }
+
+    #[inline]
+    pub(super) fn try_get(&mut self) -> Result<(T, Wakes), TryGetError> {
+        if self.has_free_item() || seeded("queue_try_get_overtakes") {
+            self.take().ok_or(TryGetError::Empty)
+        } else if self.is_drained() {
+            Err(TryGetError::Closed)
+        } else {
+            Err(TryGetError::Empty)
+        }
+    }
+
+    /// Ends a `put` that is dropped while it waits. Its waker, if it was still in line, comes back to
+    /// be dropped; room promised to it is promised to the next.
+    pub(super) fn cancel_put(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
+        let waker = self.putters.remove(key);
+        if waker.is_some() || self.closed {
+            return (waker, Wakes::Nobody);
+        }
+        self.promised_room -= 1;
+        if seeded("queue_cancelled_put_keeps_room") {
+            return (None, Wakes::Nobody);
+        }
+        (None, self.promise_room())
+    }
+
+    /// Ends a `get` that is dropped while it waits. Its waker, if it was still in line, comes back to
+    /// be dropped; an item promised to it is promised to the next.
+    pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
+        let waker = self.getters.remove(key);
+        if waker.is_some() || self.is_drained() {
+            return (waker, Wakes::Nobody);
+        }
+        self.promised_items -= 1;
+        if seeded("queue_cancelled_get_keeps_item") {
+            return (None, Wakes::Nobody);
+        }
+        (None, self.promise_item())
+    }
+
+    /// Ends a `join` that is dropped while it waits. Nothing was promised to it.
+    pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waker> {
+        self.joiners.remove(key)
+    }
+
+    /// `None` if every item put is finished already.
+    pub(super) fn task_done(&mut self) -> Option<Wakes> {
+        self.unfinished = self.unfinished.checked_sub(1)?;
+        if self.unfinished != 0 {
+            return Some(Wakes::Nobody);
+        }
+        Some(Wakes::all([&mut self.joiners]))
+    }
+
+    pub(super) fn close(&mut self) -> Wakes {
+        self.closed = true;
+        self.promised_room = 0;
+        if self.is_drained() {
+            Wakes::all([&mut self.putters, &mut self.getters])
+        } else {
+            Wakes::all([&mut self.putters])
+        }
+    }
+
+    /// Closes, and gives up what is in the queue. Items not yet got count as finished.
+    pub(super) fn close_now(&mut self) -> (VecDeque<T>, Wakes) {
+        self.closed = true;
+        self.promised_room = 0;
+        self.promised_items = 0;
+        let items = mem::take(&mut self.items);
+        // Less were left than are dropped if `task_done` was called ahead of `get`.
+        self.unfinished = self.unfinished.saturating_sub(items.len());
+        let wakes = if self.unfinished == 0 {
+            Wakes::all([&mut self.putters, &mut self.getters, &mut self.joiners])
+        } else {
+            Wakes::all([&mut self.putters, &mut self.getters])
+        };
+        (items, wakes)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.items.len() >= self.capacity
+    }
+
+    pub(super) fn capacity(&self) -> Option<usize> {
+        (self.capacity != UNBOUNDED).then_some(self.capacity)
+    }
+
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            len: self.len(),
+            capacity: self.capacity(),
+            getters: self.getters.len(),
+            putters: self.putters.len(),
+            unfinished: self.unfinished,
+            closed: self.closed,
+        }
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.items.len() + self.promised_room < self.capacity
+    }
+
+    #[inline]
+    fn has_free_item(&self) -> bool {
+        self.items.len() > self.promised_items
+    }
+
+    /// Closed, and nothing left: there will never be an item again.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        self.closed && self.items.is_empty()
+    }
+
+    /// Takes an item in. The caller has made sure of room.
+    #[inline]
+    fn push(&mut self, item: T) -> Wakes {
+        self.items.push_back(item);
+        self.unfinished += 1;
+        self.promise_item()
+    }
+
+    /// Gives the oldest item out. The caller has made sure that it is free, or its own.
+    #[inline]
+    fn take(&mut self) -> Option<(T, Wakes)> {
+        let item = self.items.pop_front()?;
+        let wakes =
+            if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() };
+        Some((item, wakes))
+    }
+
+    /// Promises a free item to the first getter in line, if there is one.
+    #[inline]
+    fn promise_item(&mut self) -> Wakes {
+        let Some(first) = self.getters.pop_front() else { return Wakes::Nobody };
+        self.promised_items += 1;
+        Wakes::One(first)
+    }
+
+    /// Promises free room to the first putter in line, if there is one.
+    #[inline]
+    fn promise_room(&mut self) -> Wakes {
+        let Some(first) = self.putters.pop_front() else { return Wakes::Nobody };
+        self.promised_room += 1;
+        Wakes::One(first)
+    }
+}

@@ -1,0 +1,116 @@
+//! What cannot be seen from outside: that the two shells are alike, and what their futures charge to
+//! the budget and note as their place.
+
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
+
+use super::{Queue, local};
+use crate::{
+    budget,
+    place::{self, WaitsFor},
+};
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The lines of code from the queue's type on, without comments.
+fn code(source: &str) -> Vec<&str> {
+    let lines = source.lines().skip_while(|line| !line.starts_with("pub struct Queue"));
+    let code: Vec<_> = lines.filter(|line| !line.trim_start().starts_with("//")).collect();
+    assert!(code.len() > 200, "the shell was not found");
+    code
+}
+
+#[test]
+fn the_shells_differ_in_their_cell_alone() {
+    let of_one_thread = [
+        ("Mutex<", "RefCell<"),
+        ("MutexGuard<", "RefMut<"),
+        ("Mutex::new", "RefCell::new"),
+        ("lock(&self.core)", "self.core.borrow_mut()"),
+    ];
+    let mut different = 0;
+    let (thread_safe, local) = (code(include_str!("shared.rs")), code(include_str!("local.rs")));
+    assert_eq!(thread_safe.len(), local.len());
+    for (thread_safe, local) in thread_safe.iter().zip(&local) {
+        let mut expected = thread_safe.to_string();
+        for (ours, theirs) in of_one_thread {
+            expected = expected.replace(ours, theirs);
+        }
+        assert_eq!(&expected, local);
+        different += u32::from(thread_safe != local);
+    }
+    assert_eq!(different, 5, "the field, two constructors, and the two lines of `core`");
+}
+
+/// Operations left in this poll. Using them up is the way to count them.
+fn left() -> u32 {
+    let mut left = 0;
+    while budget::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready() {
+        budget::charge();
+        left += 1;
+    }
+    left
+}
+
+#[test]
+fn only_ready_awaits_are_charged() {
+    let queue = local::Queue::bounded(1);
+    budget::begin();
+    let mut get = pin!(queue.get());
+    assert!(poll(get.as_mut()).is_pending(), "a wait ends the poll by itself, and is free");
+    queue.try_put(1).unwrap();
+    assert!(poll(get).is_ready(), "the first charge: the end of a wait");
+    queue.task_done();
+    assert!(poll(pin!(queue.put(2))).is_ready(), "the second");
+    assert!(poll(pin!(queue.get())).is_ready(), "the third");
+    queue.task_done();
+    assert!(poll(pin!(queue.join())).is_ready(), "the fourth");
+    queue.try_put(3).unwrap();
+    queue.try_get().unwrap();
+    assert_eq!(left(), budget::BUDGET - 4, "what never waits is never charged");
+    budget::end();
+}
+
+#[test]
+fn a_used_up_budget_gives_way_and_loses_nothing() {
+    let queue = Queue::unbounded();
+    budget::begin();
+    left();
+    let (mut put, mut get) = (pin!(queue.put(1)), pin!(queue.get()));
+    assert!(poll(put.as_mut()).is_pending());
+    assert!(place::take().is_some_and(|wait| wait.what == WaitsFor::Turn));
+    assert!(poll(get.as_mut()).is_pending());
+    assert_eq!(queue.stats().getters, 0, "it did not join the line");
+    budget::begin();
+    assert_eq!(poll(put), Poll::Ready(Ok(())));
+    assert_eq!(poll(get), Poll::Ready(Ok(1)));
+    budget::end();
+}
+
+#[test]
+fn a_wait_notes_what_for_and_where() {
+    let queue = Queue::bounded(1);
+    let noted = |what, line| {
+        let wait = place::take().expect("a wait was noted");
+        assert_eq!((wait.what, wait.place.file(), wait.place.line()), (what, file!(), line));
+    };
+    let (mut get, line) = (pin!(queue.get()), line!());
+    assert!(poll(get.as_mut()).is_pending());
+    noted(WaitsFor::Item, line);
+
+    queue.try_put(1).unwrap();
+    let (put, line) = (pin!(queue.put(2)), line!());
+    assert!(poll(put).is_pending());
+    noted(WaitsFor::Room, line);
+
+    let (join, line) = (pin!(queue.join()), line!());
+    assert!(poll(join).is_pending());
+    noted(WaitsFor::QueueDone, line);
+
+    assert!(poll(get).is_ready());
+    assert!(place::take().is_none(), "a ready future waits for nothing");
+}

@@ -1,0 +1,499 @@
+//! The async queue, shared between tasks and between threads: the core behind a lock.
+//!
+//! Its twin is `local.rs`. A lock-free list in place of the lock would save one atomic of the two
+//! while nobody contends, and cost the capacity, the order of waiters, the exact cancellation, and
+//! the reader.
+
+use std::{
+    fmt,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    core::{Core, Stats},
+    error::{GetError, PutError, TryGetError, TryPutError},
+    waiting::{Offer, Stage, begin, poll_in_line},
+};
+use crate::{
+    budget,
+    place::WaitsFor,
+    primitives::{Mutex, MutexGuard, lock},
+    wait_list::WaitKey,
+};
+
+/// A first-in, first-out queue between tasks, on one thread or on many.
+///
+/// Share it by reference, or in an [`Arc`](std::sync::Arc). Between the tasks of one event loop
+/// [`local::Queue`](super::local::Queue) does the same without a lock.
+///
+/// **Order.** Items leave in the order in which they came. Those who wait are served in the order in
+/// which they were first polled, and nobody overtakes them: an item that comes while a `get` waits is
+/// promised to it, and neither [`try_get`](Self::try_get) nor a later `get` can have it. Room is
+/// promised to a waiting `put` in the same way.
+///
+/// **Cancel safety.** A future that is dropped while it waits leaves its line. If it had been woken
+/// already, what it was woken for goes to the next in line: no item, no room and no wake is lost. A
+/// [`Put`] that is dropped before it is ready drops the item it holds; see [`put`](Self::put).
+///
+/// **Memory** grows with the items and is kept for later ones. A waiting future that is leaked
+/// ([`forget`](std::mem::forget)) keeps its place in line and what it was promised.
+///
+/// ```
+/// use whirligig::queue::Queue;
+///
+/// whirligig::run(async {
+///     let queue = Queue::bounded(2);
+///     queue.put("first").await.unwrap();
+///     queue.close();
+///     while let Ok(item) = queue.get().await {
+///         println!("{item}");
+///     }
+/// });
+/// ```
+#[doc(alias("channel", "mpsc"))]
+pub struct Queue<T> {
+    core: Mutex<Core<T>>,
+}
+
+impl<T> Queue<T> {
+    /// A queue that always has room. Nothing is allocated before the first item.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.capacity(), None);
+    /// ```
+    #[doc(alias = "unbounded_channel")]
+    pub fn unbounded() -> Self {
+        Self { core: Mutex::new(Core::unbounded()) }
+    }
+
+    /// A queue that holds at most `capacity` items: a `put` waits while it is full. Memory is
+    /// allocated as items come. A capacity of `usize::MAX` is unbounded.
+    ///
+    /// # Panics
+    ///
+    /// If `capacity` is 0: asyncio's `maxsize=0` is [`unbounded`](Self::unbounded).
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// queue.try_put('a').unwrap();
+    /// assert!(queue.try_put('b').is_err());
+    /// ```
+    #[doc(alias = "maxsize")]
+    #[track_caller]
+    pub fn bounded(capacity: usize) -> Self {
+        Self { core: Mutex::new(Core::bounded(capacity)) }
+    }
+
+    /// Puts `item` at the end, as soon as there is room.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError`] with the item, if the queue is closed or is closed while this waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
+    /// item must survive, keep the future or use [`try_put`](Self::try_put).
+    ///
+    /// # Panics
+    ///
+    /// The future panics if polled after it was ready; so do those of `get` and `join`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// whirligig::run(async { queue.put("letter").await.unwrap() });
+    /// assert!(queue.is_full());
+    /// ```
+    #[doc(alias = "send")]
+    #[inline]
+    #[track_caller]
+    pub fn put(&self, item: T) -> Put<'_, T> {
+        Put { queue: self, item: Some(item), stage: Stage::New, place: Location::caller() }
+    }
+
+    /// Takes the first item, as soon as there is one that nobody before has been promised.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError`] once the queue is closed and nothing is left in it, not even for others.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, the future has taken nothing.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(7).unwrap();
+    /// whirligig::run(async { assert_eq!(queue.get().await, Ok(7)) });
+    /// ```
+    #[doc(alias = "recv")]
+    #[inline]
+    #[track_caller]
+    pub fn get(&self) -> Get<'_, T> {
+        Get { queue: self, stage: Stage::New, place: Location::caller() }
+    }
+
+    /// Puts `item` at the end if there is room now.
+    ///
+    /// # Errors
+    ///
+    /// [`TryPutError::Full`] or [`TryPutError::Closed`], with the item.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.close();
+    /// assert_eq!(queue.try_put(2).unwrap_err().into_inner(), 2);
+    /// ```
+    #[doc(alias("put_nowait", "try_send"))]
+    #[inline]
+    pub fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
+        let put = self.core().try_put(item);
+        put.map(|wakes| wakes.wake())
+    }
+
+    /// Takes the first item if there is one now.
+    ///
+    /// # Errors
+    ///
+    /// [`TryGetError::Empty`] if there is none, or none that is not promised;
+    /// [`TryGetError::Closed`] if none is left and none will come.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.try_get(), Ok(1));
+    /// ```
+    #[doc(alias("get_nowait", "try_recv"))]
+    #[inline]
+    pub fn try_get(&self) -> Result<T, TryGetError> {
+        let got = self.core().try_get();
+        got.map(|(item, wakes)| {
+            wakes.wake();
+            item
+        })
+    }
+
+    /// Says that the work on one item is done, as [`join`](Self::join) waits to hear for each.
+    ///
+    /// # Panics
+    ///
+    /// If called more often than items were put: asyncio's `ValueError`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put("job").unwrap();
+    /// queue.task_done();
+    /// assert_eq!(queue.unfinished(), 0);
+    /// ```
+    #[track_caller]
+    pub fn task_done(&self) {
+        let done = self.core().task_done();
+        done.expect("`task_done` was called more often than items were put").wake();
+    }
+
+    /// Waits until no item is unfinished: `task_done` was called for every item put so far. Who waits
+    /// when the count comes to zero is not held back by items put after.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping it.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put("job").unwrap();
+    /// queue.task_done();
+    /// whirligig::run(async { queue.join().await });
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn join(&self) -> Join<'_, T> {
+        Join { queue: self, stage: Stage::New, place: Location::caller() }
+    }
+
+    /// Closes the queue: nothing more comes in. What is in it can still be got, then `get` ends with
+    /// an error. A `put` that waits, and every later one, gets its item back. asyncio's `shutdown`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// queue.close();
+    /// assert_eq!(queue.try_get(), Ok(1));
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) {
+        let wakes = self.core().close();
+        wakes.wake();
+    }
+
+    /// Closes the queue and drops what is in it: asyncio's `shutdown(immediate=True)`. Every waiting
+    /// `get` ends with an error, also a promised one. The dropped items count as finished.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// queue.close_now();
+    /// assert_eq!((queue.len(), queue.unfinished()), (0, 0));
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn close_now(&self) {
+        let (items, wakes) = self.core().close_now();
+        wakes.wake();
+        drop(items);
+    }
+
+    /// Whether the queue was closed. Items may be left.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::<u8>::unbounded();
+    /// queue.close();
+    /// assert!(queue.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.core().is_closed()
+    }
+
+    /// Items in the queue, those promised to a woken `get` included.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.len(), 1);
+    /// ```
+    #[doc(alias = "qsize")]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.core().len()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(whirligig::queue::Queue::<u8>::unbounded().is_empty());
+    /// ```
+    #[doc(alias = "empty")]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.core().len() == 0
+    }
+
+    /// Whether [`len`](Self::len) is the capacity. If not, the room may still be promised to others.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// queue.try_put(1).unwrap();
+    /// assert!(queue.is_full());
+    /// ```
+    #[doc(alias = "full")]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.core().is_full()
+    }
+
+    /// The most items the queue holds; `None` if unbounded.
+    ///
+    /// ```
+    /// assert_eq!(whirligig::queue::Queue::<u8>::bounded(3).capacity(), Some(3));
+    /// ```
+    #[doc(alias = "maxsize")]
+    pub fn capacity(&self) -> Option<usize> {
+        self.core().capacity()
+    }
+
+    /// Items put for which [`task_done`](Self::task_done) has not been called.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.unfinished(), 1);
+    /// ```
+    pub fn unfinished(&self) -> usize {
+        self.core().unfinished()
+    }
+
+    /// The queue's numbers, all of one moment. See [`Stats`].
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// One visit to the core. Nothing foreign runs while it lasts.
+    #[inline]
+    fn core(&self) -> MutexGuard<'_, Core<T>> {
+        lock(&self.core)
+    }
+}
+
+impl<T> fmt::Debug for Queue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Queue").field(&self.stats()).finish()
+    }
+}
+
+/// The future of [`Queue::put`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Put<'a, T> {
+    queue: &'a Queue<T>,
+    item: Option<T>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+// The item is moved in and out, never pinned.
+impl<T> Unpin for Put<'_, T> {}
+
+impl<T> Put<'_, T> {
+    /// The way of a full queue. Not inlined, so that the way of a ready one is.
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
+        let Self { queue, item, stage, place } = self;
+        let offer = Offer::new(cx, stage);
+        poll_in_line(offer, WaitsFor::Room, place, |offer| queue.core().put(stage, item, offer))
+    }
+
+    #[inline(never)]
+    fn cancel(&mut self, key: WaitKey) {
+        let (waker, wakes) = self.queue.core().cancel_put(key);
+        wakes.wake();
+        drop(waker);
+    }
+}
+
+impl<T> Future for Put<'_, T> {
+    type Output = Result<(), PutError<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(begin(cx, this.place));
+        if let Stage::New = this.stage
+            && let Some(item) = this.item.take()
+        {
+            match this.queue.try_put(item) {
+                Ok(()) => {
+                    this.stage = Stage::Done;
+                    budget::charge();
+                    return Poll::Ready(Ok(()));
+                }
+                Err(refused) => this.item = Some(refused.into_inner()),
+            }
+        }
+        this.wait(cx)
+    }
+}
+
+impl<T> Drop for Put<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            self.cancel(key);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Put<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Put").field("place", self.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Queue::get`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Get<'a, T> {
+    queue: &'a Queue<T>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+impl<T> Get<'_, T> {
+    /// The way of an empty queue. Not inlined, so that the way of a ready one is.
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
+        let Self { queue, stage, place } = self;
+        let offer = Offer::new(cx, stage);
+        poll_in_line(offer, WaitsFor::Item, place, |offer| queue.core().get(stage, offer))
+    }
+
+    #[inline(never)]
+    fn cancel(&mut self, key: WaitKey) {
+        let (waker, wakes) = self.queue.core().cancel_get(key);
+        wakes.wake();
+        drop(waker);
+    }
+}
+
+impl<T> Future for Get<'_, T> {
+    type Output = Result<T, GetError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(begin(cx, this.place));
+        if let Stage::New = this.stage
+            && let Ok(item) = this.queue.try_get()
+        {
+            this.stage = Stage::Done;
+            budget::charge();
+            return Poll::Ready(Ok(item));
+        }
+        this.wait(cx)
+    }
+}
+
+impl<T> Drop for Get<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            self.cancel(key);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Get<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get").field("place", self.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Queue::join`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Join<'a, T> {
+    queue: &'a Queue<T>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+impl<T> Future for Join<'_, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { queue, stage, place } = self.get_mut();
+        ready!(begin(cx, place));
+        if let Stage::New = stage
+            && queue.unfinished() == 0
+        {
+            *stage = Stage::Done;
+            budget::charge();
+            return Poll::Ready(());
+        }
+        let offer = Offer::new(cx, stage);
+        poll_in_line(offer, WaitsFor::QueueDone, place, |offer| queue.core().join(stage, offer))
+    }
+}
+
+impl<T> Drop for Join<'_, T> {
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            let waker = self.queue.core().cancel_join(key);
+            drop(waker);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Join<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").field("place", self.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,324 @@
+//! Random programs against a specification.
+//!
+//! The specification is a vector of items and a vector of futures, and a rule, [`Spec::settle`], that
+//! says after each act who must have been woken. It knows nothing of promises passed on, lines or
+//! wakers: who is woken follows from the state alone, and the queue has to arrive at the same state
+//! by its own steps. After each act everything visible is compared: answers, wakes, counts, and
+//! where each item is.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, task::Poll};
+
+use proptest::prelude::*;
+use whirligig::queue::{GetError, PutError, TryGetError, TryPutError};
+
+use crate::shells::{Boxed, Local, Shared, Shell, Task};
+
+/// An item that tells when it is dropped, and that may be dropped once.
+#[derive(Debug)]
+struct Item {
+    number: usize,
+    alive: Rc<RefCell<BTreeSet<usize>>>,
+}
+
+impl Drop for Item {
+    fn drop(&mut self) {
+        assert!(self.alive.borrow_mut().remove(&self.number), "{} dropped twice", self.number);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Put,
+    Get,
+    Join,
+    /// Poll one of the futures, as the task that polled it before or as a new one.
+    Poll(prop::sample::Index, bool),
+    Cancel(prop::sample::Index),
+    TryPut,
+    TryGet,
+    TaskDone,
+    Close,
+    CloseNow,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        40 => Just(Act::Put),
+        40 => Just(Act::Get),
+        8 => Just(Act::Join),
+        120 => (any::<prop::sample::Index>(), prop::bool::weighted(0.2))
+            .prop_map(|(at, moves)| Act::Poll(at, moves)),
+        30 => any::<prop::sample::Index>().prop_map(Act::Cancel),
+        40 => Just(Act::TryPut),
+        20 => Just(Act::TryGet),
+        20 => Just(Act::TaskDone),
+        3 => Just(Act::Close),
+        1 => Just(Act::CloseNow),
+    ];
+    prop::collection::vec(act, 0..150)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Put(usize),
+    Get,
+    Join,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    New,
+    InLine,
+    Woken,
+}
+
+/// What a poll must answer.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Pending,
+    Put(Result<(), usize>),
+    Get(Result<usize, GetError>),
+    Join,
+}
+
+#[derive(Debug)]
+struct Spec {
+    capacity: usize,
+    items: Vec<usize>,
+    /// By identity, in the order in which they were first polled; the new ones are at the end.
+    futures: Vec<(usize, Kind, State)>,
+    unfinished: usize,
+    closed: bool,
+}
+
+impl Spec {
+    fn count(&self, state: State, of: fn(Kind) -> bool) -> usize {
+        self.futures.iter().filter(|(_, kind, at)| *at == state && of(*kind)).count()
+    }
+
+    fn is_put(kind: Kind) -> bool {
+        matches!(kind, Kind::Put(_))
+    }
+
+    fn is_get(kind: Kind) -> bool {
+        kind == Kind::Get
+    }
+
+    fn has_free_item(&self) -> bool {
+        self.items.len() > self.count(State::Woken, Self::is_get)
+    }
+
+    fn has_room(&self) -> bool {
+        self.items.len() + self.count(State::Woken, Self::is_put) < self.capacity
+    }
+
+    fn is_drained(&self) -> bool {
+        self.closed && self.items.is_empty()
+    }
+
+    /// Wakes, first come first, everybody who has a reason to be awake.
+    fn settle(&mut self) {
+        for at in 0..self.futures.len() {
+            let (_, kind, state) = self.futures[at];
+            let must_wake = match kind {
+                Kind::Get => self.has_free_item() || self.is_drained(),
+                Kind::Put(_) => self.has_room() || self.closed,
+                Kind::Join => self.unfinished == 0,
+            };
+            if state == State::InLine && must_wake {
+                self.futures[at].2 = State::Woken;
+            }
+        }
+    }
+
+    fn poll(&mut self, id: usize) -> Answer {
+        let at = self.futures.iter().position(|future| future.0 == id).unwrap();
+        let (_, kind, state) = self.futures.remove(at);
+        let woken = state == State::Woken;
+        match kind {
+            Kind::Get if state != State::InLine && self.is_drained() => Answer::Get(Err(GetError)),
+            Kind::Get if woken || (state == State::New && self.has_free_item()) => {
+                Answer::Get(Ok(self.items.remove(0)))
+            }
+            Kind::Put(item) if state != State::InLine && self.closed => Answer::Put(Err(item)),
+            Kind::Put(item) if woken || (state == State::New && self.has_room()) => {
+                self.push(item);
+                Answer::Put(Ok(()))
+            }
+            Kind::Join if woken || (state == State::New && self.unfinished == 0) => Answer::Join,
+            _ if state == State::InLine => {
+                self.futures.insert(at, (id, kind, state));
+                Answer::Pending
+            }
+            _ => {
+                // Who begins to wait stands behind all that wait, and before the new.
+                let end = self.futures.iter().filter(|future| future.2 != State::New).count();
+                self.futures.insert(end, (id, kind, State::InLine));
+                Answer::Pending
+            }
+        }
+    }
+
+    fn push(&mut self, item: usize) {
+        self.items.push(item);
+        self.unfinished += 1;
+    }
+}
+
+enum Real<'q> {
+    Put(Boxed<'q, Result<(), PutError<Item>>>),
+    Get(Boxed<'q, Result<Item, GetError>>),
+    Join(Boxed<'q, ()>),
+}
+
+struct Live<'q> {
+    id: usize,
+    future: Real<'q>,
+    /// Who polled it last. One that was woken is ready, so its wakes need no second count.
+    task: Option<Arc<Task>>,
+    /// Who polled it before: to be woken no more.
+    former: Vec<Arc<Task>>,
+}
+
+fn number(item: Item) -> usize {
+    item.number
+}
+
+fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), TestCaseError> {
+    let alive = Rc::new(RefCell::new(BTreeSet::new()));
+    let queue = Q::with_capacity(capacity);
+    let mut live: Vec<Live<'_>> = Vec::new();
+    let mut spec = Spec {
+        capacity: capacity.unwrap_or(usize::MAX),
+        items: Vec::new(),
+        futures: Vec::new(),
+        unfinished: 0,
+        closed: false,
+    };
+    for (step, act) in acts.iter().enumerate() {
+        // Items and futures are numbered by the step that made them.
+        let item = || {
+            alive.borrow_mut().insert(step);
+            Item { number: step, alive: alive.clone() }
+        };
+        let mut begin = |future, kind| {
+            live.push(Live { id: step, future, task: None, former: Vec::new() });
+            spec.futures.push((step, kind, State::New));
+        };
+        match act {
+            Act::Put => begin(Real::Put(queue.put(item())), Kind::Put(step)),
+            Act::Get => begin(Real::Get(queue.get()), Kind::Get),
+            Act::Join => begin(Real::Join(queue.join()), Kind::Join),
+            Act::Poll(at, moves) if !live.is_empty() => {
+                let at = at.index(live.len());
+                let one = &mut live[at];
+                if *moves || one.task.is_none() {
+                    one.former.extend(one.task.replace(Task::new()));
+                }
+                let task = one.task.as_ref().unwrap();
+                let answer = match &mut one.future {
+                    Real::Put(put) => match task.poll(put) {
+                        Poll::Pending => Answer::Pending,
+                        Poll::Ready(Ok(())) => Answer::Put(Ok(())),
+                        Poll::Ready(Err(PutError(item))) => Answer::Put(Err(number(item))),
+                    },
+                    Real::Get(get) => match task.poll(get) {
+                        Poll::Pending => Answer::Pending,
+                        Poll::Ready(got) => Answer::Get(got.map(number)),
+                    },
+                    Real::Join(join) => match task.poll(join) {
+                        Poll::Pending => Answer::Pending,
+                        Poll::Ready(()) => Answer::Join,
+                    },
+                };
+                prop_assert_eq!(&answer, &spec.poll(one.id));
+                if answer != Answer::Pending {
+                    live.swap_remove(at);
+                }
+            }
+            Act::Cancel(at) if !live.is_empty() => {
+                let one = live.swap_remove(at.index(live.len()));
+                spec.futures.retain(|future| future.0 != one.id);
+            }
+            Act::Poll(..) | Act::Cancel(_) => {}
+            Act::TryPut => match queue.try_put(item()) {
+                Ok(()) => {
+                    prop_assert!(!spec.closed && spec.has_room());
+                    spec.push(step);
+                }
+                Err(TryPutError::Closed(_)) => prop_assert!(spec.closed),
+                Err(TryPutError::Full(_)) => prop_assert!(!spec.closed && !spec.has_room()),
+            },
+            Act::TryGet => match queue.try_get() {
+                Ok(item) => {
+                    prop_assert!(spec.has_free_item());
+                    prop_assert_eq!(item.number, spec.items.remove(0));
+                }
+                Err(TryGetError::Closed) => prop_assert!(spec.is_drained()),
+                Err(TryGetError::Empty) => {
+                    prop_assert!(!spec.is_drained() && !spec.has_free_item());
+                }
+            },
+            Act::TaskDone if spec.unfinished > 0 => {
+                queue.task_done();
+                spec.unfinished -= 1;
+            }
+            Act::TaskDone => {}
+            Act::Close => {
+                queue.close();
+                spec.closed = true;
+            }
+            Act::CloseNow => {
+                queue.close_now();
+                spec.closed = true;
+                spec.unfinished = spec.unfinished.saturating_sub(spec.items.len());
+                spec.items.clear();
+            }
+        }
+        spec.settle();
+
+        for (id, kind, state) in &spec.futures {
+            let one = live.iter().find(|one| one.id == *id).unwrap();
+            let wakes = one.task.as_ref().map_or(0, |task| task.wakes());
+            let expected = usize::from(*state == State::Woken);
+            prop_assert_eq!(wakes, expected, "wakes of {:?} after step {}", kind, step);
+            prop_assert!(one.former.iter().all(|task| task.wakes() == 0), "a former task woken");
+        }
+        let held = spec.futures.iter().filter_map(|(_, kind, _)| match kind {
+            Kind::Put(item) => Some(*item),
+            _ => None,
+        });
+        let expected: BTreeSet<_> = spec.items.iter().copied().chain(held).collect();
+        prop_assert_eq!(&*alive.borrow(), &expected, "items in the queue and in waiting `put`s");
+        prop_assert_eq!(queue.len(), spec.items.len());
+        prop_assert_eq!(queue.is_empty(), spec.items.is_empty());
+        prop_assert_eq!(queue.is_full(), spec.items.len() == spec.capacity);
+        prop_assert_eq!(queue.unfinished(), spec.unfinished);
+        prop_assert_eq!(queue.is_closed(), spec.closed);
+        prop_assert_eq!(queue.capacity(), capacity);
+        prop_assert_eq!(queue.stats().getters, spec.count(State::InLine, Spec::is_get));
+        prop_assert_eq!(queue.stats().putters, spec.count(State::InLine, Spec::is_put));
+    }
+    drop(live);
+    drop(queue);
+    prop_assert!(alive.borrow().is_empty(), "what is left goes with the queue");
+    Ok(())
+}
+
+fn capacity() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![Just(None), (1..=3_usize).prop_map(Some)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_thread_safe_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
+        check::<Shared<_>>(capacity, &acts)?;
+    }
+
+    #[test]
+    fn the_local_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
+        check::<Local<_>>(capacity, &acts)?;
+    }
+}
