@@ -29,7 +29,7 @@ thread_local! {
 /// A poll begins, with a full budget. The scheduler calls this before it polls a task.
 #[inline]
 pub(crate) fn begin() {
-    LEFT.set(BUDGET);
+    LEFT.with(|left| left.set(BUDGET));
 }
 
 /// A batch of polls is over.
@@ -62,21 +62,25 @@ impl Suspended {
 /// `Ready` while the budget lasts; otherwise wakes the task and answers `Pending`.
 #[inline]
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    if LEFT.get() == 0 {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
-    Poll::Ready(())
+    if LEFT.with(Cell::get) != 0 { Poll::Ready(()) } else { give_way(cx) }
+}
+
+#[cold]
+fn give_way(cx: &mut Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// Counts one ready operation.
 #[inline]
 pub(crate) fn charge() {
-    let left = LEFT.get();
-    // Neither of the two marks is a count; and a `Ready` that nobody asked for costs nothing.
-    if left.wrapping_sub(1) < BUDGET {
-        LEFT.set(left - 1);
-    }
+    LEFT.with(|cell| {
+        let left = cell.get();
+        // Neither of the two marks is a count; and a `Ready` that nobody asked for costs nothing.
+        if left.wrapping_sub(1) < BUDGET {
+            cell.set(left - 1);
+        }
+    });
 }
 
 /// Runs `f` without a budget, and puts back what was left.

@@ -71,6 +71,7 @@ impl Clock {
 /// nothing arrived for a [real wait](TestClock::set_real_wait).
 ///
 /// One clock may serve several loops; each jumps for itself, so hold it while another one works.
+/// Make sleeps inside the loop's tasks: outside any loop a delay is counted by the real clock.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,7 +80,7 @@ impl Clock {
 /// let clock = time::TestClock::new();
 /// let event_loop = EventLoop::builder().test_clock(&clock).build()?;
 /// let before = clock.elapsed();
-/// event_loop.block_on(time::sleep(Duration::from_secs(3600)));
+/// event_loop.block_on(async { time::sleep(Duration::from_secs(3600)).await });
 /// assert_eq!(clock.elapsed() - before, Duration::from_secs(3600));
 /// # std::io::Result::Ok(())
 /// ```

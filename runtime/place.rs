@@ -82,14 +82,15 @@ thread_local! {
     static NOTED: Cell<Option<Wait>> = const { Cell::new(None) };
 }
 
-/// A leaf's last act before it returns `Pending`.
-#[inline]
+/// A leaf's last act before it returns `Pending`. (Not inlined: from another crate a thread-local is
+/// two calls away, and this is one.)
+#[inline(never)]
 pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
-    NOTED.set(Some(Wait { what, place }));
+    NOTED.with(|noted| noted.set(Some(Wait { what, place })));
 }
 
 /// The last leaf that noted a wait since the last call. `None` if only foreign futures waited.
 #[inline]
 pub(crate) fn take() -> Option<Wait> {
-    NOTED.take()
+    NOTED.with(Cell::take)
 }

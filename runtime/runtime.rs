@@ -18,12 +18,9 @@ use crate::{
     handle::Handle,
     id::TaskId,
     place::WaitsFor,
-    scheduler::event_loop::{Batch, Core, Limit, Settings},
+    scheduler::event_loop::{Core, Limit, Settings},
     stats::Stats,
-    task::{
-        join::JoinHandle,
-        local::{Root, Stage},
-    },
+    task::{join::JoinHandle, local::Stage},
     trace::{self, Event},
 };
 
@@ -123,11 +120,7 @@ impl EventLoop {
             }
             Poll::Pending => false,
         };
-        loop {
-            if self.turn_once(&mut Some(&mut poll), Limit::Forever) == Batch::RootEnded {
-                break;
-            }
-        }
+        expect_wait(self.core.run(Some(&mut poll)));
         trace::report(|| Event::Completed { task: id });
         output.expect("the root future ended")
     }
@@ -142,15 +135,7 @@ impl EventLoop {
         self.core.resume();
         let _guard = current::enter(self.core.clone());
         while !self.core.take_stop() {
-            self.turn_once(&mut None, Limit::Forever);
-        }
-    }
-
-    #[track_caller]
-    fn turn_once(&self, root: &mut Root<'_>, limit: Limit) -> Batch {
-        match self.core.turn(root, limit) {
-            Ok(batch) => batch,
-            Err(error) => panic!("the event loop cannot wait: {error}"),
+            expect_wait(self.core.turn(&mut None, Limit::Forever));
         }
     }
 
@@ -256,6 +241,11 @@ impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.core.fmt(f)
     }
+}
+
+#[track_caller]
+fn expect_wait<T>(waited: io::Result<T>) -> T {
+    waited.unwrap_or_else(|error| panic!("the event loop cannot wait: {error}"))
 }
 
 /// The root future stands on the stack of `block_on`; its wakers are stale once that returns.

@@ -170,7 +170,7 @@ impl Drop for Listening {
 /// Whether anybody listens on this thread.
 #[inline(always)]
 pub(crate) fn on() -> bool {
-    LISTENING.get()
+    LISTENING.with(Cell::get)
 }
 
 /// Reports an event. `event` is called only if somebody listens.

@@ -82,7 +82,8 @@ impl Unparker {
         self.changed.notify_one();
     }
 
-    /// What `Wait::wait` is to the real one.
+    /// What `Wait::wait` is to the real one. Only models sleep here.
+    #[cfg(test)]
     pub(crate) fn wait_unparked(&self) {
         let mut unparked = self.unparked.lock().unwrap();
         while !*unparked {

@@ -470,10 +470,19 @@ fn a_guest_lives_in_a_mio_loop_beside_its_hosts_own_sources() {
 #[test]
 fn a_turn_without_a_limit_waits_for_what_comes_next() {
     let event_loop = EventLoop::new().unwrap();
-    let task = event_loop.spawn_local(sleep(Duration::from_micros(100)));
-    while !task.is_finished() {
-        assert_eq!(event_loop.turn(None).unwrap().tasks, usize::from(!task.is_finished()));
-    }
+    let timer = event_loop.spawn_local(sleep(Duration::from_micros(100)));
+    while !event_loop.turn(None).unwrap().ready {}
+    assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().tasks, 0);
+    assert!(timer.is_finished());
+
+    let (tell, told) = oneshot::channel::<()>();
+    let wake = event_loop.spawn_local(told);
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let other = thread::spawn(move || tell.send(()).unwrap());
+    while !event_loop.turn(None).unwrap().ready {}
+    assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().tasks, 0);
+    other.join().unwrap();
+    assert!(wake.is_finished());
 }
 
 #[test]

@@ -76,6 +76,21 @@ impl<T: AsFd> Source<T> {
     {
         Operation::new(self, Direction::Read, op, place)
     }
+
+    /// Moves a stream's bytes, up to `asked` of them. See [`poll_transfer`](Self::poll_transfer).
+    #[track_caller]
+    pub(crate) fn transfer<F>(
+        &self,
+        direction: Direction,
+        asked: usize,
+        op: F,
+    ) -> Transfer<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<usize>,
+    {
+        let place = Location::caller();
+        Transfer { waiting: Waiting { source: self, direction, key: 0, place }, asked, op }
+    }
 }
 
 /// A keyed place among those who wait for a source, given up when dropped.
@@ -132,6 +147,29 @@ where
 impl<T: AsFd, F> fmt::Debug for Operation<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Operation").field("place", &self.waiting.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Source::transfer`].
+#[must_use = "futures do nothing unless awaited"]
+pub(crate) struct Transfer<'a, T: AsFd, F> {
+    waiting: Waiting<'a, T>,
+    asked: usize,
+    op: F,
+}
+
+impl<T: AsFd, F> Unpin for Transfer<'_, T, F> {}
+
+impl<T: AsFd, F> Future for Transfer<'_, T, F>
+where
+    F: FnMut(&T) -> io::Result<usize>,
+{
+    type Output = io::Result<usize>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { waiting, asked, op } = &mut *self;
+        let Waiting { source, direction, key, place } = waiting;
+        source.poll_transfer(*direction, Place::Keyed(key), cx, place, *asked, op)
     }
 }
 

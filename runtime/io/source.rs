@@ -20,6 +20,7 @@ use crate::{
         Registration,
         source::{Direction, Place, Seen},
     },
+    scheduler::event_loop::Core,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
@@ -104,6 +105,12 @@ impl<T: AsFd> Source<T> {
         direction: Direction,
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
+        // Not ready means so only while this thread's loop watches: nobody else says when it ends.
+        let watched =
+            current::event_loop().is_some_and(|core| self.registration.is_at(&core.reactor));
+        if !watched {
+            return op(self.get_ref());
+        }
         let readiness = self.registration.readiness();
         let seen = readiness.ready(direction).ok_or(io::ErrorKind::WouldBlock)?;
         let result = op(self.get_ref());
@@ -146,11 +153,27 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// A stream's operation gave or took less than was asked: see
+    /// [`poll_op`](Self::poll_op) for a stream's bytes: a count short of what was `asked` spares the
+    /// next operation the system call that would block. See
     /// [`clear_after_short_count`](crate::reactor::source::Readiness::clear_after_short_count).
     #[inline]
-    pub(crate) fn note_short_count(&self, direction: Direction, seen: Seen) {
-        self.registration.readiness().clear_after_short_count(direction, seen);
+    pub(crate) fn poll_transfer(
+        &self,
+        direction: Direction,
+        waits_in: Place<'_>,
+        cx: &mut Context<'_>,
+        place: &'static Location<'static>,
+        asked: usize,
+        mut op: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let op = |io: &T, seen: Seen| {
+            let n = op(io)?;
+            if 0 < n && n < asked {
+                self.registration.readiness().clear_after_short_count(direction, seen);
+            }
+            Ok(n)
+        };
+        self.poll_op(direction, waits_in, cx, place, op)
     }
 
     /// Leaves a waker. `false`: the descriptor became ready meanwhile.
@@ -161,7 +184,8 @@ impl<T: AsFd> Source<T> {
         cx: &mut Context<'_>,
         place: &'static Location<'static>,
     ) -> io::Result<bool> {
-        self.attach()?;
+        let core = current::expect_event_loop("waiting for a descriptor");
+        self.attach_to(&core)?;
         let waker = cx.waker().clone();
         let waits_in = match waits_in {
             Place::Slot => Place::Slot,
@@ -170,6 +194,9 @@ impl<T: AsFd> Source<T> {
         let (waits, old) = self.registration.readiness().wait(direction, waits_in, waker);
         drop(old);
         if waits {
+            // Meanwhile another loop may have taken the source over, and gone before our waker was
+            // there to be woken. Whoever takes it over from here on finds it.
+            self.attach_to(&core)?;
             let what = match direction {
                 Direction::Read => WaitsFor::Readable,
                 Direction::Write => WaitsFor::Writable,
@@ -181,7 +208,11 @@ impl<T: AsFd> Source<T> {
 
     /// Has this thread's loop watch the descriptor.
     pub(super) fn attach(&self) -> io::Result<()> {
-        let core = current::expect_event_loop("waiting for a descriptor");
+        self.attach_to(&current::expect_event_loop("waiting for a descriptor"))
+    }
+
+    #[inline]
+    fn attach_to(&self, core: &Core) -> io::Result<()> {
         if self.registration.attach(&core.reactor, self.as_fd())? {
             core.count_registration();
         }
@@ -204,6 +235,8 @@ impl<T: AsFd> Drop for Source<T> {
         if let Some(io) = &self.io {
             self.registration.detach(io.as_fd());
         }
+        // Whoever waits in `poll_*` without holding us finds us gone.
+        self.registration.wake_waiters();
     }
 }
 

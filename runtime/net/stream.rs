@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     io::Source,
-    reactor::source::{Direction, Place, Seen},
+    reactor::source::{Direction, Place},
     time,
 };
 
@@ -121,7 +121,7 @@ impl TcpStream {
     /// What the kernel says: the connection was reset, and the like.
     #[track_caller]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.read_with(move |mut stream| stream.read(buf))
+        self.source.transfer(Direction::Read, buf.len(), move |mut stream| stream.read(buf))
     }
 
     /// Reads what is there without taking it. 0 is the end.
@@ -143,7 +143,7 @@ impl TcpStream {
     /// What the kernel says: the peer is gone, and the like.
     #[track_caller]
     pub fn write<'a>(&'a self, buf: &'a [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.write_with(move |mut stream| stream.write(buf))
+        self.source.transfer(Direction::Write, buf.len(), move |mut stream| stream.write(buf))
     }
 
     /// Reads into several buffers at once. See [`read`](Self::read).
@@ -155,7 +155,8 @@ impl TcpStream {
         &'a self,
         bufs: &'a mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.read_with(move |mut stream| stream.read_vectored(bufs))
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        self.source.transfer(Direction::Read, asked, move |mut stream| stream.read_vectored(bufs))
     }
 
     /// Writes from several buffers at once. See [`write`](Self::write).
@@ -167,7 +168,8 @@ impl TcpStream {
         &'a self,
         bufs: &'a [IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.write_with(move |mut stream| stream.write_vectored(bufs))
+        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        self.source.transfer(Direction::Write, asked, move |mut stream| stream.write_vectored(bufs))
     }
 
     /// Reads what is there, or fails with `WouldBlock`.
@@ -252,16 +254,10 @@ impl TcpStream {
         &self,
         cx: &mut Context<'_>,
         asked: usize,
-        mut op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+        op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let op = |stream: &net::TcpStream, seen: Seen| {
-            let n = op(stream)?;
-            if 0 < n && n < asked {
-                self.source.note_short_count(Direction::Read, seen);
-            }
-            Ok(n)
-        };
-        self.source.poll_op(Direction::Read, Place::Slot, cx, Location::caller(), op)
+        let place = Location::caller();
+        self.source.poll_transfer(Direction::Read, Place::Slot, cx, place, asked, op)
     }
 
     #[track_caller]
@@ -270,16 +266,10 @@ impl TcpStream {
         &self,
         cx: &mut Context<'_>,
         asked: usize,
-        mut op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+        op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let op = |stream: &net::TcpStream, seen: Seen| {
-            let n = op(stream)?;
-            if 0 < n && n < asked {
-                self.source.note_short_count(Direction::Write, seen);
-            }
-            Ok(n)
-        };
-        self.source.poll_op(Direction::Write, Place::Slot, cx, Location::caller(), op)
+        let place = Location::caller();
+        self.source.poll_transfer(Direction::Write, Place::Slot, cx, place, asked, op)
     }
 }
 

@@ -309,17 +309,36 @@ impl Registration {
         &self.readiness
     }
 
+    /// Whether `reactor` watches the descriptor.
+    #[inline]
+    pub(crate) fn is_at(&self, reactor: &Reactor) -> bool {
+        self.home_id.load(Ordering::Acquire) == reactor.registry.loop_id
+    }
+
+    /// Wakes all who wait: the descriptor goes, or nobody watches it.
+    pub(crate) fn wake_waiters(&self) {
+        let mut wakers = Vec::new();
+        self.readiness.take_waiters(&mut wakers);
+        foreign::wake_all(wakers.into_iter());
+    }
+
     /// Makes sure that `reactor` watches the descriptor. `true`: it does so only from now on.
     ///
     /// # Errors
-    /// What the kernel says to registering it: too many watches, or a descriptor that cannot be
-    /// watched, such as a regular file.
+    /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
+    /// cannot be watched, such as a regular file. Whoever waited is woken then.
     #[inline]
     pub(crate) fn attach(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<bool> {
-        if self.home_id.load(Ordering::Acquire) == reactor.registry.loop_id {
+        if self.is_at(reactor) {
             return Ok(false);
         }
-        self.move_to(reactor, fd).map(|()| true)
+        if let Err(error) = self.move_to(reactor, fd) {
+            // Others waited for what the loop before would have told them.
+            self.readiness.refresh();
+            self.wake_waiters();
+            return Err(say_why(error));
+        }
+        Ok(true)
     }
 
     #[cold]
@@ -354,6 +373,16 @@ impl Registration {
             home.leave(fd);
         }
     }
+}
+
+/// The kernel's refusal in words.
+fn say_why(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let what = "this kind of descriptor cannot be watched (a regular file or a directory, perhaps): \
+                it is always ready. Use it in `task::spawn_blocking`";
+    io::Error::new(io::ErrorKind::Unsupported, what)
 }
 
 impl Home {

@@ -186,6 +186,13 @@ impl Readiness {
         });
     }
 
+    /// Nobody watches the descriptor: as if fresh, the next operation asks the kernel.
+    pub(crate) fn refresh(&self) {
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            Some(((word & !0xff) | Flags::FRESH).wrapping_add(TICK))
+        });
+    }
+
     /// Keeps `waker` until the direction is ready. `false`: it is ready already, and nothing is kept.
     ///
     /// Wakers are foreign: the caller cloned this one in the open, and drops what comes back there.

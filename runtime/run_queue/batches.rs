@@ -21,6 +21,16 @@ impl Batches {
     /// Schedules a slot's number, behind all others.
     #[inline(always)]
     pub(crate) fn push(&mut self, number: u32) {
+        if self.next.len() < self.next.capacity() {
+            self.next.push(number);
+        } else {
+            self.push_and_grow(number);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_and_grow(&mut self, number: u32) {
         self.next.push(number);
     }
 

@@ -29,7 +29,6 @@ use std::{
 use super::{cadence::Cadence, ledger::Ledger};
 use crate::{
     blocking::Pool,
-    budget,
     clock::{Clock, NEVER, nanos},
     foreign,
     id::{TaskId, TaskIds},
@@ -42,7 +41,7 @@ use crate::{
         cell::Completer,
         join::{self, JoinHandle},
         key::Key,
-        local::{self, Ran, Root, Table},
+        local::{self, Batch, Root, Table},
         spawned::Spawned,
     },
     timer::Timers,
@@ -98,17 +97,6 @@ pub(crate) enum Limit {
     Nanos(u64),
 }
 
-/// How a turn's batch ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Batch {
-    /// All of it ran.
-    Done,
-    /// A look at the reactor or the timers is due; the rest keeps its place.
-    LookDue,
-    /// The root future ended.
-    RootEnded,
-}
-
 impl Core {
     pub(crate) fn new(settings: Settings, forget: fn(&Registry, mio::Token)) -> io::Result<Self> {
         let number = Number::draw()?;
@@ -141,8 +129,15 @@ impl Core {
         })
     }
 
+    /// Turns until the root future has ended.
+    pub(crate) fn run(&self, mut root: Root<'_>) -> io::Result<()> {
+        while self.turn(&mut root, Limit::Forever)? != Batch::RootEnded {}
+        Ok(())
+    }
+
     // ANCHOR: turn
     /// One trip round the loop.
+    #[inline(always)]
     pub(crate) fn turn(&self, root: &mut Root<'_>, limit: Limit) -> io::Result<Batch> {
         self.counters.turns.add(1);
         // 1. What other threads left: wakes, futures, closures.
@@ -183,35 +178,15 @@ impl Core {
 
     #[inline]
     fn run_ready(&self, root: &mut Root<'_>) -> Batch {
-        let mut batch = Batch::Done;
-        let mut polls = 0;
-        let mut ended = 0;
-        for _ in 0..self.table.begin_batch() {
-            match self.table.run_next(root) {
-                Ran::Waits => polls += 1,
-                Ran::Ended => {
-                    polls += 1;
-                    ended += 1;
-                }
-                Ran::RootEnded => {
-                    polls += 1;
-                    batch = Batch::RootEnded;
-                    break;
-                }
-                Ran::Nothing => continue,
-            }
-            if self.cadence.count() && self.is_look_due() {
-                batch = Batch::LookDue;
-                break;
-            }
-        }
-        budget::end();
-        self.counters.polls.add(polls);
-        self.counters.ended.add(ended);
-        batch
+        let is_look_due = || self.cadence.count() && self.is_look_due();
+        let ran = self.table.run_batch(root, is_look_due);
+        self.counters.polls.add(ran.polls);
+        self.counters.ended.add(ran.ended);
+        ran.batch
     }
 
     /// Asked every so many polls, as the cadence says.
+    #[cold]
     fn is_look_due(&self) -> bool {
         let has_sources = self.reactor.len() > 0;
         if !has_sources && self.timers.is_empty() {

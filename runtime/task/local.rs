@@ -26,7 +26,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
+    fmt, mem,
     panic::Location,
     rc::Rc,
     task::{Context, RawWaker, RawWakerVTable, Waker},
@@ -34,7 +34,7 @@ use std::{
 
 use super::{
     key::Key,
-    slots::{ENDED, LIVE, ROOT, Slots},
+    slots::{ENDED, LIVE, ROOT, Slot, Slots},
     spawned::{End, Spawned},
 };
 use crate::{
@@ -54,16 +54,17 @@ compile_error!("whirligig's wakers pack 64 bits into a pointer: it needs a 64-bi
 mod waker {
     use super::{Context, Key, RawWaker, RawWakerVTable, Waker};
 
-    static VTABLE: RawWakerVTable = RawWakerVTable::new(
-        |data| RawWaker::new(data, &VTABLE),
-        |data| super::wake(key(data)),
-        |data| super::wake(key(data)),
-        |_| {},
-    );
+    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop);
 
-    fn key(data: *const ()) -> Key {
-        Key::from_bits(data.addr() as u64)
+    fn clone(data: *const ()) -> RawWaker {
+        RawWaker::new(data, &VTABLE)
     }
+
+    fn wake(data: *const ()) {
+        super::wake(Key::from_bits(data.addr() as u64));
+    }
+
+    fn drop(_data: *const ()) {}
 
     pub(super) fn new(key: Key) -> Waker {
         let data = std::ptr::without_provenance(key.bits() as usize);
@@ -82,17 +83,21 @@ mod waker {
 }
 
 /// Wakes the task of a key, from whichever thread.
-#[inline]
+#[inline(never)]
 pub(crate) fn wake(key: Key) {
     let is_ours = CURRENT.try_with(|current| match &*current.borrow() {
         Some(table) if table.number == key.number() => {
-            table.wake(key);
+            if trace::on() {
+                table.wake_traced(key);
+            } else {
+                table.inner.borrow_mut().mark(key);
+            }
             true
         }
         _ => false,
     });
     // `Err`: this thread is being torn down, and runs no loop any more.
-    if !matches!(is_ours, Ok(true)) {
+    if !is_ours.unwrap_or(false) {
         wake_elsewhere(key);
     }
 }
@@ -152,17 +157,24 @@ struct Inner {
 /// The future that `block_on` keeps on its own stack, as the table sees it.
 pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 
-/// What [`Table::run_next`] did.
+/// What [`Table::run_batch`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ran {
-    /// A task was polled and waits.
-    Waits,
-    /// A task was polled and ended.
-    Ended,
-    /// The root future was polled and ended.
+pub(crate) struct Ran {
+    pub(crate) polls: u64,
+    /// Tasks that ended.
+    pub(crate) ended: u64,
+    pub(crate) batch: Batch,
+}
+
+/// How a turn's batch came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// All of it ran.
+    Done,
+    /// A look at the reactor or the timers is due; the rest keeps its place.
+    LookDue,
+    /// The root future ended; the rest keeps its place.
     RootEnded,
-    /// The number was a tombstone's, or that of a root that is gone.
-    Nothing,
 }
 
 impl Table {
@@ -173,23 +185,27 @@ impl Table {
     }
 
     /// Wakes a task of this table.
-    #[inline]
     pub(crate) fn wake(&self, key: Key) {
-        let mut guard = self.inner.borrow_mut();
-        let inner = &mut *guard;
-        let Some(slot) = inner.slots.get_mut(key.slot()) else { return };
-        if slot.generation != key.generation() || slot.next_vacant != LIVE {
-            return;
-        }
-        let news = !slot.scheduled;
-        if news {
-            slot.scheduled = true;
-            inner.run_queue.push(key.slot());
-        }
         if trace::on() {
-            let id = slot.id;
-            drop(guard);
-            trace_wake(id, news);
+            self.wake_traced(key);
+        } else {
+            self.inner.borrow_mut().mark(key);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_traced(&self, key: Key) {
+        let (live, news) = {
+            let mut inner = self.inner.borrow_mut();
+            let news = inner.mark(key);
+            (inner.find(key).map(|slot| slot.id), news)
+        };
+        if let Some(task) = live {
+            trace::report(|| Event::Woken { task, by: trace::cause() });
+            if news {
+                trace::report(|| Event::Scheduled { task });
+            }
         }
     }
 
@@ -269,61 +285,54 @@ impl Table {
         self.inner.borrow().run_queue.len()
     }
 
-    /// Begins a batch: how many to run in this turn.
-    #[inline]
-    pub(crate) fn begin_batch(&self) -> usize {
-        self.inner.borrow_mut().run_queue.begin()
-    }
-
     /// How many tasks have not ended.
     pub(crate) fn len(&self) -> usize {
         self.inner.borrow().slots.len()
     }
 
-    /// Polls what stands first in the batch.
+    /// Runs the batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
+    /// to cut the batch short.
     #[inline]
-    pub(crate) fn run_next(&self, root: &mut Root<'_>) -> Ran {
-        let (number, key, task) = {
+    pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
+        let origin = || self.origin(self.running.get());
+        let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
+        let mut left = self.inner.borrow_mut().run_queue.begin();
+        while left > 0 {
+            left -= 1;
             let mut inner = self.inner.borrow_mut();
-            let inner = &mut *inner;
-            let Some(number) = inner.run_queue.pop() else { return Ran::Nothing };
-            let slot = &mut inner.slots[number];
-            slot.scheduled = false;
-            if slot.next_vacant != LIVE {
-                inner.slots.free_ended(number);
-                return Ran::Nothing;
+            let Some((number, slot)) = inner.pop() else { continue };
+            let key = Key::new(self.number, slot.generation, number);
+            let task = slot.task.take();
+            drop(inner);
+
+            self.running.set(number);
+            budget::begin();
+            if trace::on() {
+                self.trace_poll(number);
             }
-            (number, Key::new(self.number, slot.generation, number), slot.task.take())
-        };
-        self.running.set(number);
-        budget::begin();
-        let traced = trace::on().then(|| self.trace_poll(number));
-        match task {
-            Some(task) => {
-                let origin = || self.origin(number);
-                let polled = waker::with_context(key, |cx| task.poll(cx, &origin));
-                drop(traced);
-                match polled {
-                    Ok(task) => {
-                        self.wait(number, Some(task));
-                        Ran::Waits
-                    }
+            ran.polls += 1;
+            if let Some(task) = task {
+                match waker::with_context(key, |cx| task.poll(cx, &origin)) {
+                    Ok(task) => self.wait(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
-                        Ran::Ended
+                        ran.ended += 1;
                     }
                 }
-            }
-            None => {
-                let Some(root) = root else { return Ran::Nothing };
+            } else if let Some(root) = root {
                 if waker::with_context(key, root) {
-                    return Ran::RootEnded;
+                    ran.batch = Batch::RootEnded;
+                    break;
                 }
-                drop(traced);
                 self.wait(number, None);
-                Ran::Waits
+            }
+            if is_look_due() {
+                ran.batch = Batch::LookDue;
+                break;
             }
         }
+        budget::end();
+        ran
     }
 
     /// The poll ended with `Pending`: puts the task back, with what it waits for.
@@ -332,20 +341,23 @@ impl Table {
         let wait = place::take();
         let mut inner = self.inner.borrow_mut();
         let slot = &mut inner.slots[number];
-        slot.task = task;
-        slot.waits_at = None;
-        if let Some(Wait { what, place }) = wait {
-            slot.waits_at = Some(place);
-            slot.waits_for = what;
+        // The slot is empty while its task runs: there is nothing to drop.
+        mem::forget(mem::replace(&mut slot.task, task));
+        match wait {
+            Some(Wait { what, place }) => {
+                slot.waits_at = Some(place);
+                slot.waits_for = what;
+            }
+            None => slot.waits_at = None,
         }
         if trace::on() {
             let id = slot.id;
             drop(inner);
-            trace::report(|| Event::Waits { task: id, on: wait.map(|wait| wait.what) });
+            trace_wait(id, wait);
         }
     }
 
-    /// The poll ended the task: frees the slot, or leaves a tombstone if its number is in the queue.
+    /// The poll ended the task.
     fn remove(&self, number: u32, end: End) {
         place::take();
         let mut inner = self.inner.borrow_mut();
@@ -357,19 +369,16 @@ impl Table {
         drop(inner);
         drop(name);
         if trace::on() {
-            trace::report(|| match end {
-                End::Panicked => Event::Panicked { task: id },
-                End::Cancelled => Event::Cancelled { task: id },
-                End::Completed | End::Pending => Event::Completed { task: id },
-            });
+            trace_end(id, end);
         }
     }
 
     #[cold]
-    fn trace_poll(&self, number: u32) -> CauseGuard {
+    #[inline(never)]
+    fn trace_poll(&self, number: u32) {
         let id = self.inner.borrow().slots[number].id;
         trace::report(|| Event::Polled { task: id });
-        CauseGuard(trace::set_cause(Cause::Task(id)))
+        trace::set_cause(Cause::Task(id));
     }
 
     fn origin(&self, number: u32) -> Origin {
@@ -432,12 +441,39 @@ impl Table {
     }
 }
 
-#[cold]
-#[inline(never)]
-fn trace_wake(id: TaskId, news: bool) {
-    trace::report(|| Event::Woken { task: id, by: trace::cause() });
-    if news {
-        trace::report(|| Event::Scheduled { task: id });
+impl Inner {
+    /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
+    /// batch has.
+    #[inline(always)]
+    fn pop(&mut self) -> Option<(u32, &mut Slot)> {
+        let number = self.run_queue.pop()?;
+        let slot = &mut self.slots[number];
+        slot.scheduled = false;
+        if slot.next_vacant != LIVE {
+            self.slots.free_ended(number);
+            return None;
+        }
+        Some((number, &mut self.slots[number]))
+    }
+
+    /// The slot of a key, if the key is not stale.
+    #[inline(always)]
+    fn find(&mut self, key: Key) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(key.slot())?;
+        (slot.generation == key.generation() && slot.next_vacant == LIVE).then_some(slot)
+    }
+
+    /// Schedules the task of a key. `false` if the key is stale, or the task is scheduled already.
+    #[inline(always)]
+    fn mark(&mut self, key: Key) -> bool {
+        match self.find(key) {
+            Some(slot) if !slot.scheduled => {
+                slot.scheduled = true;
+                self.run_queue.push(key.slot());
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -463,11 +499,20 @@ impl fmt::Debug for Table {
     }
 }
 
-/// Puts back who acted before a poll; also when the root future panics.
-struct CauseGuard(Cause);
+#[cold]
+#[inline(never)]
+fn trace_wait(task: TaskId, wait: Option<Wait>) {
+    trace::set_cause(Cause::Outside);
+    trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
+}
 
-impl Drop for CauseGuard {
-    fn drop(&mut self) {
-        trace::set_cause(self.0);
-    }
+#[cold]
+#[inline(never)]
+fn trace_end(task: TaskId, end: End) {
+    trace::set_cause(Cause::Outside);
+    trace::report(|| match end {
+        End::Panicked => Event::Panicked { task },
+        End::Cancelled => Event::Cancelled { task },
+        End::Completed | End::Pending => Event::Completed { task },
+    });
 }

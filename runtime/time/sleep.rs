@@ -27,7 +27,8 @@ use crate::{
 
 /// Waits for `duration`, from now. `asyncio.sleep`.
 ///
-/// Never early. A duration of zero ends in the loop's next turn; `Duration::MAX` never ends.
+/// Never early. A duration of zero ends at once or in the loop's next turn (to give way to others,
+/// use [`yield_now`](crate::task::yield_now)); `Duration::MAX` never ends.
 ///
 /// *Cancel safety*: dropped, it leaves nothing behind.
 ///

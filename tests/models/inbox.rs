@@ -102,19 +102,25 @@ fn a_message_comes_while_another_is_taken() {
     });
 }
 
-/// Only one of two senders makes the call that unparks. The other relies on it.
+/// Only one of two senders makes the call that unparks, and the other relies on it. The loop is parked
+/// from the start: how it gets there beside a sender is in the models above.
 #[test]
 fn two_senders_find_one_sleeper() {
     loom::model(|| {
         let door = Door::open();
+        assert!(door.inbox.park(), "nobody knows of the inbox yet");
         let senders = [7, 8].map(|key| {
             let theirs = door.clone();
             thread::spawn(move || theirs.inbox.wake(key))
         });
+        door.unparker.wait_unparked();
+        door.inbox.unparked();
         let mut keys = keys(&door.receive(2));
         keys.sort_unstable();
         assert_eq!(keys, [7, 8]);
-        senders.map(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
     });
 }
 
@@ -253,10 +259,13 @@ fn a_wake_for_a_loop_that_goes() {
 /// Parked without a second look: the message that came since the first is slept through.
 #[test]
 fn parking_without_a_second_look_is_caught() {
-    let seed = "park_without_second_look";
-    let finding = seeded_bug_is_caught("models::inbox::a_message_ends_the_wait", seed);
+    let finding =
+        seeded_bug_is_caught("models::inbox::a_message_ends_the_wait", "park_without_second_look");
     assert!(finding.contains("deadlock"), "{finding}");
-    let finding = seeded_bug_is_caught("models::inbox::a_loop_is_called_if_it_parked", seed);
+    let finding = seeded_bug_is_caught(
+        "models::inbox::a_loop_is_called_if_it_parked",
+        "park_without_second_look",
+    );
     assert!(finding.contains("to park and to be called go together"), "{finding}");
 }
 
@@ -264,7 +273,9 @@ fn parking_without_a_second_look_is_caught() {
 /// between.
 #[test]
 fn resetting_the_word_too_late_is_caught() {
-    let model = "models::inbox::a_message_comes_while_another_is_taken";
-    let finding = seeded_bug_is_caught(model, "inbox_awake_after_take");
+    let finding = seeded_bug_is_caught(
+        "models::inbox::a_message_comes_while_another_is_taken",
+        "inbox_awake_after_take",
+    );
     assert!(finding.contains("deadlock"), "{finding}");
 }
