@@ -7,7 +7,7 @@
 //!
 //! The first line says where it listens (port 0 is any free one). Talk to it with the example
 //! `echo_client`, or with `nc`. On Ctrl-C, or when told to terminate, it stops accepting, names the
-//! connections that were still open, and ends well.
+//! connections that it abandons, and ends well.
 //!
 //! One task accepts, and each connection is a task of its own, written as if it were alone. The root
 //! future waits for the signal. It ends, and `run` drops the loop with every task that is left:
@@ -59,9 +59,9 @@ async fn serve(address: &str) -> anyhow::Result<()> {
     signal.received().await?;
 
     let open = open.borrow();
-    eprintln!("Stopped, with {} connections open.", open.len());
+    eprintln!("Stopped. Connections abandoned: {}", open.len());
     for peer in open.iter() {
-        eprintln!("Abandoned {peer}.");
+        eprintln!("  {peer}");
     }
     Ok(())
 }

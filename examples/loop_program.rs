@@ -16,8 +16,9 @@
 //! The comparison is meant to be fair. Both sides have one thread, make their runtime anew for each
 //! run, and use the unbounded queue their runtime offers for the purpose: whirligig's queue for one
 //! thread, tokio's `mpsc` (it has none that is not thread-safe). tokio's tasks are spawned on its
-//! current-thread runtime itself; a `LocalSet` in between makes them slower. tokio appears twice, as
-//! half of its time here is due to its `yield_now`: see the note below the table.
+//! current-thread runtime itself: through a `LocalSet` they are a fifth slower, on a `LocalRuntime`
+//! equally fast. tokio appears twice, as half of its time here is due to its `yield_now`: see the
+//! note below the table.
 
 use std::{
     array,
@@ -47,9 +48,14 @@ struct Options {
     #[arg(long, value_enum, default_value_t = Clock::On)]
     clock: Clock,
 
-    /// What to compare, separated by commas
-    #[arg(long, value_enum, value_name = "NAMES", value_delimiter = ',',
-        default_values_t = [Runtime::Whirligig, Runtime::Tokio, Runtime::TokioSelfWaking])]
+    /// What to compare, separated by commas; the first also runs once alone, before the rounds
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "whirligig,tokio,tokio-self-waking"
+    )]
     runtimes: Vec<Runtime>,
 
     /// How often each of them runs; the median counts
@@ -68,7 +74,7 @@ enum Clock {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Runtime {
-    /// An event loop of ours
+    /// The event loop and the queue of this library
     Whirligig,
     /// tokio's current-thread runtime, yielding by its `yield_now`
     Tokio,
@@ -81,7 +87,7 @@ const MOST_ACTIONS: u64 = 100_000_000;
 
 fn even_number(text: &str) -> Result<u64, String> {
     let number: u64 = text.replace('_', "").parse().map_err(|_| "it must be a whole number")?;
-    if number == 0 || number % 2 != 0 {
+    if number == 0 || !number.is_multiple_of(2) {
         return Err("it must be even and more than 0: two producers make half of them each".into());
     }
     if number > MOST_ACTIONS {
@@ -235,41 +241,42 @@ fn run_tokio<F: Future>(future: F) -> F::Output {
     builder.enable_all().build().expect("the system has descriptors left").block_on(future)
 }
 
-/// The times of each runtime. A machine that slows down for a while slows all of them, and no one
-/// always runs after the same other one.
-fn compare(runtimes: &[Runtime], actions: u64, clock: Clock, rounds: u32) -> Vec<Vec<Duration>> {
+/// The times of each runtime, in milliseconds, sorted.
+///
+/// They take turns, so that a machine which slows down for a while slows all of them; and every
+/// other round goes backwards, so that none always has the same one before it.
+fn compare(runtimes: &[Runtime], actions: u64, clock: Clock, rounds: u32) -> Vec<Vec<f64>> {
     let mut times = vec![Vec::new(); runtimes.len()];
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("it is valid");
     // On standard error, and only if that is a terminal.
     let progress = ProgressBar::new(u64::from(rounds) * runtimes.len() as u64).with_style(style);
-    for round in 0..rounds as usize {
+    for round in 0..rounds {
         for turn in 0..runtimes.len() {
-            let index = (round + turn) % runtimes.len();
+            let index = if round % 2 == 0 { turn } else { runtimes.len() - 1 - turn };
             progress.set_message(name(runtimes[index]));
-            times[index].push(timed(runtimes[index], actions, clock));
+            times[index].push(timed(runtimes[index], actions, clock).as_secs_f64() * 1000.0);
             progress.inc(1);
         }
     }
     progress.finish_and_clear();
+    times.iter_mut().for_each(|times| times.sort_by(f64::total_cmp));
     times
 }
 
-fn table(runtimes: &[Runtime], times: &[Vec<Duration>]) -> Table {
+fn table(runtimes: &[Runtime], all: &[Vec<f64>]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header(["runtime", "median", "min", "max", "times whirligig's"]);
-    let medians: Vec<f64> =
-        times.iter().map(|times| sorted_millis(times)[times.len() / 2]).collect();
     let ours = runtimes.iter().position(|runtime| *runtime == Runtime::Whirligig);
-    for (index, runtime) in runtimes.iter().enumerate() {
-        let sorted = sorted_millis(&times[index]);
+    for (runtime, times) in runtimes.iter().zip(all) {
         let millis = |value: f64| format!("{value:.1} ms");
+        let ratio = ours.map(|ours| median(times) / median(&all[ours]));
         table.add_row([
             name(*runtime),
-            millis(medians[index]),
-            millis(sorted[0]),
-            millis(sorted[sorted.len() - 1]),
-            ours.map_or("-".into(), |ours| format!("{:.1}", medians[index] / medians[ours])),
+            millis(median(times)),
+            millis(times[0]),
+            millis(times[times.len() - 1]),
+            ratio.map_or("-".into(), |ratio| format!("{ratio:.1}")),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {
@@ -278,10 +285,9 @@ fn table(runtimes: &[Runtime], times: &[Vec<Duration>]) -> Table {
     table
 }
 
-fn sorted_millis(times: &[Duration]) -> Vec<f64> {
-    let mut millis: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1000.0).collect();
-    millis.sort_by(f64::total_cmp);
-    millis
+/// The middle one, or what lies between the two in the middle.
+fn median(sorted: &[f64]) -> f64 {
+    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
 
 /// As it is written in `--runtimes`.

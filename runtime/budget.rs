@@ -11,7 +11,8 @@
 
 use std::{
     cell::Cell,
-    task::{Context, Poll},
+    ptr,
+    task::{Context, Poll, Waker},
 };
 
 /// Ready operations in one poll.
@@ -22,77 +23,131 @@ const OUTSIDE: u32 = u32::MAX;
 /// In a poll, but not counted.
 const LIFTED: u32 = u32::MAX - 1;
 
-thread_local! {
-    static LEFT: Cell<u32> = const { Cell::new(OUTSIDE) };
+/// The poll that this thread is in.
+struct Current {
+    left: Cell<u32>,
+    /// The task wants to run again in the next turn.
+    again: Cell<bool>,
+    /// The waker that the scheduler made for this poll. Only ever compared.
+    waker: Cell<*const Waker>,
 }
 
-/// A poll begins, with a full budget. The scheduler calls this before it polls a task.
-#[inline]
-pub(crate) fn begin() {
-    LEFT.with(|left| left.set(BUDGET));
+thread_local! {
+    static CURRENT: Current = const {
+        Current { left: Cell::new(OUTSIDE), again: Cell::new(false), waker: Cell::new(ptr::null()) }
+    };
+}
+
+/// A poll begins, with a full budget and this waker. The scheduler calls this before it polls a task.
+#[inline(always)]
+pub(crate) fn begin(waker: &Waker) {
+    CURRENT.with(|current| {
+        current.left.set(BUDGET);
+        current.again.set(false);
+        current.waker.set(waker);
+    });
+}
+
+/// Whether the task that was polled wants to run again in the next turn.
+#[inline(always)]
+pub(crate) fn runs_again() -> bool {
+    CURRENT.with(|current| current.again.get())
 }
 
 /// A batch of polls is over.
 #[inline]
 pub(crate) fn end() {
-    LEFT.set(OUTSIDE);
+    CURRENT.with(|current| {
+        current.left.set(OUTSIDE);
+        current.waker.set(ptr::null());
+    });
 }
 
 /// Whether this thread is inside a task's poll.
 pub(crate) fn is_polling() -> bool {
-    LEFT.get() != OUTSIDE
+    CURRENT.with(|current| current.left.get() != OUTSIDE)
 }
 
 /// What a nested loop must put back when it leaves the thread.
 #[derive(Debug)]
-pub(crate) struct Suspended(u32);
+pub(crate) struct Suspended {
+    left: u32,
+    again: bool,
+    waker: *const Waker,
+}
 
 /// Sets the state of the poll that is going on aside, for a loop nested in it.
 pub(crate) fn suspend() -> Suspended {
-    Suspended(LEFT.replace(OUTSIDE))
+    CURRENT.with(|current| Suspended {
+        left: current.left.replace(OUTSIDE),
+        again: current.again.replace(false),
+        waker: current.waker.replace(ptr::null()),
+    })
 }
 
 impl Suspended {
     /// Goes on with that poll.
     pub(crate) fn resume(&self) {
-        LEFT.set(self.0);
+        CURRENT.with(|current| {
+            current.left.set(self.left);
+            current.again.set(self.again);
+            current.waker.set(self.waker);
+        });
     }
+}
+
+/// Has the task that is polled run again in the next turn.
+///
+/// This is what waking oneself comes to, and costs a comparison and a flag that the scheduler looks
+/// at when it has the task in hand anyway. A future that is polled with another waker than the
+/// scheduler's (inside a `FuturesUnordered`, say) wakes that one.
+#[inline]
+pub(crate) fn run_again(cx: &Context<'_>) {
+    CURRENT.with(|current| {
+        // The scheduler's waker lives until the poll is over, so no other can have its address.
+        if ptr::eq(current.waker.get(), cx.waker()) {
+            current.again.set(true);
+        } else {
+            cx.waker().wake_by_ref();
+        }
+    });
 }
 
 /// `Ready` while the budget lasts; otherwise wakes the task and answers `Pending`.
 #[inline]
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    if LEFT.with(Cell::get) != 0 { Poll::Ready(()) } else { give_way(cx) }
+    let left = CURRENT.with(|current| current.left.get());
+    if left != 0 { Poll::Ready(()) } else { give_way(cx) }
 }
 
 #[cold]
 fn give_way(cx: &mut Context<'_>) -> Poll<()> {
-    cx.waker().wake_by_ref();
+    run_again(cx);
     Poll::Pending
 }
 
 /// Counts one ready operation.
 #[inline]
 pub(crate) fn charge() {
-    LEFT.with(|cell| {
-        let left = cell.get();
+    CURRENT.with(|current| {
+        let left = current.left.get();
         // Neither of the two marks is a count; and a `Ready` that nobody asked for costs nothing.
         if left.wrapping_sub(1) < BUDGET {
-            cell.set(left - 1);
+            current.left.set(left - 1);
         }
     });
 }
 
 /// Runs `f` without a budget, and puts back what was left.
 pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(Suspended);
+    struct Restore(u32);
     impl Drop for Restore {
         fn drop(&mut self) {
-            self.0.resume();
+            CURRENT.with(|current| current.left.set(self.0));
         }
     }
-    let left = LEFT.get();
-    let _restore = Restore(Suspended(left));
-    LEFT.set(if left == OUTSIDE { OUTSIDE } else { LIFTED });
+    let left = CURRENT.with(|current| current.left.get());
+    let _restore = Restore(left);
+    CURRENT.with(|current| current.left.set(if left == OUTSIDE { OUTSIDE } else { LIFTED }));
     f()
 }

@@ -82,9 +82,8 @@ thread_local! {
     static NOTED: Cell<Option<Wait>> = const { Cell::new(None) };
 }
 
-/// A leaf's last act before it returns `Pending`. (Not inlined: from another crate a thread-local is
-/// two calls away, and this is one.)
-#[inline(never)]
+/// A leaf's last act before it returns `Pending`.
+#[inline]
 pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
     NOTED.with(|noted| noted.set(Some(Wait { what, place })));
 }

@@ -52,7 +52,9 @@ compile_error!("whirligig's wakers pack 64 bits into a pointer: it needs a 64-bi
 /// The waker of a number. This is all the `unsafe` of the single-threaded scheduler.
 #[allow(unsafe_code)]
 mod waker {
-    use super::{Context, Key, RawWaker, RawWakerVTable, Waker};
+    use std::mem::ManuallyDrop;
+
+    use super::{Context, Key, RawWaker, RawWakerVTable, Waker, budget};
 
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop);
 
@@ -74,10 +76,12 @@ mod waker {
         unsafe { Waker::new(data, &VTABLE) }
     }
 
-    /// Runs `f` with a context for `key`. The waker's drop does nothing, so it is skipped.
-    #[inline]
+    /// Begins a poll: runs `f` with a context for `key`. The waker's drop does nothing, so it is
+    /// skipped.
+    #[inline(always)]
     pub(super) fn with_context<R>(key: Key, f: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        let waker = std::mem::ManuallyDrop::new(new(key));
+        let waker = ManuallyDrop::new(new(key));
+        budget::begin(&waker);
         f(&mut Context::from_waker(&waker))
     }
 }
@@ -296,9 +300,8 @@ impl Table {
     pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
         let origin = || self.origin(self.running.get());
         let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
-        let mut left = self.inner.borrow_mut().run_queue.begin();
-        while left > 0 {
-            left -= 1;
+        let batch = self.inner.borrow_mut().run_queue.begin();
+        for _ in 0..batch {
             let mut inner = self.inner.borrow_mut();
             let Some((number, slot)) = inner.pop() else { continue };
             let key = Key::new(self.number, slot.generation, number);
@@ -306,25 +309,23 @@ impl Table {
             drop(inner);
 
             self.running.set(number);
-            budget::begin();
             if trace::on() {
                 self.trace_poll(number);
             }
             ran.polls += 1;
-            if let Some(task) = task {
-                match waker::with_context(key, |cx| task.poll(cx, &origin)) {
+            match task {
+                Some(task) => match waker::with_context(key, |cx| task.poll(cx, &origin)) {
                     Ok(task) => self.wait(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
                         ran.ended += 1;
                     }
-                }
-            } else if let Some(root) = root {
-                if waker::with_context(key, root) {
+                },
+                None if self.poll_root(key, root) => {
                     ran.batch = Batch::RootEnded;
                     break;
                 }
-                self.wait(number, None);
+                None => {}
             }
             if is_look_due() {
                 ran.batch = Batch::LookDue;
@@ -333,6 +334,17 @@ impl Table {
         }
         budget::end();
         ran
+    }
+
+    /// Polls the root future, if there is one. `true`: it has ended.
+    #[inline(never)]
+    fn poll_root(&self, key: Key, root: &mut Root<'_>) -> bool {
+        let Some(root) = root else { return false };
+        let ended = waker::with_context(key, root);
+        if !ended {
+            self.wait(ROOT, None);
+        }
+        ended
     }
 
     /// The poll ended with `Pending`: puts the task back, with what it waits for.
@@ -350,10 +362,15 @@ impl Table {
             }
             None => slot.waits_at = None,
         }
+        let again = budget::runs_again() && !slot.scheduled;
+        if again {
+            slot.scheduled = true;
+            inner.run_queue.push(number);
+        }
         if trace::on() {
-            let id = slot.id;
+            let id = inner.slots[number].id;
             drop(inner);
-            trace_wait(id, wait);
+            trace_wait(id, again, wait);
         }
     }
 
@@ -501,8 +518,12 @@ impl fmt::Debug for Table {
 
 #[cold]
 #[inline(never)]
-fn trace_wait(task: TaskId, wait: Option<Wait>) {
+fn trace_wait(task: TaskId, again: bool, wait: Option<Wait>) {
     trace::set_cause(Cause::Outside);
+    if again {
+        trace::report(|| Event::Woken { task, by: Cause::Task(task) });
+        trace::report(|| Event::Scheduled { task });
+    }
     trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
 }
 

@@ -85,6 +85,15 @@ fn end_elsewhere<T: Send + 'static, L: Send + 'static>(
     thread::spawn(move || completer.complete(Ok(output), origin))
 }
 
+/// A future whose drop can be seen.
+struct Load(Arc<AtomicU32>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
 /// The common case, the three ways round: complete before the first poll, during it, and after.
 #[test]
 fn a_handle_is_told_of_the_output() {
@@ -96,13 +105,16 @@ fn a_handle_is_told_of_the_output() {
     });
 }
 
-/// `is_finished` promises that awaiting will not wait: whoever relies on it has seen no waker.
+/// `is_finished` promises that awaiting will not wait, and that the task is gone: whoever relies on it
+/// has slept on nothing that would order the two.
 #[test]
 fn what_is_finished_can_be_taken() {
     loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
+        let drops = Arc::new(AtomicU32::new(0));
+        let (completer, joiner) = new::<Output, Load>(Load(drops.clone()));
         let task = end_elsewhere(completer, Arc::default());
         if joiner.is_complete() {
+            assert_eq!(drops.load(Relaxed), 1, "told of the end before it");
             let mut cx = Context::from_waker(Waker::noop());
             assert!(matches!(joiner.poll_outcome(&mut cx), Ok(Ok(_))));
         }
@@ -184,15 +196,6 @@ fn both_sides_are_dropped() {
         drop(joiner);
         task.join().unwrap();
     });
-}
-
-/// A future whose drop can be seen.
-struct Load(Arc<AtomicU32>);
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Relaxed);
-    }
 }
 
 /// Whoever awaits a task may rely on its guards and sockets being gone. The future lies in the
@@ -314,7 +317,7 @@ fn a_cancelled_task_ends_and_says_so() {
 #[test]
 fn completing_relaxed_is_caught() {
     let finding = seeded_bug_is_caught(
-        "models::join::what_is_finished_can_be_taken",
+        "models::join::a_handle_is_told_of_the_output",
         "join_relaxed_complete",
     );
     assert!(finding.contains("Causality violation"), "{finding}");

@@ -219,8 +219,8 @@ fn a_waiter_leaves_as_the_event_comes() {
     });
 }
 
-/// An event for readers leaves writers asleep, in the slot and in the list, however it falls between
-/// their comings: they wait for one of their own, which must find them.
+/// An event for readers leaves a writer asleep, however it falls beside the writer's coming: it waits
+/// for one of its own, which must find it.
 #[test]
 fn an_event_of_one_direction_leaves_the_other() {
     loom::model(|| {

@@ -1,0 +1,87 @@
+//! Spawning: what a task costs that does nothing.
+//!
+//! `batch` spawns ten thousand tasks and joins them all; `chain` has each task spawn the next, a
+//! thousand deep, which shows the latency of one spawn rather than the throughput of many. Called by
+//! `benches/spawn.rs` and by `peers micro`. Both sides keep the handles in a vector of the same
+//! length; the last task of a chain reports through the same runtime-neutral channel on both.
+
+use futures_channel::oneshot;
+use tokio::runtime::Runtime;
+use whirligig::{EventLoop, spawn_local};
+
+/// Spawn many, then join them in order.
+pub(crate) mod batch {
+    use super::*;
+
+    /// Tasks spawned and joined by one run.
+    pub(crate) const OPERATIONS: u64 = 10_000;
+    const SUM: u64 = OPERATIONS * (OPERATIONS - 1) / 2;
+
+    pub(crate) fn whirligig(event_loop: &EventLoop) {
+        let sum = event_loop.block_on(async {
+            let handles: Vec<_> =
+                (0..OPERATIONS).map(|index| spawn_local(async move { index })).collect();
+            let mut sum = 0;
+            for handle in handles {
+                sum += handle.await.expect("no task panics");
+            }
+            sum
+        });
+        assert_eq!(sum, SUM);
+    }
+
+    pub(crate) fn tokio(runtime: &Runtime) {
+        let sum = runtime.block_on(async {
+            let handles: Vec<_> =
+                (0..OPERATIONS).map(|index| tokio::spawn(async move { index })).collect();
+            let mut sum = 0;
+            for handle in handles {
+                sum += handle.await.expect("no task panics");
+            }
+            sum
+        });
+        assert_eq!(sum, SUM);
+    }
+}
+
+/// Each task spawns the next; nobody joins.
+pub(crate) mod chain {
+    use super::*;
+
+    /// Tasks in one chain.
+    pub(crate) const OPERATIONS: u64 = 1_000;
+
+    pub(crate) fn whirligig(event_loop: &EventLoop) {
+        fn link(left: u64, end: oneshot::Sender<u64>) {
+            drop(spawn_local(async move {
+                match left {
+                    0 => end.send(OPERATIONS).expect("the root waits"),
+                    _ => link(left - 1, end),
+                }
+            }));
+        }
+        let links = event_loop.block_on(async {
+            let (sender, receiver) = oneshot::channel();
+            link(OPERATIONS - 1, sender);
+            receiver.await
+        });
+        assert_eq!(links, Ok(OPERATIONS));
+    }
+
+    pub(crate) fn tokio(runtime: &Runtime) {
+        fn link(left: u64, end: oneshot::Sender<u64>) {
+            drop(tokio::spawn(async move {
+                match left {
+                    0 => end.send(OPERATIONS).expect("the root waits"),
+                    _ => link(left - 1, end),
+                }
+            }));
+        }
+        let links = runtime.block_on(async {
+            let (sender, receiver) = oneshot::channel();
+            link(OPERATIONS - 1, sender);
+            receiver.await
+        });
+        assert_eq!(links, Ok(OPERATIONS));
+    }
+}

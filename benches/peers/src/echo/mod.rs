@@ -1,0 +1,266 @@
+//! The command `peers echo`: TCP echo of 1 KiB, server and load in processes of their own.
+//!
+//! [`server`] is one of the servers of `common/echo.rs` with a meter; [`load`] keeps every
+//! connection busy with one message at a time. Requests per second say little here, because the
+//! kernel's TCP is nearly all of the time; so the server reads its own processor time after the
+//! warm-up and after the last request, and the table quotes it per request. With one connection the
+//! cores matter most: on two of them the answer is a matter of waking up, on one of switching.
+
+pub(crate) mod load;
+pub(crate) mod server;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, ensure};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use self::{load::Latencies, server::Spent};
+use crate::{
+    child::{self, Running},
+    machine, rounds,
+    stats::Summary,
+    table::{self, short},
+};
+
+/// Options of the echo servers' comparison.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// How often each server runs.
+    #[arg(long, default_value_t = 7, value_parser = crate::at_least_one)]
+    rounds: usize,
+    /// Numbers of connections, separated by commas.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1,64,1000",
+        value_parser = crate::at_least_one
+    )]
+    connections: Vec<usize>,
+    /// Requests measured in one run; a tenth more warms up. By default 20,000 for one connection
+    /// and 100,000 for more.
+    #[arg(long, value_parser = crate::at_least_one)]
+    requests: Option<usize>,
+    /// Where server and load run: on a core each, both on the server's, or where the system likes.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "apart,same")]
+    cores: Vec<Cores>,
+    /// The server's core.
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// The load's core, when it is another.
+    #[arg(long, default_value_t = 1)]
+    client_core: usize,
+    /// Lets the load look again and again instead of sleeping until an answer comes.
+    #[arg(long)]
+    client_spins: bool,
+    /// Only these servers, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SERVERS")]
+    only: Vec<Server>,
+    /// Writes every sample with machine and date.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// A server to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Server {
+    /// Ours, looking before it parks. Said outright, because a server pinned to one core would by
+    /// default take its machine for one with a single core.
+    Whirligig,
+    /// Ours, parking at once.
+    WhirligigNoLook,
+    Tokio,
+    Mio,
+    Monoio,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.to_possible_value().expect("no server is hidden").get_name())
+    }
+}
+
+/// Which cores server and load have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cores {
+    Apart,
+    Same,
+    Free,
+}
+
+/// One run to make.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Plan {
+    pub(crate) server: Server,
+    pub(crate) connections: usize,
+    pub(crate) warm_up: usize,
+    pub(crate) requests: usize,
+    pub(crate) cores: Cores,
+    pub(crate) server_core: usize,
+    pub(crate) client_core: usize,
+    pub(crate) client_spins: bool,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} connections, {:?}", self.server, self.connections, self.cores)
+    }
+}
+
+/// What a run found.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sample {
+    pub(crate) spent: Spent,
+    pub(crate) load: Latencies,
+}
+
+impl Plan {
+    /// Starts the server, then the load; `wrap` may put the server under a tool. Returns the sample
+    /// and what the server's side wrote to standard error, if the tool's words are wanted.
+    pub(crate) fn run(self, wrap: impl FnOnce(Command) -> Command) -> Result<(Sample, String)> {
+        let serve = with_options(
+            child::command(["serve", &self.server.to_string()])?,
+            &self,
+            self.server_core(),
+        );
+        let mut server = Running::start(wrap(serve))?;
+        let address: String = server.line()?;
+        let mut load = with_options(child::command(["load", &address])?, &self, self.client_core());
+        if self.client_spins {
+            load.arg("--spin");
+        }
+        let load = child::answer(load)?;
+        let spent = server.line()?;
+        Ok((Sample { spent, load }, server.finish()?))
+    }
+
+    fn server_core(&self) -> Option<usize> {
+        (self.cores != Cores::Free).then_some(self.server_core)
+    }
+
+    fn client_core(&self) -> Option<usize> {
+        match self.cores {
+            Cores::Apart => Some(self.client_core),
+            Cores::Same => Some(self.server_core),
+            Cores::Free => None,
+        }
+    }
+}
+
+fn with_options(mut command: Command, plan: &Plan, core: Option<usize>) -> Command {
+    command
+        .args(["--connections", &plan.connections.to_string()])
+        .args(["--warm-up", &plan.warm_up.to_string()])
+        .args(["--requests", &plan.requests.to_string()]);
+    if let Some(core) = core {
+        command.args(["--core", &core.to_string()]);
+    }
+    command
+}
+
+/// Pipes a wrapped command's standard error to [`Plan::run`].
+pub(crate) fn listened_to(mut command: Command) -> Command {
+    command.stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let servers = match options.only.as_slice() {
+        [] => Server::value_variants(),
+        only => only,
+    };
+    let apart = options.cores.contains(&Cores::Apart);
+    ensure!(
+        !apart || options.server_core != options.client_core,
+        "server and load are on core {} both: choose two cores, or --cores same",
+        options.server_core
+    );
+    let mut plans = Vec::new();
+    for &cores in &options.cores {
+        for &connections in &options.connections {
+            let requests =
+                options.requests.unwrap_or(if connections == 1 { 20_000 } else { 100_000 });
+            plans.extend(servers.iter().map(|&server| Plan {
+                server,
+                connections,
+                warm_up: (requests / 10).max(connections),
+                requests,
+                cores,
+                server_core: options.server_core,
+                client_core: options.client_core,
+                client_spins: options.client_spins,
+            }));
+        }
+    }
+    let samples =
+        rounds::interleaved(&plans, options.rounds, |plan| Ok(plan.run(|command| command)?.0))?;
+
+    let groups = plans.chunks(servers.len()).zip(samples.chunks(servers.len()));
+    for (plans, samples) in groups {
+        print_table(options.rounds, plans, samples);
+    }
+    match &options.json {
+        Some(path) => {
+            let results: Vec<_> = plans.iter().zip(&samples).collect();
+            machine::write_json(path, "TCP echo of 1 KiB", &results)
+        }
+        None => Ok(()),
+    }
+}
+
+fn print_table(rounds: usize, plans: &[Plan], samples: &[Vec<Sample>]) {
+    let plan = plans[0];
+    let place = match plan.cores {
+        Cores::Apart => {
+            format!("server on core {}, load on {}", plan.server_core, plan.client_core)
+        }
+        Cores::Same => format!("both on core {}", plan.server_core),
+        Cores::Free => "cores as the system likes".to_owned(),
+    };
+    let spins = if plan.client_spins { ", load spins" } else { "" };
+    println!(
+        "\nTCP echo 1 KiB, {} connections, {place}{spins}; {rounds} rounds of {} requests",
+        plan.connections, plan.requests
+    );
+    let mut table = table::new([
+        "server",
+        "requests/s",
+        "ours : its",
+        "CPU us/request",
+        "ours : its",
+        "user us",
+        "system us",
+        "p50 us",
+        "p99 us",
+    ]);
+    let median =
+        |of: &[Sample], what: &dyn Fn(&Sample) -> f64| Summary::of(of.iter().map(what)).median;
+    let per_request = |seconds: f64| seconds * 1e6 / plan.requests as f64;
+    let rate = |of: &[Sample]| median(of, &|sample| plan.requests as f64 / sample.load.seconds);
+    let cpu =
+        |of: &[Sample]| median(of, &|sample| per_request(sample.spent.0.total().as_secs_f64()));
+    let ours = plans.iter().position(|plan| plan.server == Server::Whirligig);
+    let ratio = |of: &[Sample], what: &dyn Fn(&[Sample]) -> f64| {
+        ours.map_or("-".to_owned(), |ours| format!("{:.2} x", what(&samples[ours]) / what(of)))
+    };
+    for (plan, of) in plans.iter().zip(samples) {
+        table.add_row([
+            plan.server.to_string(),
+            format!("{:.0}", rate(of)),
+            ratio(of, &rate),
+            short(cpu(of)),
+            ratio(of, &cpu),
+            short(median(of, &|sample| per_request(sample.spent.0.user.as_secs_f64()))),
+            short(median(of, &|sample| per_request(sample.spent.0.system.as_secs_f64()))),
+            short(median(of, &|sample| sample.load.p50_us)),
+            short(median(of, &|sample| sample.load.p99_us)),
+        ]);
+    }
+    println!("{table}");
+}

@@ -1,0 +1,143 @@
+//! The hidden subcommand `child serve`: one echo server, which meters itself.
+//!
+//! It prints its address, serves until every connection has been closed, and prints the processor
+//! time it used between the last request of the warm-up and the last of all. It ends by itself, so
+//! it can be put under `callgrind` or `strace -c` as it is. The rival, reading a child's usage from
+//! outside when it ends, would charge start-up and a thousand accepts to the requests.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use monoio::io::{AsyncReadRent as _, AsyncWriteRentExt as _};
+use serde::{Deserialize, Serialize};
+use whirligig::EventLoop;
+
+use super::Server;
+use crate::{
+    child, common,
+    echo_servers::{self, MESSAGE, Meter},
+    machine::{self, CpuTime},
+};
+
+/// One server's run.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    server: Server,
+    /// Connections to accept; the server ends when all of them have closed.
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// Requests before the measured ones.
+    #[arg(long, default_value_t = 0)]
+    warm_up: u64,
+    /// Requests that are measured.
+    #[arg(long)]
+    requests: u64,
+    /// The core to stay on.
+    #[arg(long)]
+    core: Option<usize>,
+}
+
+/// Processor time the measured requests took.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Spent(pub(crate) CpuTime);
+
+// Bytes sent back, and how many there are at the next mark. One thread writes, so neither needs an
+// atomic addition; they are atomics because tokio's tasks must be `Send`.
+static ECHOED: AtomicU64 = AtomicU64::new(0);
+static NEXT_MARK: AtomicU64 = AtomicU64::new(u64::MAX);
+static MARKS: Mutex<Vec<(u64, CpuTime)>> = Mutex::new(Vec::new());
+
+fn count(bytes: usize) {
+    let echoed = ECHOED.load(Relaxed) + bytes as u64;
+    ECHOED.store(echoed, Relaxed);
+    if echoed >= NEXT_MARK.load(Relaxed) {
+        reach_mark();
+    }
+}
+
+/// Notes the processor time at the mark that has been reached, and sets the next.
+#[cold]
+fn reach_mark() {
+    let mut marks = MARKS.lock().expect("nothing panics while it notes a mark");
+    let reached = NEXT_MARK.load(Relaxed);
+    let mark = marks.iter_mut().find(|mark| mark.0 == reached).expect("the mark was set");
+    mark.1 = CpuTime::now();
+    let next = marks.iter().map(|mark| mark.0).find(|&bytes| bytes > reached);
+    NEXT_MARK.store(next.unwrap_or(u64::MAX), Relaxed);
+}
+
+impl Serve {
+    pub(crate) fn run(&self) -> Result<()> {
+        if let Some(core) = self.core {
+            machine::pin(core)?;
+        }
+        machine::raise_descriptor_limit()?;
+        let bytes = |requests: u64| requests * MESSAGE as u64;
+        let (begin, end) = (bytes(self.warm_up), bytes(self.warm_up + self.requests));
+        MARKS.lock().expect("no other thread").extend([begin, end].map(|at| (at, CpuTime::now())));
+        NEXT_MARK.store(if begin == 0 { end } else { begin }, Relaxed);
+
+        self.serve().with_context(|| format!("{} failed", self.server))?;
+
+        let echoed = ECHOED.load(Relaxed);
+        ensure!(echoed == end, "{} echoed {echoed} bytes instead of {end}", self.server);
+        let marks = MARKS.lock().expect("no other thread");
+        child::report(&Spent(marks[1].1.since(marks[0].1)))
+    }
+
+    fn serve(&self) -> io::Result<()> {
+        let ready = |address: SocketAddr| println!("\"{address}\"");
+        let looking = |look: bool| EventLoop::builder().look_before_parking(look).build();
+        let connections = self.connections;
+        match self.server {
+            Server::Whirligig => {
+                echo_servers::whirligig(&looking(true)?, connections, ready, count)
+            }
+            Server::WhirligigNoLook => {
+                echo_servers::whirligig(&looking(false)?, connections, ready, count)
+            }
+            Server::Tokio => {
+                echo_servers::tokio(&common::tokio_current_thread(), connections, ready, count)
+            }
+            Server::Mio => echo_servers::mio(connections, ready, count),
+            Server::Monoio => monoio(connections, ready, count),
+        }
+    }
+}
+
+/// The server on monoio's epoll driver: its buffers travel with each operation.
+fn monoio(connections: usize, ready: impl FnOnce(SocketAddr), meter: impl Meter) -> io::Result<()> {
+    let mut runtime = monoio::RuntimeBuilder::<monoio::LegacyDriver>::new().build()?;
+    runtime.block_on(async move {
+        let listener = monoio::net::TcpListener::bind("127.0.0.1:0")?;
+        ready(listener.local_addr()?);
+        let mut tasks = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().await?;
+            tasks.push(monoio::spawn(async move {
+                let mut buffer = Vec::with_capacity(4 * MESSAGE);
+                loop {
+                    let (result, read) = stream.read(buffer).await;
+                    if result? == 0 {
+                        return io::Result::Ok(());
+                    }
+                    let (result, written) = stream.write_all(read).await;
+                    meter(result?);
+                    buffer = written;
+                }
+            }));
+        }
+        for task in tasks {
+            task.await?;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,21 @@
+//! Ping-pong over one-shot channels, 1,000 pairs; see `common/ping_pong.rs`.
+//!
+//! Run it with `cargo bench --bench ping_pong`; `peers micro` gives the interleaved ratio.
+
+mod common;
+#[path = "common/ping_pong.rs"]
+mod ping_pong;
+
+use criterion::{Criterion, Throughput};
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let event_loop = common::event_loop();
+    let runtime = common::tokio_current_thread();
+    let mut group = criterion.benchmark_group("ping_pong");
+    group.throughput(Throughput::Elements(ping_pong::OPERATIONS));
+    group.bench_function("whirligig", |bench| bench.iter(|| ping_pong::whirligig(&event_loop)));
+    group.bench_function("tokio", |bench| bench.iter(|| ping_pong::tokio(&runtime)));
+    group.finish();
+    criterion.final_summary();
+}

@@ -1,0 +1,21 @@
+//! The bounded queue with four producers; see `common/queue.rs`.
+//!
+//! Run it with `cargo bench --bench queue`; `peers micro` gives the interleaved ratio.
+
+mod common;
+#[path = "common/queue.rs"]
+mod queue;
+
+use criterion::{Criterion, Throughput};
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let event_loop = common::event_loop();
+    let runtime = common::tokio_current_thread();
+    let mut group = criterion.benchmark_group("queue");
+    group.throughput(Throughput::Elements(queue::OPERATIONS));
+    group.bench_function("whirligig", |bench| bench.iter(|| queue::whirligig(&event_loop)));
+    group.bench_function("tokio", |bench| bench.iter(|| queue::tokio(&runtime)));
+    group.finish();
+    criterion.final_summary();
+}
