@@ -7,7 +7,7 @@
 //!
 //! Two producers put 250,000 items each into one queue, a consumer takes all 500,000, and everybody
 //! yields after every step. No task does any work or waits for anything outside, so what remains is
-//! the price of putting tasks in line and polling them. asyncio needs 2.5 seconds for it.
+//! the price of putting tasks in line and polling them. asyncio needs some 2.6 seconds for it.
 //!
 //! One sees first what the well-known Python program prints, here run by whirligig; then the same
 //! program on whirligig and on tokio, in turn over several rounds, as a table. Every run is checked:
@@ -16,8 +16,8 @@
 //! The comparison is meant to be fair. Both sides have one thread, make their runtime anew for each
 //! run, and use the unbounded queue their runtime offers for the purpose: whirligig's queue for one
 //! thread, tokio's `mpsc` (it has none that is not thread-safe). tokio's tasks are spawned on its
-//! current-thread runtime itself: through a `LocalSet` they are a fifth slower, on a `LocalRuntime`
-//! equally fast. tokio appears twice, as half of its time here is due to its `yield_now`: see the
+//! current-thread runtime itself: through a `LocalSet` they are a quarter slower, on a `LocalRuntime`
+//! equally fast. tokio appears twice, as over half of its time here is due to its `yield_now`: see the
 //! note below the table.
 
 use std::{

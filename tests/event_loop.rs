@@ -493,6 +493,6 @@ fn two_loops_stand_side_by_side_on_one_thread() {
     a.block_on(yield_now());
     b.block_on(async { tell.send(7).unwrap() });
     // The wake went through a's inbox: b ran the thread.
-    assert_eq!(b.block_on(async { on_a.is_finished() }), false);
+    assert!(!b.block_on(async { on_a.is_finished() }));
     assert_eq!(a.block_on(on_a).unwrap(), 7);
 }

@@ -3,14 +3,17 @@
 //! `cargo test` builds the examples before it runs this; what runs here is the built program, with
 //! its options, its exit code and its output. Expected lines come from the originals and from
 //! arithmetic. Times are masked where the real clock measures them; where an example takes `--fast`
-//! it runs on the test clock, and its five seconds pass at once.
+//! it runs on the test clock, where seconds pass at once.
 
 use std::{
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
+
+use fastrand::Rng;
 
 /// The built example `name`.
 fn example(name: &str) -> Command {
@@ -20,7 +23,10 @@ fn example(name: &str) -> Command {
     let program: PathBuf = [profile.join("examples"), file.into()].iter().collect();
     assert!(program.exists(), "{program:?} is not built: run `cargo build --examples` first");
     let mut command = Command::new(program);
-    command.stdin(Stdio::null()).env_remove("TRACE");
+    command.stdin(Stdio::null());
+    for changes_output in ["TRACE", "RUST_BACKTRACE", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(changes_output);
+    }
     command
 }
 
@@ -86,49 +92,103 @@ fn hello() {
 fn loop_program() {
     let printed = output(example("loop_program").args(["--actions", "2000", "--rounds", "1"]));
     let printed = without_times(&printed);
-    let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
-    assert_eq!(lines.first(), Some(&"Running standard loop with 2,000 actions."), "{printed}");
-    assert!(lines.contains(&"App exiting, total time: #.## sec."), "{printed}");
-    assert!(printed.contains("tokio"), "no tokio beside it: {printed}");
+    let mut lines = printed.lines();
+    assert_eq!(lines.next(), Some("Running standard loop with 2,000 actions."), "{printed}");
+    assert_eq!(lines.next(), Some("App exiting, total time: #.## sec."), "{printed}");
+    let rows: Vec<&str> =
+        lines.filter_map(|line| line.strip_prefix("| ")?.split_whitespace().next()).collect();
+    assert_eq!(rows, ["runtime", "whirligig", "tokio", "tokio-self-waking"], "{printed}");
+    assert!(printed.contains("epoll_wait"), "tokio's first row is not explained: {printed}");
+}
+
+#[test]
+fn loop_program_runs_what_it_is_told_to() {
+    let chosen = ["--clock", "off", "--runtimes", "tokio-self-waking,whirligig"];
+    let printed = output(example("loop_program").args(chosen).args(["--actions", "2_000"]));
+    let rows: Vec<&str> = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_whitespace().next())
+        .collect();
+    assert_eq!(rows, ["runtime", "tokio-self-waking", "whirligig"], "{printed}");
+    assert!(!printed.contains("epoll_wait"), "a note on a row that is not there: {printed}");
 }
 
 #[test]
 fn loop_program_refuses_what_it_does_not_know() {
     refuses("loop_program", &["--acktions", "2000"], "--acktions");
     refuses("loop_program", &["--actions", "many"], "--actions");
+    refuses("loop_program", &["--actions", "3"], "even");
+    refuses("loop_program", &["--actions", "0"], "--actions");
+    refuses("loop_program", &["--clock", "maybe"], "--clock");
     refuses("loop_program", &["--rounds", "0"], "--rounds");
+    refuses("loop_program", &["--runtimes", "whirligig,asyncio"], "asyncio");
 }
 
-/// Two producers of 20 items each and a consumer of 40, half a second an item.
+/// What the consumer must print, and when everything ends: computed from the delays that the seed
+/// gives, without tasks, timers or a queue.
+fn expected_of_producer_consumer(seed: u64) -> (Vec<String>, String) {
+    let mut puts = Vec::new();
+    let mut end = Duration::ZERO;
+    for producer in 0..2 {
+        let mut random = Rng::with_seed(seed + producer);
+        let mut now = Duration::ZERO;
+        for item in 1..=20_u64 {
+            puts.push((now, item));
+            now += Duration::from_secs_f64(0.5 + random.f64());
+        }
+        end = end.max(now);
+    }
+    puts.sort_by_key(|(put_at, _)| *put_at);
+
+    // The consumer takes the items in the order in which they were put, half a second each.
+    let mut free = Duration::ZERO;
+    let mut processed = Vec::new();
+    for (put_at, item) in puts {
+        let taken_at = free.max(put_at);
+        let latency = (taken_at - put_at).as_secs_f64();
+        processed.push(format!(" +++ Processed value {} after {latency:.2} sec.", item * item));
+        free = taken_at + Duration::from_millis(500);
+    }
+    let total = end.max(free).as_secs_f64();
+    (processed, format!("App exiting, total time: {total:.2} sec."))
+}
+
 #[test]
 fn producer_consumer() {
-    let printed = output(example("producer_consumer").arg("--fast"));
-    let lines: Vec<&str> = printed.lines().collect();
-    assert_eq!(lines.first(), Some(&"App started."), "{printed}");
+    for seed in [1, 2, 3] {
+        let mut program = example("producer_consumer");
+        let printed = output(program.args(["--fast", "--seed", &seed.to_string()]));
+        let lines: Vec<&str> = printed.lines().collect();
+        let (processed, last) = expected_of_producer_consumer(seed);
+        assert_eq!(lines.first(), Some(&"App started."), "{printed}");
+        assert_eq!(lines.last(), Some(&&*last), "{printed}");
 
-    let number = |line: &str, before: &str| -> Option<u64> {
-        line.strip_prefix(before)?.split(' ').next()?.parse().ok()
+        let of = |what: &str| -> Vec<&str> {
+            lines.iter().filter(|line| line.starts_with(what)).copied().collect()
+        };
+        assert_eq!(of(" +++ "), processed, "{printed}");
+
+        // Items are told of in the order in which they are put, and so in that of their processing.
+        let root = |line: &String| line.split(' ').nth(4)?.parse().ok().map(u64::isqrt);
+        let made = processed.iter().map(|line| root(line).expect("a value"));
+        let made: Vec<String> = made.map(|item| format!(" -- generated item {item}")).collect();
+        assert_eq!(of(" -- "), made, "{printed}");
+        assert_eq!(lines.len(), 2 + 40 + 40, "{printed}");
+    }
+    refuses("producer_consumer", &["--seed", "red"], "--seed");
+}
+
+#[test]
+fn producer_consumer_colours_only_where_they_are_wanted() {
+    let printed = |variables: &[&str]| {
+        let mut program = example("producer_consumer");
+        program.arg("--fast").envs(variables.iter().map(|variable| (variable, "1")));
+        program.output().expect("the example starts").stdout
     };
-    let made: Vec<u64> =
-        lines.iter().filter_map(|line| number(line, " -- generated item ")).collect();
-    let mut sorted = made.clone();
-    sorted.sort_unstable();
-    let twice: Vec<u64> = (1..=20).flat_map(|item| [item, item]).collect();
-    assert_eq!(sorted, twice, "two producers make the items 1 to 20: {printed}");
-
-    // The queue is first in, first out, and an item's value is its square.
-    let squares: Vec<u64> = made.iter().map(|item| item * item).collect();
-    let taken: Vec<u64> =
-        lines.iter().filter_map(|line| number(line, " +++ Processed value ")).collect();
-    assert_eq!(taken, squares, "{printed}");
-
-    let last = lines.last().and_then(|line| line.strip_prefix("App exiting, total time: "));
-    let total: f64 = last
-        .and_then(|rest| rest.strip_suffix(" sec."))
-        .and_then(|seconds| seconds.parse().ok())
-        .unwrap_or_else(|| panic!("the last line tells no total: {printed}"));
-    // On the test clock: 40 items of half a second are 20 seconds, neither more hurried nor hidden.
-    assert!(total >= 20.0, "{printed}");
+    let is_coloured = |printed: Vec<u8>| printed.contains(&0x1b);
+    assert!(is_coloured(printed(&["CLICOLOR_FORCE"])));
+    assert!(!is_coloured(printed(&["CLICOLOR_FORCE", "NO_COLOR"])));
+    assert!(!is_coloured(printed(&[])), "a pipe gets plain text");
 }
 
 /// A program that is ended when the test ends, however it ends.
@@ -141,22 +201,72 @@ impl Drop for Background {
     }
 }
 
-#[test]
-fn echo_server_and_client() {
+/// Starts the echo server at a free port, with both of its outputs piped, and reads where it is.
+fn start_echo_server() -> (Background, SocketAddr) {
     let mut server = example("echo_server");
-    let server = server.args(["--address", "127.0.0.1:0"]).stdout(Stdio::piped());
+    let server = server.args(["--address", "127.0.0.1:0"]);
+    let server = server.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = Background(server.spawn().expect("the example starts"));
     let stdout = server.0.stdout.take().expect("its output is piped");
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).expect("the server prints where it listens");
-    let address: SocketAddr = line
-        .split_whitespace()
-        .find_map(|word| word.parse().ok())
-        .unwrap_or_else(|| panic!("the server's first line tells no address: {line:?}"));
+    let address = line.split_whitespace().find_map(|word| word.parse().ok());
+    let address = address.unwrap_or_else(|| panic!("no address in the first line: {line:?}"));
+    (server, address)
+}
 
-    let address = address.to_string();
-    let mut client = example("echo_client");
-    let printed =
-        output(client.args(["--address", &address, "--connections", "2", "--rounds", "10"]));
-    assert!(printed.contains("20 echoes"), "two connections of ten rounds: {printed}");
+#[test]
+fn echo_server_and_client() {
+    let (_server, address) = start_echo_server();
+    let client = |arguments: &[&str]| {
+        let mut client = example("echo_client");
+        output(client.args(["--address", &address.to_string()]).args(arguments))
+    };
+    let printed = client(&["--connections", "2", "--rounds", "10"]);
+    assert!(printed.starts_with("20 echoes"), "two connections of ten rounds: {printed}");
+    // More than every buffer on the way holds: who writes all before he reads would wait for ever.
+    let printed = client(&["--connections", "1", "--rounds", "1", "--size", "20000000"]);
+    assert!(printed.starts_with("1 echoes"), "a long message: {printed}");
+}
+
+#[test]
+fn echo_server_names_what_it_abandons() {
+    let (mut server, address) = start_echo_server();
+    let mut peer = TcpStream::connect(address).expect("the server listens");
+    // The echo shows that the server has accepted.
+    peer.write_all(b"x").expect("the server reads");
+    peer.read_exact(&mut [0]).expect("the server answers");
+
+    let terminate = format!("kill -TERM {}", server.0.id());
+    let sent = Command::new("sh").args(["-c", &terminate]).status().expect("there is a shell");
+    assert!(sent.success(), "{terminate:?} ended with {sent}");
+    let status = server.0.wait().expect("the server is ours");
+    assert!(status.success(), "told to terminate, it ended with {status}");
+
+    let mut told = String::new();
+    let mut stderr = server.0.stderr.take().expect("its complaints are piped");
+    stderr.read_to_string(&mut told).expect("it writes UTF-8");
+    let ours = peer.local_addr().expect("it is connected").to_string();
+    assert!(told.contains(&ours), "{ours} is not named: {told}");
+    assert_eq!(peer.read(&mut [0]).ok(), Some(0), "the connection was closed");
+}
+
+#[test]
+fn echo_client_says_what_is_wrong() {
+    // Bound but not listening: connecting to it is refused, and nobody else can listen there.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket can be had");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port is free");
+    let address = socket.local_addr().expect("it is bound").as_socket().expect("it is an IP one");
+
+    let run = example("echo_client").args(["--address", &address.to_string()]).output();
+    let run = run.expect("the example starts");
+    let message = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{message}");
+    assert!(message.contains(&address.to_string()), "no address: {message}");
+    assert!(message.contains("echo_server"), "no advice: {message}");
+
+    refuses("echo_client", &["--connections", "0"], "--connections");
+    refuses("echo_client", &["--rounds", "0"], "--rounds");
+    refuses("echo_client", &["--size", "0"], "--size");
 }

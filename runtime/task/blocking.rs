@@ -8,7 +8,6 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, Location, catch_unwind},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -23,6 +22,7 @@ use crate::{
     current, foreign,
     id::TaskId,
     place::{self, Origin, WaitsFor},
+    primitives::Arc,
     scheduler::event_loop::Core,
 };
 

@@ -1,0 +1,363 @@
+//! The blocking pool: it grows, is bounded, pushes back in order, and lets go.
+//!
+//! Jobs here wait for what the test sends them, so each state of the pool stands until it was looked
+//! at. Nothing waits for time.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    task::{Context, Poll, Waker},
+    thread,
+};
+
+use whirligig::{
+    BlockingStats, EventLoop, spawn_local,
+    task::{SpawnBlocking, spawn_blocking, try_spawn_blocking, yield_now},
+};
+
+fn pool(threads: usize, queue: usize) -> EventLoop {
+    EventLoop::builder().blocking_threads(threads).blocking_queue(queue).build().unwrap()
+}
+
+/// A job that tells when it has begun and ends when it is let go. Dropping the second lets it go too.
+fn gate() -> (impl FnOnce() + Send + 'static, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let (begin, begun) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    let job = move || {
+        begin.send(()).unwrap();
+        let _ = gone.recv();
+    };
+    (job, begun, go)
+}
+
+/// A job that holds `kept` and is not to be run.
+fn must_not_run(kept: Arc<()>) -> impl FnOnce() + Send + 'static {
+    move || panic!("it ran, {kept:?}")
+}
+
+/// Turns until the pool stands so. It changes on other threads, so that is all one can do.
+async fn until(event_loop: &EventLoop, stands: impl Fn(BlockingStats) -> bool) {
+    while !stands(event_loop.blocking_stats()) {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn outputs_and_panics_come_to_whoever_awaits() {
+    let event_loop = EventLoop::new().unwrap();
+    let home = thread::current().id();
+    event_loop.block_on(async {
+        let elsewhere = spawn_blocking(|| thread::current().id()).await.unwrap();
+        assert_ne!(elsewhere, home);
+        let error = spawn_blocking(|| panic!("in a job")).await.unwrap_err();
+        assert!(error.is_panic() && error.to_string().ends_with("panicked: in a job"), "{error}");
+        assert!(error.to_string().contains(&format!("spawned at {}:", file!())), "{error}");
+        assert_eq!(spawn_blocking(|| 42).await.unwrap(), 42, "the thread outlives the panic");
+        until(&event_loop, |stats| stats.ended == 3).await;
+    });
+    assert_eq!(event_loop.blocking_stats().queued, 0);
+}
+
+#[test]
+fn the_pool_is_made_when_first_used_and_grows_as_jobs_wait() {
+    const JOBS: usize = 8;
+    let event_loop = pool(JOBS, 100);
+    assert_eq!(event_loop.blocking_stats(), BlockingStats::default());
+    event_loop.block_on(async {
+        // They meet: each needs a thread of its own.
+        let meet = Arc::new(Barrier::new(JOBS));
+        let jobs: Vec<_> = (0..JOBS)
+            .map(|_| {
+                let meet = meet.clone();
+                spawn_blocking(move || _ = meet.wait())
+            })
+            .collect();
+        for job in jobs {
+            job.await.unwrap();
+        }
+        until(&event_loop, |stats| stats.idle == JOBS).await;
+        assert_eq!(event_loop.blocking_stats().threads, JOBS);
+        // With idle threads there is no need for new ones.
+        for _ in 0..100 {
+            spawn_blocking(|| ()).await.unwrap();
+        }
+        assert_eq!(event_loop.blocking_stats().threads, JOBS);
+    });
+}
+
+#[test]
+fn threads_and_queue_are_bounded() {
+    let event_loop = pool(2, 3);
+    event_loop.block_on(async {
+        let at_once = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let jobs: Vec<_> = (0..200)
+            .map(|_| {
+                let (at_once, most) = (at_once.clone(), most.clone());
+                spawn_local(async move {
+                    let job = move || {
+                        most.fetch_max(1 + at_once.fetch_add(1, SeqCst), SeqCst);
+                        thread::yield_now();
+                        at_once.fetch_sub(1, SeqCst);
+                    };
+                    spawn_blocking(job).await.unwrap();
+                })
+            })
+            .collect();
+        for job in jobs {
+            let stats = event_loop.blocking_stats();
+            assert!(stats.threads <= 2 && stats.queued <= 3 + stats.idle, "{stats:?}");
+            job.await.unwrap();
+        }
+        assert!((1..=2).contains(&most.load(SeqCst)), "{most:?} jobs at once");
+    });
+}
+
+/// One thread that is busy, a queue of one that is full. Returns what frees the thread.
+fn fill(jobs: &mut Vec<SpawnBlocking<()>>) -> mpsc::Sender<()> {
+    let (first, begun, go) = gate();
+    jobs.push(spawn_blocking(first));
+    begun.recv().unwrap();
+    jobs.push(spawn_blocking(|| ()));
+    assert!(jobs.iter().all(|job| !job.is_waiting()));
+    go
+}
+
+#[test]
+fn who_finds_the_queue_full_waits_in_line_first_come_first_served() {
+    let event_loop = pool(1, 1);
+    event_loop.block_on(async {
+        let mut jobs = Vec::new();
+        let go = fill(&mut jobs);
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let waiting: Vec<_> = (0..20)
+            .map(|n| {
+                let order = order.clone();
+                spawn_local(async move {
+                    let job = spawn_blocking(move || order.lock().unwrap().push(n));
+                    assert!(job.is_waiting());
+                    job.await.unwrap();
+                })
+            })
+            .collect();
+        yield_now().await;
+        let stats = event_loop.blocking_stats();
+        assert_eq!((stats.threads, stats.queued, stats.waiting), (1, 1, 20), "{stats:?}");
+        // No way past the line, also not without waiting.
+        assert!(try_spawn_blocking(|| ()).is_err());
+        drop(go);
+        for job in waiting {
+            job.await.unwrap();
+        }
+        assert!(order.lock().unwrap().iter().copied().eq(0..20));
+        assert_eq!(event_loop.blocking_stats().waiting, 0);
+    });
+}
+
+#[test]
+fn without_waiting_a_full_pool_is_an_error_that_says_what_to_do() {
+    let event_loop = pool(1, 1);
+    event_loop.block_on(async {
+        let mut jobs = Vec::new();
+        let go = fill(&mut jobs);
+        let kept = Arc::new(());
+        let mine = kept.clone();
+        let error = try_spawn_blocking(move || drop(mine)).unwrap_err();
+        assert!(error.to_string().contains("await `spawn_blocking` instead"), "{error}");
+        assert_eq!(Arc::strong_count(&kept), 1, "the refused job is dropped");
+        drop(go);
+        for job in jobs {
+            job.await.unwrap();
+        }
+        until(&event_loop, |stats| stats.idle == 1).await;
+        assert_eq!(try_spawn_blocking(|| 42).unwrap().await.unwrap(), 42);
+    });
+}
+
+/// Polls once, with a waker that does nothing.
+fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_place_in_line_that_is_given_up_passes_its_turn_on() {
+    let event_loop = pool(1, 1);
+    event_loop.block_on(async {
+        let (running, begun, go) = gate();
+        let running = spawn_blocking(running);
+        begun.recv().unwrap();
+        let (next, next_begun, next_go) = gate();
+        let next = spawn_blocking(next);
+        let kept = Arc::new(());
+        let mut first = Box::pin(spawn_blocking(must_not_run(kept.clone())));
+        assert!(poll_once(&mut first).is_pending());
+        let second = spawn_local(spawn_blocking(|| 2));
+        yield_now().await;
+        assert_eq!(event_loop.blocking_stats().waiting, 2);
+        // The next job leaves the queue for the thread. The room is the first one's, which does not
+        // come for it.
+        drop(go);
+        next_begun.recv().unwrap();
+        yield_now().await;
+        yield_now().await;
+        let stats = event_loop.blocking_stats();
+        assert_eq!((stats.queued, stats.waiting), (0, 2), "nobody is let past: {stats:?}");
+        drop(first);
+        assert_eq!(Arc::strong_count(&kept), 1, "a job that waits is dropped with its future");
+        yield_now().await;
+        let stats = event_loop.blocking_stats();
+        assert_eq!((stats.queued, stats.waiting), (1, 0), "the second one came: {stats:?}");
+        drop(next_go);
+        assert_eq!(second.await.unwrap().unwrap(), 2);
+        running.await.unwrap();
+        next.await.unwrap();
+    });
+}
+
+#[test]
+fn a_job_is_cancelled_only_before_it_begins() {
+    let event_loop = pool(1, 10);
+    event_loop.block_on(async {
+        let (running, begun, go) = gate();
+        let running = spawn_blocking(running);
+        begun.recv().unwrap();
+        let kept = Arc::new(());
+        let mine = kept.clone();
+        let queued = spawn_blocking(must_not_run(mine));
+        running.cancel();
+        queued.cancel();
+        assert!(!running.is_finished() && !queued.is_finished());
+        drop(go);
+        running.await.expect("it had begun, so it keeps its output");
+        assert!(queued.await.unwrap_err().is_cancelled());
+        assert_eq!(Arc::strong_count(&kept), 1);
+    });
+}
+
+#[test]
+fn a_dropped_future_lets_its_job_run() {
+    let event_loop = pool(1, 10);
+    event_loop.block_on(async {
+        let (first, begun, go) = gate();
+        drop(spawn_blocking(first));
+        begun.recv().unwrap();
+        let (done, is_done) = mpsc::channel();
+        let mut queued = spawn_blocking(move || done.send(()).unwrap());
+        assert!(poll_once(&mut queued).is_pending());
+        drop(queued);
+        go.send(()).unwrap();
+        is_done.recv().expect("once queued it runs");
+        // An output that nobody wants is dropped, and may panic: the thread goes on.
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("an unwanted output");
+            }
+        }
+        drop(spawn_blocking(|| Bomb));
+        spawn_blocking(|| ()).await.unwrap();
+        until(&event_loop, |stats| stats.ended == 4).await;
+        assert_eq!(event_loop.blocking_stats().threads, 1);
+    });
+}
+
+#[test]
+#[expect(clippy::async_yields_async, reason = "what it yields is for later")]
+fn a_job_awaited_elsewhere_tells_its_outcome_there() {
+    let event_loop = EventLoop::new().unwrap();
+    let mut job = event_loop.block_on(async { spawn_blocking(|| 42) });
+    let other = EventLoop::new().unwrap();
+    assert_eq!(other.block_on(&mut job).unwrap(), 42);
+    // Or on none: any waker will do.
+    let (go, gone) = mpsc::channel::<()>();
+    let job = event_loop.block_on(async {
+        try_spawn_blocking(move || gone.recv().unwrap()).expect("there is room")
+    });
+    go.send(()).unwrap();
+    job.wait().unwrap();
+}
+
+#[test]
+fn a_loop_that_goes_drops_what_is_queued_and_waits_for_nothing() {
+    let event_loop = pool(1, 1);
+    let (running, begun, go) = gate();
+    let kept = Arc::new(());
+    let (running, queued, mut waiting) = event_loop.block_on(async {
+        let running = spawn_blocking(running);
+        begun.recv().unwrap();
+        let (first, second) = (kept.clone(), kept.clone());
+        let queued = spawn_blocking(must_not_run(first));
+        let mut waiting = spawn_blocking(must_not_run(second));
+        assert!(waiting.is_waiting());
+        assert!(poll_once(&mut waiting).is_pending());
+        (running, queued, waiting)
+    });
+    // The running job stands at its gate, so were it waited for, this would not return.
+    drop(event_loop);
+    assert_eq!(Arc::strong_count(&kept), 2, "the queued job is dropped at once");
+    let other = EventLoop::new().unwrap();
+    other.block_on(async {
+        assert!(queued.await.unwrap_err().is_cancelled());
+        assert!((&mut waiting).await.unwrap_err().is_cancelled());
+        assert_eq!(Arc::strong_count(&kept), 1);
+        assert!(!running.is_finished());
+        go.send(()).unwrap();
+        running.await.expect("it had begun, and nobody stops it");
+    });
+}
+
+#[test]
+fn who_waits_for_room_is_woken_when_the_loop_goes() {
+    let home = pool(1, 1);
+    let other = EventLoop::new().unwrap();
+    let (go, waiting) = home.block_on(async {
+        let mut jobs = Vec::new();
+        let go = fill(&mut jobs);
+        (go, spawn_blocking(|| panic!("it ran")))
+    });
+    let waiting = other.spawn_local(waiting);
+    other.block_on(yield_now());
+    assert!(!waiting.is_finished());
+    drop(home);
+    let outcome = other.block_on(waiting).unwrap();
+    assert!(outcome.unwrap_err().is_cancelled());
+    drop(go);
+}
+
+#[test]
+fn settings_of_the_pool_are_checked_and_none_means_one() {
+    let error = EventLoop::builder().blocking_threads(0).build().unwrap_err();
+    assert!(error.to_string().contains("blocking_threads is 0"), "{error}");
+    let event_loop = pool(1, 0);
+    event_loop.block_on(async {
+        for n in 0..10 {
+            assert_eq!(spawn_blocking(move || n).await.unwrap(), n);
+        }
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_room_does_not_begin_by_itself() {
+    let event_loop = pool(1, 1);
+    event_loop.block_on(async {
+        let mut jobs = Vec::new();
+        let go = fill(&mut jobs);
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counts = ran.clone();
+        let mut waiting = pin!(spawn_blocking(move || counts.fetch_add(1, SeqCst)));
+        drop(go);
+        for job in jobs {
+            job.await.unwrap();
+        }
+        until(&event_loop, |stats| stats.idle == 1).await;
+        assert_eq!(ran.load(SeqCst), 0);
+        assert!(waiting.is_waiting());
+        poll_fn(|cx| waiting.as_mut().poll(cx)).await.unwrap();
+        assert_eq!(ran.load(SeqCst), 1);
+    });
+}

@@ -1,0 +1,299 @@
+//! The dump: each task with its name, where it was spawned, and what it waits for at which line.
+//!
+//! Lines are reckoned from `line!()`, one line above what they speak of. The noted line of a handle
+//! is that of its `.await`; every other leaf of ours is a call, and notes where it was called. Behind
+//! the traits of futures-io the line is one of the crate whose future calls them.
+
+use std::{
+    future::{Future, pending},
+    io::{Read, pipe},
+    panic::Location,
+    sync::mpsc,
+    time::Duration,
+};
+
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use whirligig::{
+    EventLoop, TaskDump, WaitsFor,
+    io::Source,
+    net::{TcpListener, TcpStream},
+    queue, spawn_local, task,
+    task::yield_now,
+    time::{Instant, interval_at, sleep, timeout},
+};
+
+/// The line of whoever calls.
+#[track_caller]
+fn here() -> u32 {
+    Location::caller().line()
+}
+
+/// What a task waits for: `waits` begins to, on the line that the dump must tell.
+#[track_caller]
+fn demand_wait(what: WaitsFor, line: u32, waits: impl Future<Output = ()> + 'static) {
+    let event_loop = EventLoop::new().unwrap();
+    let place = Location::caller();
+    let handle = task_on(&event_loop, "waiting", waits);
+    // Names are resolved and sockets connected on the way: turn until the task rests.
+    let found = loop {
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        let found = only_task(&event_loop);
+        if found.waits.is_some_and(|(waits_for, _)| waits_for == what) {
+            break found;
+        }
+        std::thread::yield_now();
+    };
+    let (waits_for, at) = found.waits.unwrap();
+    assert_eq!((at.file(), at.line()), (file!(), line), "{waits_for:?}, asked at {place}");
+    assert_eq!(found.name.as_deref(), Some("waiting"));
+    let told = format!("waits for {what} at {}:{line}:", file!());
+    assert!(found.to_string().contains(&told), "{found}");
+    assert!(!handle.is_finished());
+}
+
+#[expect(clippy::async_yields_async, reason = "what it yields is for later")]
+fn task_on(
+    event_loop: &EventLoop,
+    name: &str,
+    future: impl Future<Output = ()> + 'static,
+) -> task::JoinHandle<()> {
+    let name = name.to_owned();
+    event_loop.block_on(async move { task::Builder::new().name(name).spawn_local(future) })
+}
+
+fn only_task(event_loop: &EventLoop) -> TaskDump {
+    let tasks = event_loop.dump().tasks;
+    assert_eq!(tasks.len(), 1, "{tasks:#?}");
+    tasks.into_iter().next().unwrap()
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_sleep() {
+    let line = here() + 2;
+    demand_wait(WaitsFor::Timer, line, async {
+        sleep(LONG).await;
+    });
+    // Where it was made, not where it is awaited: that is the line which says how long.
+    let line = here() + 2;
+    demand_wait(WaitsFor::Timer, line, async {
+        let made_here = sleep(LONG);
+        made_here.await;
+    });
+}
+
+#[test]
+fn a_tick() {
+    let line = here() + 3;
+    demand_wait(WaitsFor::Timer, line, async {
+        let mut beat = interval_at(Instant::now() + LONG, LONG);
+        beat.tick().await;
+    });
+}
+
+#[test]
+fn a_timeout_tells_of_what_it_bounds() {
+    let line = here() + 2;
+    demand_wait(WaitsFor::Timer, line, async {
+        timeout(LONG, pending::<()>()).await.unwrap();
+    });
+    let (reader, writer) = pipe().unwrap();
+    let line = here() + 3;
+    demand_wait(WaitsFor::Readable, line, async move {
+        let (reader, _writer) = (Source::new(reader).unwrap(), writer);
+        let readable = reader.readable();
+        drop(timeout(LONG, readable).await);
+    });
+}
+
+#[test]
+fn a_handle_is_noted_at_its_await() {
+    let event_loop = EventLoop::new().unwrap();
+    let line = here() + 3;
+    let waiting = event_loop.spawn_local(async {
+        let handle = spawn_local(pending::<()>());
+        handle.await.unwrap();
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let dump = event_loop.dump();
+    let found = dump.tasks.iter().find(|task| task.id == waiting.id()).unwrap();
+    let (what, at) = found.waits.unwrap();
+    assert_eq!((what, at.file(), at.line()), (WaitsFor::Task, file!(), line));
+}
+
+#[test]
+fn a_turn_is_waited_for() {
+    let event_loop = EventLoop::new().unwrap();
+    let line = here() + 2;
+    let task = async {
+        yield_now().await;
+    };
+    event_loop.spawn_local(task);
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let found = only_task(&event_loop);
+    let (what, at) = found.waits.unwrap();
+    assert_eq!((what, at.line()), (WaitsFor::Turn, line));
+    assert!(found.scheduled && found.to_string().ends_with("is scheduled"), "{found}");
+}
+
+#[test]
+fn a_queue_of_one_thread() {
+    let line = here() + 3;
+    demand_wait(WaitsFor::Item, line, async {
+        let queue = queue::local::Queue::<u8>::unbounded();
+        queue.get().await.unwrap();
+    });
+    let line = here() + 4;
+    demand_wait(WaitsFor::Room, line, async {
+        let queue = queue::local::Queue::bounded(1);
+        queue.try_put(1).unwrap();
+        queue.put(2).await.unwrap();
+    });
+    let line = here() + 4;
+    demand_wait(WaitsFor::QueueDone, line, async {
+        let queue = queue::local::Queue::bounded(1);
+        queue.try_put(1).unwrap();
+        queue.join().await;
+    });
+}
+
+#[test]
+fn a_queue_of_several_threads() {
+    let line = here() + 3;
+    demand_wait(WaitsFor::Item, line, async {
+        let queue = queue::Queue::<u8>::unbounded();
+        queue.get().await.unwrap();
+    });
+    let line = here() + 4;
+    demand_wait(WaitsFor::Room, line, async {
+        let queue = queue::Queue::bounded(1);
+        queue.try_put(1).unwrap();
+        queue.put(2).await.unwrap();
+    });
+    let line = here() + 4;
+    demand_wait(WaitsFor::QueueDone, line, async {
+        let queue = queue::Queue::bounded(1);
+        queue.try_put(1).unwrap();
+        queue.join().await;
+    });
+}
+
+#[test]
+fn a_pipe() {
+    let (reader, writer) = pipe().unwrap();
+    let line = here() + 3;
+    demand_wait(WaitsFor::Readable, line, async move {
+        let (reader, _writer) = (Source::new(reader).unwrap(), writer);
+        let read = reader.read_with(|mut pipe| pipe.read(&mut [0; 1]));
+        read.await.unwrap();
+    });
+}
+
+/// Two ends of a connection, blocking and plain.
+fn connection() -> (std::net::TcpStream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+#[test]
+fn a_socket() {
+    let (ours, theirs) = connection();
+    let line = here() + 4;
+    demand_wait(WaitsFor::Readable, line, async move {
+        let (stream, _theirs) = (TcpStream::from_std(ours).unwrap(), theirs);
+        let mut buf = [0; 1];
+        stream.read(&mut buf).await.unwrap();
+    });
+    let (ours, theirs) = connection();
+    let line = here() + 5;
+    demand_wait(WaitsFor::Writable, line, async move {
+        let (stream, _theirs) = (TcpStream::from_std(ours).unwrap(), theirs);
+        loop {
+            // The peer does not read.
+            stream.write(&[0; 65_536]).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_socket_behind_the_traits_of_futures_io() {
+    let (ours, theirs) = connection();
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.spawn_local(async move {
+        let (mut stream, _theirs) = (TcpStream::from_std(ours).unwrap(), theirs);
+        stream.write_all(b"x").await.unwrap();
+        AsyncReadExt::read(&mut stream, &mut [0; 1]).await.unwrap();
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let (what, at) = only_task(&event_loop).waits.unwrap();
+    // Our `poll_read` notes its caller, and that is the other crate's future.
+    assert_eq!(what, WaitsFor::Readable);
+    assert!(at.file().contains("futures"), "{at}");
+}
+
+#[test]
+fn an_accept() {
+    let line = here() + 3;
+    demand_wait(WaitsFor::Readable, line, async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.accept().await.unwrap();
+    });
+}
+
+#[test]
+fn a_blocking_job() {
+    let (end, ended) = mpsc::channel::<()>();
+    let line = here() + 3;
+    demand_wait(WaitsFor::Blocking, line, async move {
+        let _end = end;
+        let job = task::spawn_blocking(move || ended.recv());
+        drop(job.await);
+    });
+}
+
+#[test]
+fn a_future_of_another_crate_is_not_known() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.spawn_local(async {
+        yield_now().await;
+        pending::<()>().await;
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let found = only_task(&event_loop);
+    assert!(found.waits.is_none() && !found.scheduled && !found.running, "{found:?}");
+    assert!(found.to_string().ends_with("waits for a future of another crate"), "{found}");
+}
+
+#[test]
+fn tasks_are_listed_with_name_spawn_place_and_stage() {
+    let event_loop = EventLoop::new().unwrap();
+    let line = here() + 1;
+    event_loop.spawn_local(pending::<()>());
+    let root = here() + 1;
+    let dump = event_loop.block_on(async {
+        let late = task::Builder::new().name("late").spawn_local(async {});
+        let dump = whirligig::dump();
+        assert!(!late.is_finished());
+        dump
+    });
+    let stages: Vec<_> = dump
+        .tasks
+        .iter()
+        .map(|task| (task.spawned_at.line(), task.name.as_deref(), task.running, task.scheduled))
+        .collect();
+    let expected = [
+        (root, None, true, false), // the root future comes first; it asked
+        (line, None, false, false),
+        (root + 1, Some("late"), false, true),
+    ];
+    assert_eq!(stages, expected);
+    assert_eq!(dump.to_string().lines().count(), 3);
+    assert!(dump.to_string().contains(&format!("'late', spawned at {}:{}:", file!(), root + 1)));
+
+    // The root future is gone, and what has ended is not listed.
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(only_task(&event_loop).spawned_at.line(), line);
+}
