@@ -5,9 +5,9 @@
 //! cargo run --release --example echo_client -- --connections 50 --rounds 1000
 //! ```
 //!
-//! All connections are made at once and speak at the same time, each in a task of its own on the one
-//! thread. One sees how many echoes came, how long that took, and how many that is a second. If an
-//! answer differs from what was sent, or a connection fails, the program says so and fails.
+//! All connections are made at once and speak at the same time, each in a task of its own on the
+//! one thread. One sees how many echoes came, how long that took, and how many that is a second. If
+//! an answer differs from what was sent, or a connection fails, the program says so and fails.
 
 use std::{io, time::Duration};
 

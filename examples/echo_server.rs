@@ -9,9 +9,9 @@
 //! `echo_client`, or with `nc`. On Ctrl-C, or when told to terminate, it stops accepting, names the
 //! connections that it abandons, and ends well.
 //!
-//! One task accepts, and each connection is a task of its own, written as if it were alone. The root
-//! future waits for the signal. It ends, and `run` drops the loop with every task that is left:
-//! their sockets are closed with them.
+//! One task accepts, and each connection is a task of its own, written as if it were alone. The
+//! root future waits for the signal. It ends, and `run` drops the loop with every task that is
+//! left: their sockets are closed with them.
 
 use std::{
     cell::RefCell,

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! One sees `Hello...`, five seconds later `World!`, and then a line that is printed by ordinary
-//! code again, after the event loop has ended. With `--fast` the same function runs on a test clock,
-//! which jumps to the next deadline whenever nothing else can happen: no waiting, the same output.
+//! code again, after the event loop has ended. With `--fast` the same function runs on a test
+//! clock, which jumps to the next deadline whenever nothing else can happen: no waiting, the same
+//! output.
 
 use std::{io, time::Duration};
 

@@ -10,15 +10,15 @@
 //! the price of putting tasks in line and polling them. asyncio needs some 2.6 seconds for it.
 //!
 //! One sees first what the well-known Python program prints, here run by whirligig; then the same
-//! program on whirligig and on tokio, in turn over several rounds, as a table. Every run is checked:
-//! all items must arrive, and their sum must be what arithmetic says.
+//! program on whirligig and on tokio, in turn over several rounds, as a table. Every run is
+//! checked: all items must arrive, and their sum must be what arithmetic says.
 //!
 //! The comparison is meant to be fair. Both sides have one thread, make their runtime anew for each
 //! run, and use the unbounded queue their runtime offers for the purpose: whirligig's queue for one
 //! thread, tokio's `mpsc` (it has none that is not thread-safe). tokio's tasks are spawned on its
-//! current-thread runtime itself: through a `LocalSet` they are a quarter slower, on a `LocalRuntime`
-//! equally fast. tokio appears twice, as over half of its time here is due to its `yield_now`: see the
-//! note below the table.
+//! current-thread runtime itself: through a `LocalSet` they are a quarter slower, on a
+//! `LocalRuntime` equally fast. tokio appears twice, as over half of its time here is due to its
+//! `yield_now`: see the note below the table.
 
 use std::{
     array,

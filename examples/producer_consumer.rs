@@ -7,8 +7,8 @@
 //!
 //! Each producer puts 20 items, one every 0.5 to 1.5 seconds; the consumer takes half a second over
 //! each of the 40. All three share one thread: while one sleeps, the others go on. One sees yellow
-//! and cyan lines take turns for about 21 seconds, and how long each item lay in the queue. A program
-//! that produced first and consumed then would need twice as long.
+//! and cyan lines take turns for about 21 seconds, and how long each item lay in the queue. A
+//! program that produced first and consumed then would need twice as long.
 //!
 //! With `--fast` it runs on the test clock and ends at once, with the same times in its output.
 //! `--seed` makes the delays the same in each run.

@@ -343,22 +343,36 @@ impl<T> Unseen<T> {
         }
     }
 
-    /// Reports a panic that nobody will see, or whatever a joiner asked to have reported;
-    /// then drops the output. All of that is foreign code.
-    fn settle(self, origin: &Origin) {
-        let Self::Yes(outcome, interest) = self else { return };
-        let settled = catch_unwind(AssertUnwindSafe(|| {
-            match (&outcome, &interest) {
-                (Err(Failure::Panicked(payload)), _) => report_panic(origin, payload.as_ref()),
-                (outcome, Interest::Report(report)) => report(outcome, origin),
-                _ => {}
+    /// Drops an output that nobody will see, and reports a panic, or whatever a joiner asked to have
+    /// reported. All of that is foreign code.
+    #[inline]
+    fn settle(self, origin: impl FnOnce() -> Origin) {
+        match self {
+            Self::No => {}
+            Self::Yes(Ok(output), Interest::Nobody) => {
+                if std::mem::needs_drop::<T>() {
+                    foreign::call("an output's drop", || drop(output));
+                }
             }
-            drop(interest);
-            drop(outcome);
-        }));
-        if let Err(payload) = settled {
-            report_panic(origin, payload.as_ref());
+            Self::Yes(outcome, interest) => report(outcome, interest, &origin()),
         }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: &Origin) {
+    let reported = catch_unwind(AssertUnwindSafe(|| {
+        match (&outcome, &interest) {
+            (Err(Failure::Panicked(payload)), _) => report_panic(origin, payload.as_ref()),
+            (outcome, Interest::Report(report)) => report(outcome, origin),
+            _ => {}
+        }
+        drop(interest);
+        drop(outcome);
+    }));
+    if let Err(payload) = reported {
+        report_panic(origin, payload.as_ref());
     }
 }
 
@@ -380,11 +394,9 @@ impl<T, L> Drop for Completer<T, L> {
 
 impl<T, L> Completer<T, L> {
     /// Ends the task: for its handle to see, or to be reported if none will.
+    #[inline]
     pub(crate) fn complete(self, outcome: Outcome<T>, origin: impl FnOnce() -> Origin) {
-        let unseen = self.publish(outcome);
-        if let Unseen::Yes(..) = unseen {
-            unseen.settle(&origin());
-        }
+        self.publish(outcome).settle(origin);
     }
 
     /// Tells the handle by which key to wake the task. Before the handle is shared.
@@ -449,7 +461,7 @@ impl<T> Joiner<T> {
     /// Leaves. An outcome that is there, or comes, is reported by `report`; without one, only a panic
     /// is.
     pub(crate) fn leave(mut self, report: Option<Report<T>>, origin: &Origin) {
-        self.say_goodbye(report).settle(origin);
+        self.say_goodbye(report).settle(|| origin.clone());
         std::mem::forget(self);
     }
 }
