@@ -102,6 +102,7 @@ impl Suspended {
 /// at when it has the task in hand anyway. A future that is polled with another waker than the
 /// scheduler's (inside a `FuturesUnordered`, say) wakes that one.
 #[inline]
+// ANCHOR: run_again
 pub(crate) fn run_again(cx: &Context<'_>) {
     CURRENT.with(|current| {
         // The scheduler's waker lives until the poll is over, so no other can have its address.
@@ -112,6 +113,7 @@ pub(crate) fn run_again(cx: &Context<'_>) {
         }
     });
 }
+// END: run_again
 
 /// `Ready` while the budget lasts; otherwise wakes the task and answers `Pending`.
 #[inline]

@@ -42,7 +42,7 @@
 //!
 //! One wake: `reactor/mod.rs` (`wait` returns, `wake_found` calls whoever waited) to
 //! `reactor/source.rs` (`set` finds them) to `task/local.rs` (`wake` puts the task's number into the
-//! run queue; `run_next` polls it) to `scheduler/event_loop.rs` (`turn` goes round).
+//! run queue; `run_batch` polls it) to `scheduler/event_loop.rs` (`turn` goes round).
 //!
 //! # What holds
 //!

@@ -132,6 +132,7 @@ impl<T: AsFd> Source<T> {
         mut op: impl FnMut(&T, Seen) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
         ready!(budget::poll_budget(cx));
+        // ANCHOR: poll_op
         loop {
             if let Some(seen) = self.registration.readiness().ready(direction) {
                 match op(self.get_ref(), seen) {
@@ -151,6 +152,7 @@ impl<T: AsFd> Source<T> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        // END: poll_op
     }
 
     /// [`poll_op`](Self::poll_op) for a stream's bytes: a count short of what was `asked` spares the

@@ -18,7 +18,7 @@ use super::{
     socket::TcpSocket,
     stream::TcpStream,
 };
-use crate::{io::Source, time};
+use crate::{io::Source, time::sleep};
 
 /// Accepts TCP connections.
 ///
@@ -110,9 +110,10 @@ impl TcpListener {
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
         let place = Location::caller();
         async move {
+            // ANCHOR: accept
             let penalty = self.penalty.load(Relaxed);
             if penalty > 0 {
-                time::sleep(Duration::from_millis(penalty.into())).await;
+                sleep(Duration::from_millis(penalty.into())).await;
             }
             let accepted = self.source.read_with_from(accept, place).await;
             match &accepted {
@@ -124,6 +125,7 @@ impl TcpListener {
                 Err(_) => {}
             }
             accepted
+            // END: accept
         }
     }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     io::Source,
     reactor::source::{Direction, Place},
-    time,
+    time::timeout,
 };
 
 /// A TCP connection: futures-io's [`AsyncRead`] and [`AsyncWrite`], and the same by `&self`.
@@ -89,7 +89,7 @@ impl TcpStream {
         limit: Duration,
     ) -> impl Future<Output = io::Result<Self>> {
         let connect = Self::connect(to);
-        async move { time::timeout(limit, connect).await? }
+        async move { timeout(limit, connect).await? }
     }
 
     /// Takes over a connection of std's.

@@ -138,6 +138,7 @@ impl<T> Core<T> {
         stage: &mut Stage,
         offer: &mut Offer<'_>,
     ) -> Step<Result<T, GetError>> {
+        // ANCHOR: get
         let may_go = match *stage {
             Stage::New => {
                 (self.has_free_item() || self.is_drained()) && !seeded("queue_no_second_look")
@@ -153,6 +154,7 @@ impl<T> Core<T> {
         {
             self.promised_items -= 1;
         }
+        // END: get
         match self.take() {
             Some((item, wakes)) => Step::Ready(Ok(item), wakes),
             None => Step::Ready(Err(GetError), Wakes::Nobody),
@@ -212,6 +214,7 @@ impl<T> Core<T> {
 
     /// Ends a `get` that is dropped while it waits. Its waker, if it was still in line, comes back to
     /// be dropped; an item promised to it is promised to the next.
+    // ANCHOR: cancel_get
     pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
         let waker = self.getters.remove(key);
         if waker.is_some() || self.is_drained() {
@@ -223,6 +226,7 @@ impl<T> Core<T> {
         }
         (None, self.promise_item())
     }
+    // END: cancel_get
 
     /// Ends a `join` that is dropped while it waits. Nothing was promised to it.
     pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waker> {
@@ -332,11 +336,13 @@ impl<T> Core<T> {
 
     /// Promises a free item to the first getter in line, if there is one.
     #[inline]
+    // ANCHOR: promise
     fn promise_item(&mut self) -> Wakes {
         let Some(first) = self.getters.pop_front() else { return Wakes::Nobody };
         self.promised_items += 1;
         Wakes::One(first)
     }
+    // END: promise
 
     /// Promises free room to the first putter in line, if there is one.
     #[inline]

@@ -132,6 +132,7 @@ pub(super) fn poll_in_line<R>(
     place: &'static Location<'static>,
     mut step: impl FnMut(&mut Offer<'_>) -> Step<R>,
 ) -> Poll<R> {
+    // ANCHOR: steps
     loop {
         match step(&mut offer) {
             Step::Ready(answer, wakes) => {
@@ -149,4 +150,5 @@ pub(super) fn poll_in_line<R>(
             }
         }
     }
+    // END: steps
 }

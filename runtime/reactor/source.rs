@@ -8,10 +8,12 @@
 //! and with edge-triggered registration it never comes again.
 //!
 //! ```text
+// ANCHOR: word
 //!    31                    8 7        0
 //!   +-----------------------+----------+
 //!   |         tick          |  flags   |
 //!   +-----------------------+----------+
+// END: word
 //! ```
 //!
 //! Per direction there is one waker slot, for the `poll_*` traits, whose caller is one task at a time
@@ -139,12 +141,15 @@ impl Readiness {
     /// `WouldBlock`, unless the stream is at its end or has urgent data ahead: measured, a read stops
     /// before an urgent byte, and no event follows for what lies behind it.
     #[inline]
+    // ANCHOR: short_count
     pub(crate) fn clear_after_short_count(&self, direction: Direction, seen: Seen) {
         if seen.0 & direction.no_short_cut() == 0 {
             self.clear_flags(direction.mask(), seen);
         }
     }
+    // END: short_count
 
+    // ANCHOR: clear
     fn clear_flags(&self, flags: u32, seen: Seen) {
         if seeded("source_clear_ignores_tick") {
             self.word.fetch_and(!flags, Ordering::AcqRel);
@@ -156,6 +161,7 @@ impl Readiness {
             (word & !0xff == seen.0 & !0xff).then_some(word & !flags)
         });
     }
+    // END: clear
 
     /// An event: sets flags, advances the tick, and moves the wakers to call into `wakers`.
     pub(crate) fn set(&self, flags: Flags, wakers: &mut Vec<Waker>) {

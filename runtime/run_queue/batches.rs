@@ -43,6 +43,7 @@ impl Batches {
     /// Begins a turn: how many numbers to pop. What is left of a batch that was cut short, or all
     /// that is ready.
     #[inline]
+    // ANCHOR: batch
     pub(crate) fn begin(&mut self) -> usize {
         if self.run == self.batch.len() {
             self.batch.clear();
@@ -51,6 +52,7 @@ impl Batches {
         }
         self.batch.len() - self.run
     }
+    // END: batch
 
     /// The number that stands first in the batch.
     #[inline(always)]

@@ -61,6 +61,7 @@ impl Cadence {
 
     /// The clock was read because polls were counted. `true`: look. Under a clock that stands still
     /// that is always.
+    // ANCHOR: sample
     pub(crate) fn sample(&self, now: u64, stands_still: bool) -> bool {
         let stride = self.stride.get();
         let stride = if stands_still {
@@ -77,6 +78,7 @@ impl Cadence {
         self.now.set(now);
         stands_still || now.saturating_sub(self.looked_at.get()) >= LOOK_EVERY
     }
+    // END: sample
 
     /// The loop looked.
     pub(crate) fn looked(&self, now: u64) {

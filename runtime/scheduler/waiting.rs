@@ -108,6 +108,7 @@ impl Core {
 
     /// Sets the alarm, but only if it would come too late or has rung: most timers are cancelled
     /// before they are due, and an alarm too early is one spurious wake-up.
+    // ANCHOR: alarm
     pub(super) fn set_alarm(&self, now: u64, next: u64) -> io::Result<()> {
         let alarm_at = self.alarm_at.get();
         if next < alarm_at || alarm_at <= now {
@@ -117,6 +118,7 @@ impl Core {
         }
         Ok(())
     }
+    // END: alarm
 
     /// Nothing is ready and time stands still: what is on its way through the kernel goes first, then
     /// the clock jumps.

@@ -1,10 +1,12 @@
 //! The number that a waker is.
 //!
 //! ```text
+// ANCHOR: key
 //!    63        48 47         32 31 30                 0
 //!   +------------+-------------+--+--------------------+
 //!   |    loop    | generation  | 0|        slot        |
 //!   +------------+-------------+--+--------------------+
+// END: key
 //! ```
 //!
 //! A slot's generation is drawn anew for each task in it, from a count of the loop's. Bit 31 stays

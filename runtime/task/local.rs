@@ -34,8 +34,9 @@ use std::{
 
 use super::{
     key::Key,
-    slots::{ENDED, LIVE, ROOT, Slot, Slots},
+    slots::{ENDED, LIVE, ROOT, Slots},
     spawned::{End, Spawned},
+    tasks::{Batch, Ran, Tasks, trace_end, trace_wait},
 };
 use crate::{
     budget,
@@ -56,6 +57,7 @@ mod waker {
 
     use super::{Context, Key, RawWaker, RawWakerVTable, Waker, budget};
 
+    // ANCHOR: vtable
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop);
 
     fn clone(data: *const ()) -> RawWaker {
@@ -67,6 +69,7 @@ mod waker {
     }
 
     fn drop(_data: *const ()) {}
+    // END: vtable
 
     pub(super) fn new(key: Key) -> Waker {
         let data = std::ptr::without_provenance(key.bits() as usize);
@@ -88,13 +91,14 @@ mod waker {
 
 /// Wakes the task of a key, from whichever thread.
 #[inline(never)]
+// ANCHOR: wake
 pub(crate) fn wake(key: Key) {
     let is_ours = CURRENT.try_with(|current| match &*current.borrow() {
         Some(table) if table.number == key.number() => {
             if trace::on() {
                 table.wake_traced(key);
             } else {
-                table.inner.borrow_mut().mark(key);
+                table.tasks.borrow_mut().mark(key);
             }
             true
         }
@@ -105,6 +109,7 @@ pub(crate) fn wake(key: Key) {
         wake_elsewhere(key);
     }
 }
+// END: wake
 
 #[cold]
 #[inline(never)]
@@ -147,45 +152,19 @@ impl Drop for Entered {
 /// One loop's tasks and its run queue.
 pub(crate) struct Table {
     number: u16,
-    inner: RefCell<Inner>,
+    tasks: RefCell<Tasks>,
     /// The slot that was polled last: during a poll, the one that runs.
     running: Cell<u32>,
-}
-
-struct Inner {
-    slots: Slots,
-    run_queue: Batches,
-    closed: bool,
 }
 
 /// The future that `block_on` keeps on its own stack, as the table sees it.
 pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 
-/// What [`Table::run_batch`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ran {
-    pub(crate) polls: u64,
-    /// Tasks that ended.
-    pub(crate) ended: u64,
-    pub(crate) batch: Batch,
-}
-
-/// How a turn's batch came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Batch {
-    /// All of it ran.
-    Done,
-    /// A look at the reactor or the timers is due; the rest keeps its place.
-    LookDue,
-    /// The root future ended; the rest keeps its place.
-    RootEnded,
-}
-
 impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let slots = Slots::new(first_generation);
-        let inner = Inner { slots, run_queue: Batches::default(), closed: false };
-        Self { number, inner: RefCell::new(inner), running: Cell::new(ROOT) }
+        let tasks = Tasks { slots, run_queue: Batches::default(), closed: false };
+        Self { number, tasks: RefCell::new(tasks), running: Cell::new(ROOT) }
     }
 
     /// Wakes a task of this table.
@@ -193,7 +172,7 @@ impl Table {
         if trace::on() {
             self.wake_traced(key);
         } else {
-            self.inner.borrow_mut().mark(key);
+            self.tasks.borrow_mut().mark(key);
         }
     }
 
@@ -201,7 +180,7 @@ impl Table {
     #[inline(never)]
     fn wake_traced(&self, key: Key) {
         let (live, news) = {
-            let mut inner = self.inner.borrow_mut();
+            let mut inner = self.tasks.borrow_mut();
             let news = inner.mark(key);
             (inner.find(key).map(|slot| slot.id), news)
         };
@@ -222,14 +201,14 @@ impl Table {
     ) -> Result<(), Refused> {
         let Origin { id, name, place } = origin;
         let (number, generation) = {
-            let mut inner = self.inner.borrow_mut();
+            let mut inner = self.tasks.borrow_mut();
             if inner.closed {
                 return Err(Refused);
             }
             inner.slots.reserve()
         };
         let task = make(Key::new(self.number, generation, number));
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[number];
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
         slot.task = Some(task);
@@ -251,7 +230,7 @@ impl Table {
     #[cold]
     fn report_spawned(&self, number: u32) {
         let (id, name, place) = {
-            let inner = self.inner.borrow();
+            let inner = self.tasks.borrow();
             let slot = &inner.slots[number];
             (slot.id, slot.name.as_ref().map(|name| Rc::from(&***name)), slot.place)
         };
@@ -261,7 +240,7 @@ impl Table {
 
     /// Readies the root slot for a new `block_on`, and schedules it.
     pub(crate) fn open_root(&self, id: TaskId, place: &'static Location<'static>) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.tasks.borrow_mut();
         let inner = &mut *inner;
         let generation = inner.slots.draw_generation();
         let slot = &mut inner.slots[ROOT];
@@ -277,7 +256,7 @@ impl Table {
 
     /// The root future is gone; its wakers are stale from here on.
     pub(crate) fn close_root(&self) {
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[ROOT];
         slot.next_vacant = ENDED;
         slot.waits_at = None;
@@ -286,12 +265,12 @@ impl Table {
     /// How many runnables stand in the run queue.
     #[inline]
     pub(crate) fn ready(&self) -> usize {
-        self.inner.borrow().run_queue.len()
+        self.tasks.borrow().run_queue.len()
     }
 
     /// How many tasks have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.inner.borrow().slots.len()
+        self.tasks.borrow().slots.len()
     }
 
     /// Runs the batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
@@ -300,9 +279,9 @@ impl Table {
     pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
         let origin = || self.origin(self.running.get());
         let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
-        let batch = self.inner.borrow_mut().run_queue.begin();
+        let batch = self.tasks.borrow_mut().run_queue.begin();
         for _ in 0..batch {
-            let mut inner = self.inner.borrow_mut();
+            let mut inner = self.tasks.borrow_mut();
             let Some((number, slot)) = inner.pop() else { continue };
             let key = Key::new(self.number, slot.generation, number);
             let task = slot.task.take();
@@ -351,7 +330,7 @@ impl Table {
     #[inline(always)]
     fn wait(&self, number: u32, task: Option<Spawned>) {
         let wait = place::take();
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[number];
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
@@ -377,7 +356,7 @@ impl Table {
     /// The poll ended the task.
     fn remove(&self, number: u32, end: End) {
         place::take();
-        let mut inner = self.inner.borrow_mut();
+        let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[number];
         let id = slot.id;
         // A name, when it is the last, is dropped after the borrow like all else.
@@ -393,13 +372,13 @@ impl Table {
     #[cold]
     #[inline(never)]
     fn trace_poll(&self, number: u32) {
-        let id = self.inner.borrow().slots[number].id;
+        let id = self.tasks.borrow().slots[number].id;
         trace::report(|| Event::Polled { task: id });
         trace::set_cause(Cause::Task(id));
     }
 
     fn origin(&self, number: u32) -> Origin {
-        let inner = self.inner.borrow();
+        let inner = self.tasks.borrow();
         let slot = &inner.slots[number];
         Origin { id: slot.id, name: slot.name.clone(), place: slot.place }
     }
@@ -407,12 +386,12 @@ impl Table {
     /// Refuses new tasks from here on, and drops those there are, one after the other. Their drops
     /// may do anything. Returns how many there were.
     pub(crate) fn close(&self) -> usize {
-        self.inner.borrow_mut().closed = true;
+        self.tasks.borrow_mut().closed = true;
         let mut dropped = 0;
         let mut number = ROOT;
         loop {
             let task = {
-                let mut inner = self.inner.borrow_mut();
+                let mut inner = self.tasks.borrow_mut();
                 let Some(slot) = inner.slots.get_mut(number) else { break };
                 slot.task.take()
             };
@@ -429,14 +408,14 @@ impl Table {
 
     /// Where this table's generations stand, for the next loop of its number.
     pub(crate) fn next_generation(&self) -> u16 {
-        self.inner.borrow().slots.next_generation()
+        self.tasks.borrow().slots.next_generation()
     }
 
     /// Calls `row` for each task: its origin, what it waits for, and whether it is scheduled or
     /// running.
     pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<Wait>, Stage)) {
         let rows: Vec<_> = {
-            let inner = self.inner.borrow();
+            let inner = self.tasks.borrow();
             inner
                 .slots
                 .live()
@@ -455,42 +434,6 @@ impl Table {
                 .collect()
         };
         rows.into_iter().for_each(|(origin, wait, stage)| row(origin, wait, stage));
-    }
-}
-
-impl Inner {
-    /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
-    /// batch has.
-    #[inline(always)]
-    fn pop(&mut self) -> Option<(u32, &mut Slot)> {
-        let number = self.run_queue.pop()?;
-        let slot = &mut self.slots[number];
-        slot.scheduled = false;
-        if slot.next_vacant != LIVE {
-            self.slots.free_ended(number);
-            return None;
-        }
-        Some((number, &mut self.slots[number]))
-    }
-
-    /// The slot of a key, if the key is not stale.
-    #[inline(always)]
-    fn find(&mut self, key: Key) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(key.slot())?;
-        (slot.generation == key.generation() && slot.next_vacant == LIVE).then_some(slot)
-    }
-
-    /// Schedules the task of a key. `false` if the key is stale, or the task is scheduled already.
-    #[inline(always)]
-    fn mark(&mut self, key: Key) -> bool {
-        match self.find(key) {
-            Some(slot) if !slot.scheduled => {
-                slot.scheduled = true;
-                self.run_queue.push(key.slot());
-                true
-            }
-            _ => false,
-        }
     }
 }
 
@@ -514,26 +457,4 @@ impl fmt::Debug for Table {
             .field("ready", &self.ready())
             .finish()
     }
-}
-
-#[cold]
-#[inline(never)]
-fn trace_wait(task: TaskId, again: bool, wait: Option<Wait>) {
-    trace::set_cause(Cause::Outside);
-    if again {
-        trace::report(|| Event::Woken { task, by: Cause::Task(task) });
-        trace::report(|| Event::Scheduled { task });
-    }
-    trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
-}
-
-#[cold]
-#[inline(never)]
-fn trace_end(task: TaskId, end: End) {
-    trace::set_cause(Cause::Outside);
-    trace::report(|| match end {
-        End::Panicked => Event::Panicked { task },
-        End::Cancelled => Event::Cancelled { task },
-        End::Completed | End::Pending => Event::Completed { task },
-    });
 }

@@ -26,6 +26,7 @@ pub(crate) mod key;
 pub(crate) mod local;
 pub(crate) mod slots;
 pub(crate) mod spawned;
+pub(crate) mod tasks;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

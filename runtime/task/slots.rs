@@ -18,6 +18,7 @@ use crate::{
 };
 
 /// One place in the table.
+// ANCHOR: slot
 pub(crate) struct Slot {
     /// `None` while it runs, for the root future, in a tombstone, and in a vacant slot.
     pub(crate) task: Option<Spawned>,
@@ -32,6 +33,7 @@ pub(crate) struct Slot {
     /// [`LIVE`], [`ENDED`], or the number of the next vacant slot.
     pub(crate) next_vacant: u32,
 }
+// END: slot
 
 /// A task lives here.
 pub(crate) const LIVE: u32 = u32::MAX;
@@ -130,6 +132,7 @@ impl Slots {
     /// The task in this slot has ended. The slot is free at once, unless its number stands in the run
     /// queue: then it is a tombstone until that is popped.
     #[inline]
+    // ANCHOR: end
     pub(crate) fn end(&mut self, number: u32) {
         self.tasks -= 1;
         self[number].next_vacant = ENDED;
@@ -137,6 +140,7 @@ impl Slots {
             self.free(number);
         }
     }
+    // END: end
 
     #[inline]
     fn free(&mut self, number: u32) {

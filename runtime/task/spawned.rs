@@ -45,6 +45,7 @@ pub(crate) enum End {
 }
 
 /// Drops the future, then tells. The handle must not resolve before the future is gone.
+// ANCHOR: end
 fn end<F: Future>(
     mut side: Side<F>,
     result: Result<F::Output, Failure>,
@@ -57,6 +58,7 @@ fn end<F: Future>(
     };
     side.complete(outcome, origin);
 }
+// END: end
 
 // The only `unsafe` here is that of forgetting a type and remembering it.
 #[allow(unsafe_code)]

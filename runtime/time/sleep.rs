@@ -93,6 +93,7 @@ impl Sleep {
     }
 
     #[track_caller]
+    // ANCHOR: poll
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let core = current::expect_event_loop("`sleep`");
         if self.deadline != NEVER && core.now() >= self.deadline {
@@ -119,6 +120,7 @@ impl Sleep {
         place::note(WaitsFor::Timer, self.place);
         Poll::Pending
     }
+    // END: poll
 
     fn enter(&mut self, core: &crate::scheduler::event_loop::Core, cx: &mut Context<'_>) {
         let waker = cx.waker().clone();

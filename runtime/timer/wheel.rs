@@ -397,6 +397,7 @@ impl<T> Wheel<T> {
 
 /// Where a timer stands: see the essay. What is overdue waits in the slot the wheel has reached.
 #[inline]
+// ANCHOR: slot_of
 fn slot_of(deadline: u64, here: u64) -> usize {
     if deadline == u64::MAX {
         return NEVER * SLOTS;
@@ -405,6 +406,7 @@ fn slot_of(deadline: u64, here: u64) -> usize {
     let level = level_of(notch ^ here);
     level * SLOTS + digit_of(notch, level)
 }
+// END: slot_of
 
 /// The highest digit that is not zero.
 #[inline]

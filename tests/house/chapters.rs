@@ -38,7 +38,7 @@ fn quotes(markdown: &str) -> Vec<Quote> {
 }
 
 /// What `text` holds between the marks of `anchor`: without marks, without common indentation.
-pub fn excerpt(text: &str, anchor: &str) -> Result<String, String> {
+pub(crate) fn excerpt(text: &str, anchor: &str) -> Result<String, String> {
     let is_mark = |line: &str, kind: &str, name: &str| {
         line.trim()
             .strip_prefix("// ")

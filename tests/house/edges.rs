@@ -16,17 +16,20 @@ use crate::{
 
 /// `from` names something that lives in `to`.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Edge {
-    pub from: String,
-    pub to: String,
-    pub line: usize,
-    pub path: String,
+pub(crate) struct Edge {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) line: usize,
+    pub(crate) path: String,
 }
 
 type Path = Vec<String>;
 
 /// The files of `runtime/` that ship, and every import between them.
-pub fn read_edges(tree: &Tree, findings: &mut Vec<Finding>) -> (BTreeSet<String>, BTreeSet<Edge>) {
+pub(crate) fn read_edges(
+    tree: &Tree,
+    findings: &mut Vec<Finding>,
+) -> (BTreeSet<String>, BTreeSet<Edge>) {
     let mut parsed = BTreeMap::new();
     for (path, text) in tree.files("runtime/", "rs") {
         match syn::parse_file(text) {

@@ -29,7 +29,9 @@ shelves
     run_queue/batches.rs
     run_queue/mod.rs
     timer/wheel.rs
-    queue/core.rs
+    queue/error.rs
+    queue/waiting.rs        <- wait_list.rs
+    queue/core.rs           <- wait_list.rs queue/error.rs queue/waiting.rs
 doors
     wait.rs
     park.rs
@@ -41,7 +43,8 @@ machines
     task/join.rs            <- task/cell.rs
     task/spawned.rs         <- task/cell.rs
     task/slots.rs           <- task/spawned.rs
-    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs
+    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
+    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/tasks.rs
     reactor/source.rs
     reactor/mod.rs          <- reactor/source.rs
     timer/mod.rs
@@ -64,8 +67,9 @@ what users await
     time/interval.rs        <- time/instant.rs time/sleep.rs
     time/timeout.rs         <- time/instant.rs time/sleep.rs
     time/mod.rs             <- time/instant.rs time/sleep.rs time/interval.rs time/timeout.rs
-    queue/mod.rs
+    queue/shared.rs
     queue/local.rs
+    queue/mod.rs            <- queue/shared.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
     io/mod.rs               <- io/source.rs io/operation.rs

@@ -7,18 +7,18 @@ use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
 /// One token. Delimiters are tokens of their own; `::` is one token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub text: String,
-    pub line: usize,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
 }
 
 /// The tokens of a file, or why it is no Rust.
-pub fn of_text(text: &str) -> Result<Vec<Token>, String> {
+pub(crate) fn of_text(text: &str) -> Result<Vec<Token>, String> {
     let stream: TokenStream = text.parse().map_err(|error| format!("not Rust: {error}"))?;
     Ok(of_stream(stream))
 }
 
-pub fn of_stream(stream: TokenStream) -> Vec<Token> {
+pub(crate) fn of_stream(stream: TokenStream) -> Vec<Token> {
     let mut row = Vec::new();
     flatten(stream, &mut row);
     row
@@ -54,7 +54,7 @@ fn flatten(stream: TokenStream, row: &mut Vec<Token>) {
 }
 
 /// The tokens between the delimiter at `open` and its partner.
-pub fn inside(row: &[Token], open: usize) -> &[Token] {
+pub(crate) fn inside(row: &[Token], open: usize) -> &[Token] {
     let mut depth = 0;
     for (offset, token) in row[open..].iter().enumerate() {
         match token.text.as_str() {
@@ -70,7 +70,7 @@ pub fn inside(row: &[Token], open: usize) -> &[Token] {
 }
 
 /// Splits at the commas that stand in no inner delimiters.
-pub fn split(row: &[Token]) -> Vec<&[Token]> {
+pub(crate) fn split(row: &[Token]) -> Vec<&[Token]> {
     let mut depth = 0;
     row.split(|token| {
         match token.text.as_str() {
@@ -85,7 +85,7 @@ pub fn split(row: &[Token]) -> Vec<&[Token]> {
 }
 
 /// Whether a `cfg` predicate can hold only in a build of the tests.
-pub fn needs_test(predicate: &[Token]) -> bool {
+pub(crate) fn needs_test(predicate: &[Token]) -> bool {
     let Some(first) = predicate.first() else { return false };
     let arguments = || split(inside(predicate, 1));
     match (first.text.as_str(), predicate.len()) {
@@ -97,7 +97,7 @@ pub fn needs_test(predicate: &[Token]) -> bool {
 }
 
 /// The text of a plain string literal.
-pub fn string(token: &Token) -> Option<&str> {
+pub(crate) fn string(token: &Token) -> Option<&str> {
     token.text.strip_prefix('"')?.strip_suffix('"')
 }
 

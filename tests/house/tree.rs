@@ -10,20 +10,20 @@ use std::{
 };
 
 /// Files by path. A folder exists if a file lies in it.
-pub struct Tree {
+pub(crate) struct Tree {
     files: BTreeMap<String, String>,
 }
 
 /// One line that breaks a rule, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
-    pub path: String,
-    pub line: usize,
-    pub what: String,
+pub(crate) struct Finding {
+    pub(crate) path: String,
+    pub(crate) line: usize,
+    pub(crate) what: String,
 }
 
 impl Finding {
-    pub fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
+    pub(crate) fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line, what: what.into() }
     }
 }
@@ -35,13 +35,13 @@ impl fmt::Display for Finding {
 }
 
 /// Where the repository lies.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 impl Tree {
     /// The repository as it stands.
-    pub fn of_the_repository() -> Self {
+    pub(crate) fn of_the_repository() -> Self {
         let mut files = BTreeMap::new();
         read_folder(&root(), "", &mut files);
         assert!(
@@ -52,17 +52,17 @@ impl Tree {
     }
 
     /// A tree that a test makes up.
-    pub fn planted(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn planted(files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|&(path, text)| (path.to_owned(), text.to_owned())).collect();
         Self { files }
     }
 
-    pub fn text(&self, path: &str) -> Option<&str> {
+    pub(crate) fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
     }
 
     /// Whether there is such a file or folder. The empty path is the root.
-    pub fn exists(&self, path: &str) -> bool {
+    pub(crate) fn exists(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
         path.is_empty()
             || self.files.contains_key(path)
@@ -74,7 +74,7 @@ impl Tree {
     }
 
     /// The files in `folder` whose name ends in `.extension`, by path.
-    pub fn files<'t>(
+    pub(crate) fn files<'t>(
         &'t self,
         folder: &'t str,
         extension: &'t str,
@@ -87,7 +87,7 @@ impl Tree {
     }
 
     /// The Markdown that readers are sent to: README.md and the chapters.
-    pub fn markdown(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn markdown(&self) -> impl Iterator<Item = (&str, &str)> {
         self.files("", "md").filter(|(path, _)| path.starts_with("docs/") || !path.contains('/'))
     }
 }
@@ -111,7 +111,7 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>
 
 /// Fails, with every finding on a line of its own, if there is one.
 #[track_caller]
-pub fn demand_none(rule: &str, mut findings: Vec<Finding>) {
+pub(crate) fn demand_none(rule: &str, mut findings: Vec<Finding>) {
     findings.sort();
     findings.dedup();
     let lines: Vec<String> = findings.iter().map(|finding| format!("  {finding}")).collect();
@@ -120,7 +120,7 @@ pub fn demand_none(rule: &str, mut findings: Vec<Finding>) {
 
 /// For a planted tree: the finding that says `what` must be there, at this line.
 #[track_caller]
-pub fn demand(findings: &[Finding], path: &str, line: usize, what: &str) {
+pub(crate) fn demand(findings: &[Finding], path: &str, line: usize, what: &str) {
     let found = findings.iter().any(|f| f.path == path && f.line == line && f.what.contains(what));
     assert!(found, "no finding at {path}:{line} that says {what:?}; there are: {findings:#?}");
 }

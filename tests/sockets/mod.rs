@@ -71,6 +71,7 @@ pub(crate) fn pair_with_std() -> (TcpStream, net::TcpStream) {
     let (peer, _) = listener.accept().unwrap();
     // As for the loop: no sound run waits that out.
     peer.set_read_timeout(Some(IDLE)).unwrap();
+    peer.set_write_timeout(Some(IDLE)).unwrap();
     (TcpStream::from_std(ours).unwrap(), peer)
 }
 

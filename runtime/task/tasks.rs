@@ -1,0 +1,101 @@
+//! What a table of tasks holds: slots and a run queue, and the steps that need both.
+//!
+//! Plain data behind the table's one `RefCell`. Each function here is one short borrow, in which no
+//! foreign code runs. `local.rs` puts them together.
+
+use super::{
+    key::Key,
+    slots::{LIVE, Slot, Slots},
+    spawned::End,
+};
+use crate::{
+    id::TaskId,
+    place::Wait,
+    run_queue::batches::Batches,
+    trace::{self, Cause, Event},
+};
+
+/// One loop's tasks.
+pub(super) struct Tasks {
+    pub(super) slots: Slots,
+    pub(super) run_queue: Batches,
+    pub(super) closed: bool,
+}
+
+impl Tasks {
+    /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
+    /// batch has.
+    #[inline(always)]
+    pub(super) fn pop(&mut self) -> Option<(u32, &mut Slot)> {
+        let number = self.run_queue.pop()?;
+        let slot = &mut self.slots[number];
+        slot.scheduled = false;
+        if slot.next_vacant != LIVE {
+            self.slots.free_ended(number);
+            return None;
+        }
+        Some((number, &mut self.slots[number]))
+    }
+
+    /// The slot of a key, if the key is not stale.
+    #[inline(always)]
+    pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(key.slot())?;
+        (slot.generation == key.generation() && slot.next_vacant == LIVE).then_some(slot)
+    }
+
+    /// Schedules the task of a key. `false` if the key is stale, or the task is scheduled already.
+    #[inline(always)]
+    pub(super) fn mark(&mut self, key: Key) -> bool {
+        match self.find(key) {
+            Some(slot) if !slot.scheduled => {
+                slot.scheduled = true;
+                self.run_queue.push(key.slot());
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What `Table::run_batch` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) polls: u64,
+    /// Tasks that ended.
+    pub(crate) ended: u64,
+    pub(crate) batch: Batch,
+}
+
+/// How a turn's batch came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// All of it ran.
+    Done,
+    /// A look at the reactor or the timers is due; the rest keeps its place.
+    LookDue,
+    /// The root future ended; the rest keeps its place.
+    RootEnded,
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn trace_wait(task: TaskId, again: bool, wait: Option<Wait>) {
+    trace::set_cause(Cause::Outside);
+    if again {
+        trace::report(|| Event::Woken { task, by: Cause::Task(task) });
+        trace::report(|| Event::Scheduled { task });
+    }
+    trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
+}
+
+#[cold]
+#[inline(never)]
+pub(super) fn trace_end(task: TaskId, end: End) {
+    trace::set_cause(Cause::Outside);
+    trace::report(|| match end {
+        End::Panicked => Event::Panicked { task },
+        End::Cancelled => Event::Cancelled { task },
+        End::Completed | End::Pending => Event::Completed { task },
+    });
+}
