@@ -88,8 +88,14 @@ impl Pool {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes a job, if there is room for one without a place in the line, or for this place.
-    pub(crate) fn submit(&self, job: Job, ticket: Ticket) -> Result<(), Refused> {
+    /// Takes a job, if there is room for one without a place in the line, or for this place. Once
+    /// that is certain, `admit` may put something around it.
+    pub(crate) fn submit(
+        &self,
+        job: Job,
+        ticket: Ticket,
+        admit: impl FnOnce(Job) -> Job,
+    ) -> Result<(), Refused> {
         let mut state = self.shared.lock();
         if state.closed {
             return Err(Refused::Closed(job));
@@ -112,7 +118,7 @@ impl Pool {
                 Err(_) => {}
             }
         }
-        state.queue.push_back(job);
+        state.queue.push_back(admit(job));
         drop(state);
         self.shared.work.notify_one();
         Ok(())

@@ -5,7 +5,7 @@
 //! another loop, and gets its own back after that. The one enum of the runtime's variants is matched
 //! in this file.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, mem::ManuallyDrop, rc::Rc};
 
 use mio::Token;
 
@@ -24,13 +24,16 @@ pub(crate) enum Current {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    // Without a destructor it is there to the thread's very end. The guards empty it.
+    static CURRENT: RefCell<ManuallyDrop<Option<Current>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
 pub(crate) fn enter(core: Rc<Core>) -> Guard {
     let table = local::enter(core.table.clone());
-    let outer = CURRENT.replace(Some(Current::EventLoop(core)));
+    let outer = CURRENT.replace(ManuallyDrop::new(Some(Current::EventLoop(core))));
+    let outer = ManuallyDrop::into_inner(outer);
     Guard { outer, _table: table }
 }
 
@@ -43,18 +46,14 @@ pub(crate) struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let outer = self.outer.take();
-        drop(CURRENT.try_with(|current| current.replace(outer)));
+        drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
     }
 }
 
 /// The event loop of this thread, if one runs it.
 #[inline]
 pub(crate) fn event_loop() -> Option<Rc<Core>> {
-    // An error means that the thread is being torn down: it runs no loop.
-    match CURRENT.try_with(|current| current.borrow().clone()) {
-        Ok(Some(Current::EventLoop(core))) => Some(core),
-        _ => None,
-    }
+    CURRENT.with_borrow(|current| current.as_ref().map(|Current::EventLoop(core)| core.clone()))
 }
 
 /// The event loop of this thread.

@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
 };
@@ -25,6 +26,15 @@ pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
 pub(crate) fn call(what: &str, f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
         report(what, payload.as_ref());
+        discard(payload);
+    }
+}
+
+/// Drops a panic's payload, which is foreign code as well. If it panics in its turn, that payload is
+/// leaked: there must be an end to it.
+pub(crate) fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        mem::forget(payload);
     }
 }
 

@@ -134,8 +134,11 @@ impl EventLoop {
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());
-        while !self.core.take_stop() {
-            expect_wait(self.core.turn(&mut None, Limit::Forever));
+        loop {
+            expect_wait(self.core.turn(&mut None, Limit::UntilStopped));
+            if self.core.take_stop() {
+                break;
+            }
         }
     }
 
@@ -179,7 +182,9 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.core.spawn(future, None, Location::caller())
+        let handle = self.core.spawn(future, None, Location::caller());
+        self.core.rouse();
+        handle
     }
 
     /// What other threads may hold of this loop.

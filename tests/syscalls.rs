@@ -46,12 +46,14 @@ fn an_echo_costs_a_read_and_a_write() {
             let ((calls, errors), (fewer, less)) = (of(&long), of(&short));
             (calls - fewer, errors - less)
         };
-        assert_eq!(difference("recvfrom"), (requests, 0), "{how}: {long:?}");
+        let (reads, in_vain) = difference("recvfrom");
+        assert_eq!(reads - in_vain, requests, "{how}: {long:?}");
+        // A connection's very first read may come before its data. No other.
+        assert!(in_vain.abs() <= CONNECTIONS as i64, "{how}: {long:?}");
         assert_eq!(difference("sendto"), (requests, 0), "{how}: {long:?}");
-        // Looks come by the clock, which strace makes run fast: they are not the requests'.
+        // A request waits at most once. Looks come by the clock, which strace makes run fast.
         let (waits, looks) = (difference("epoll_wait").0, difference(LOOKS).0);
-        let waits = waits - looks;
-        assert!((1..=requests).contains(&waits), "{how}: {waits} waits for {requests} requests");
+        assert!(waits <= requests + looks, "{how}: {waits} waits, {looks} of them looks");
         for (name, (calls, _)) in &long {
             let (more, _) = difference(name);
             let known = ["recvfrom", "sendto", "epoll_wait", LOOKS].contains(&name.as_str());

@@ -88,13 +88,17 @@ pub(crate) struct Core {
     /// The moment the reactor's alarm is set for; [`NEVER`] if none is.
     pub(super) alarm_at: Cell<u64>,
     turning: Cell<bool>,
-    stopping: Cell<bool>,
+    /// Left to its host, with the inbox's word on parked.
+    resting: Cell<bool>,
+    pub(super) stopping: Cell<bool>,
 }
 
 /// How long a turn may wait when nothing is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
     Forever,
+    /// For ever, unless the loop was asked to stop.
+    UntilStopped,
     Nanos(u64),
 }
 
@@ -126,6 +130,7 @@ impl Core {
             settings,
             alarm_at: Cell::new(NEVER),
             turning: Cell::new(false),
+            resting: Cell::new(false),
             stopping: Cell::new(false),
         })
     }
@@ -312,16 +317,29 @@ impl Core {
         }
         if let Some(next) = self.timers.wake_up_at() {
             let now = self.clock.now();
-            if next <= now || matches!(self.clock, Clock::Test(_)) {
-                return Ok(false);
+            match &self.clock {
+                _ if next <= now => return Ok(false),
+                Clock::Real => self.set_alarm(now, next)?,
+                // The next turn has the clock jump.
+                Clock::Test(clock) if clock.may_advance() => return Ok(false),
+                Clock::Test(_) => {}
             }
-            self.set_alarm(now, next)?;
         }
-        Ok(self.inbox.park())
+        let rests = self.inbox.park();
+        self.resting.set(rests);
+        Ok(rests)
+    }
+
+    /// Ends the host's wait, if the loop was left to it.
+    pub(crate) fn rouse(&self) {
+        if self.resting.get() {
+            self.inbox.nudge(self.id);
+        }
     }
 
     /// Takes the loop back from its host.
     pub(crate) fn resume(&self) {
+        self.resting.set(false);
         self.inbox.unparked();
     }
 

@@ -21,6 +21,9 @@ use crate::{
 impl Core {
     /// Nothing is ready: waits for the reactor, the next deadline or the inbox.
     pub(super) fn wait_for_something(&self, limit: Limit) -> io::Result<()> {
+        if limit == Limit::UntilStopped && self.stopping.get() {
+            return Ok(());
+        }
         if let Clock::Test(clock) = &self.clock {
             return self.wait_under_test_clock(clock, limit);
         }
@@ -31,7 +34,7 @@ impl Core {
             return self.look().map(drop);
         }
         let limit = match limit {
-            Limit::Forever => None,
+            Limit::Forever | Limit::UntilStopped => None,
             Limit::Nanos(limit) => Some(limit),
         };
         if limit != Some(0) && self.look_before_parking(&mut now, next)? {
@@ -128,12 +131,16 @@ impl Core {
             return Ok(());
         }
         let next = self.timers.next_deadline();
+        // Somebody moved the clock: what is due is fired, not waited for.
+        if next.is_some_and(|next| next <= self.clock.now()) {
+            return Ok(());
+        }
         let may_jump = next.is_some() && clock.may_advance();
         let wait = match limit {
             _ if may_jump && !self.reactor.is_waited_on() => Some(Duration::ZERO),
             _ if may_jump => Some(clock.real_wait()),
             Limit::Nanos(limit) => Some(Duration::from_nanos(limit)),
-            Limit::Forever => None,
+            Limit::Forever | Limit::UntilStopped => None,
         };
         if wait != Some(Duration::ZERO) {
             let Some(found) = self.sleep(wait)? else { return Ok(()) };

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},
     budget,
-    clock::Clock,
+    clock::{Clock, TestClock},
     current, foreign,
     id::TaskId,
     place::{self, Origin, WaitsFor},
@@ -58,9 +58,16 @@ where
 {
     let place = Location::caller();
     let core = current::expect_event_loop("`spawn_blocking`");
-    let (job, handle) = make_job(&core, f, place);
+    let (job, handle) = make_job(f, place);
     let pool = core.pool().clone();
-    let mut spawned = SpawnBlocking { waiting: Some(job), ticket: 0, pool, handle, place };
+    let mut spawned = SpawnBlocking {
+        waiting: Some(job),
+        ticket: 0,
+        clock: test_clock(&core),
+        pool,
+        handle,
+        place,
+    };
     spawned.submit();
     spawned
 }
@@ -79,8 +86,8 @@ where
     T: Send + 'static,
 {
     let core = current::expect_event_loop("`try_spawn_blocking`");
-    let (job, handle) = make_job(&core, f, Location::caller());
-    match core.pool().submit(job, 0) {
+    let (job, handle) = make_job(f, Location::caller());
+    match core.pool().submit(job, 0, |job| hold_clock(&test_clock(&core), job)) {
         Ok(()) => Ok(handle),
         Err(refused) => {
             refused.drop_job();
@@ -104,7 +111,7 @@ impl fmt::Display for PoolFull {
 
 impl std::error::Error for PoolFull {}
 
-fn make_job<T, F>(core: &Core, f: F, place: &'static Location<'static>) -> (Job, JoinHandle<T>)
+fn make_job<T, F>(f: F, place: &'static Location<'static>) -> (Job, JoinHandle<T>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -112,10 +119,6 @@ where
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
     let (completer, handle) = join::pair((), origin.clone(), |_| {});
-    let hold = match core.clock() {
-        Clock::Test(clock) => Some(clock.hold()),
-        Clock::Real => None,
-    };
     let job = Box::new(move || {
         let outcome = if completer.is_cancelled() {
             foreign::call("a blocking job that was dropped", || drop(f));
@@ -124,10 +127,25 @@ where
             catch_unwind(AssertUnwindSafe(f)).map_err(Failure::Panicked)
         };
         completer.complete(outcome, || origin);
-        // Only now may the test clock jump: the loop has been told.
-        drop(hold);
     });
     (job, handle)
+}
+
+fn test_clock(core: &Core) -> Option<TestClock> {
+    match core.clock() {
+        Clock::Test(clock) => Some(clock.clone()),
+        Clock::Real => None,
+    }
+}
+
+/// Under a test clock a queued job counts as busy: time may jump only when it has told its loop.
+fn hold_clock(clock: &Option<TestClock>, job: Job) -> Job {
+    let Some(clock) = clock else { return job };
+    let hold = clock.hold();
+    Box::new(move || {
+        job();
+        drop(hold);
+    })
 }
 
 /// The future of [`spawn_blocking`]: the closure's output, or a [`JoinError`] if it panicked, was
@@ -137,6 +155,7 @@ pub struct SpawnBlocking<T> {
     /// The job, while there is no room for it.
     waiting: Option<Job>,
     ticket: Ticket,
+    clock: Option<TestClock>,
     pool: Arc<Pool>,
     handle: JoinHandle<T>,
     place: &'static Location<'static>,
@@ -162,7 +181,8 @@ impl<T> SpawnBlocking<T> {
     /// Tries to queue the job.
     fn submit(&mut self) {
         let Some(job) = self.waiting.take() else { return };
-        match self.pool.submit(job, self.ticket) {
+        let clock = &self.clock;
+        match self.pool.submit(job, self.ticket, |job| hold_clock(clock, job)) {
             Ok(()) => self.ticket = 0,
             Err(Refused::Full(job)) => self.waiting = Some(job),
             Err(refused) => refused.drop_job(),

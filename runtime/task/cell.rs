@@ -375,6 +375,7 @@ fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: &Origin) {
     }));
     if let Err(payload) = reported {
         report_panic(origin, payload.as_ref());
+        foreign::discard(payload);
     }
 }
 

@@ -27,6 +27,7 @@
 use std::{
     cell::{Cell, RefCell},
     fmt, mem,
+    mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
     task::{Context, RawWaker, RawWakerVTable, Waker},
@@ -93,7 +94,7 @@ mod waker {
 #[inline(never)]
 // ANCHOR: wake
 pub(crate) fn wake(key: Key) {
-    let is_ours = CURRENT.try_with(|current| match &*current.borrow() {
+    let is_ours = CURRENT.try_with(|current| match &**current.borrow() {
         Some(table) if table.number == key.number() => {
             if trace::on() {
                 table.wake_traced(key);
@@ -126,12 +127,14 @@ pub(crate) fn wake_bits(bits: u64) {
 
 thread_local! {
     /// The table of the loop that this thread runs, the innermost if they nest.
-    static CURRENT: RefCell<Option<Rc<Table>>> = const { RefCell::new(None) };
+    // Without a destructor it is there to the thread's very end. The guards empty it.
+    static CURRENT: RefCell<ManuallyDrop<Option<Rc<Table>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// Makes `table` this thread's, until the guard is dropped; then the one before it again.
 pub(crate) fn enter(table: Rc<Table>) -> Entered {
-    let outer = CURRENT.replace(Some(table));
+    let outer = ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(Some(table))));
     Entered { outer, suspended: budget::suspend() }
 }
 
@@ -144,7 +147,7 @@ pub(crate) struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let outer = self.outer.take();
-        drop(CURRENT.try_with(|current| current.replace(outer)));
+        drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
         self.suspended.resume();
     }
 }
@@ -280,6 +283,7 @@ impl Table {
         let origin = || self.origin(self.running.get());
         let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
         let batch = self.tasks.borrow_mut().run_queue.begin();
+        // ANCHOR: run_batch
         for _ in 0..batch {
             let mut inner = self.tasks.borrow_mut();
             let Some((number, slot)) = inner.pop() else { continue };
@@ -311,6 +315,7 @@ impl Table {
                 break;
             }
         }
+        // END: run_batch
         budget::end();
         ran
     }

@@ -11,13 +11,14 @@
 use std::{
     fmt,
     future::Future,
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
     task::{Context, Poll},
 };
 
 use super::cell::{Completer, Failure};
-use crate::place::Origin;
+use crate::{foreign, place::Origin};
 
 /// A future, until it has been dropped, and the task's side of its cell.
 type Side<F> = Completer<<F as Future>::Output, Option<F>>;
@@ -54,7 +55,10 @@ fn end<F: Future>(
     let dropped = catch_unwind(AssertUnwindSafe(|| side.load().set(None)));
     let outcome = match dropped {
         Ok(()) => result,
-        Err(payload) => Err(Failure::Panicked(payload)),
+        Err(payload) => {
+            foreign::call("an output that nobody will see", || drop(result));
+            Err(Failure::Panicked(payload))
+        }
     };
     side.complete(outcome, origin);
 }
@@ -80,14 +84,13 @@ mod erased {
             cx: &mut Context<'_>,
             origin: &dyn Fn() -> Origin,
         ) -> Result<Self, End> {
+            // A panic on the way leaks what is left: the side may be used up already.
+            let this = ManuallyDrop::new(self);
             // SAFETY: `new` paired this pointer with the functions of its type, and this is its only
             // holder. When the side was used up, the pointer is forgotten.
-            match unsafe { (self.functions.poll)(self.side, cx, origin) } {
-                End::Pending => Ok(self),
-                end => {
-                    std::mem::forget(self);
-                    Err(end)
-                }
+            match unsafe { (this.functions.poll)(this.side, cx, origin) } {
+                End::Pending => Ok(ManuallyDrop::into_inner(this)),
+                end => Err(end),
             }
         }
 

@@ -26,6 +26,7 @@ impl Tasks {
     /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
     /// batch has.
     #[inline(always)]
+    // ANCHOR: pop
     pub(super) fn pop(&mut self) -> Option<(u32, &mut Slot)> {
         let number = self.run_queue.pop()?;
         let slot = &mut self.slots[number];
@@ -36,16 +37,20 @@ impl Tasks {
         }
         Some((number, &mut self.slots[number]))
     }
+    // END: pop
 
     /// The slot of a key, if the key is not stale.
     #[inline(always)]
+    // ANCHOR: find
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(key.slot())?;
         (slot.generation == key.generation() && slot.next_vacant == LIVE).then_some(slot)
     }
+    // END: find
 
     /// Schedules the task of a key. `false` if the key is stale, or the task is scheduled already.
     #[inline(always)]
+    // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
         match self.find(key) {
             Some(slot) if !slot.scheduled => {
@@ -56,6 +61,7 @@ impl Tasks {
             _ => false,
         }
     }
+    // END: mark
 }
 
 /// What `Table::run_batch` did.
