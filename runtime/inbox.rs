@@ -107,7 +107,6 @@ impl Inbox {
         }
     }
 
-    // ANCHOR: tell
     fn tell(&self, state: impl std::ops::Deref<Target = State>) {
         if self.word.notify() {
             let unparker = state.unparker.clone();
@@ -118,7 +117,6 @@ impl Inbox {
             }
         }
     }
-    // END: tell
 
     /// Whether there is something to take.
     #[inline]
@@ -127,7 +125,6 @@ impl Inbox {
     }
 
     /// Moves all messages into `empty`, in the order they came.
-    // ANCHOR: take
     pub(crate) fn take(&self, empty: &mut Vec<Message>) {
         if seeded("inbox_awake_after_take") {
             std::mem::swap(&mut lock(&self.state).messages, empty);
@@ -137,7 +134,6 @@ impl Inbox {
         self.word.awake();
         std::mem::swap(&mut lock(&self.state).messages, empty);
     }
-    // END: take
 
     /// See [`ParkWord::park`].
     #[must_use]

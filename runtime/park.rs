@@ -48,12 +48,10 @@ impl ParkWord {
     /// Called after a message was published. `true`: the loop is parked, and the caller must unpark
     /// it.
     #[must_use]
-    // ANCHOR: notify
     pub(crate) fn notify(&self) -> bool {
         // Release: the message is visible to whoever takes the notification.
         matches!(self.0.swap(NOTIFIED, Ordering::AcqRel), PARKED | PARKED_WITH_MAIL)
     }
-    // END: notify
 
     /// Called after a message was published that keeps until the loop wakes up anyway.
     pub(crate) fn leave_mail(&self) {
@@ -80,7 +78,6 @@ impl ParkWord {
 
     /// The loop wants to park. `false`: a notification came first, and it must not.
     #[must_use]
-    // ANCHOR: park
     pub(crate) fn park(&self) -> bool {
         if seeded("park_without_second_look") {
             self.0.store(PARKED, Ordering::Release);
@@ -88,7 +85,6 @@ impl ParkWord {
         }
         self.0.compare_exchange(AWAKE, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
-    // END: park
 
     /// The loop is back from its wait. `true`: messages wait to be taken.
     pub(crate) fn unparked(&self) -> bool {

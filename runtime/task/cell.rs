@@ -422,12 +422,10 @@ impl<T, L> Completer<T, L> {
 impl<T> Joiner<T> {
     /// Asks for cancellation. Gives the key to wake the task by, unless it was asked before, or the
     /// task has no key yet: then its first poll will see the bit.
-    // ANCHOR: cancel
     pub(crate) fn cancel(&self) -> Option<u64> {
         let before = self.cell().address.fetch_or(CANCEL, Ordering::AcqRel);
         (before & CANCEL == 0 && before != 0).then_some(before)
     }
-    // END: cancel
 
     /// Whether the outcome is there.
     pub(crate) fn is_complete(&self) -> bool {

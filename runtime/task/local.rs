@@ -25,7 +25,7 @@
 //! thread at two atomic steps a clone, and a waker that keeps a dead task's memory alive.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, RefCell, RefMut},
     fmt, mem,
     mem::ManuallyDrop,
     panic::Location,
@@ -282,14 +282,14 @@ impl Table {
     pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
         let origin = || self.origin(self.running.get());
         let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
-        let batch = self.tasks.borrow_mut().run_queue.begin();
+        // Borrowed but for the polls themselves, in which foreign code runs.
+        let mut tasks = self.tasks.borrow_mut();
         // ANCHOR: run_batch
-        for _ in 0..batch {
-            let mut inner = self.tasks.borrow_mut();
-            let Some((number, slot)) = inner.pop() else { continue };
+        for _ in 0..tasks.run_queue.begin() {
+            let Some((number, slot)) = tasks.pop() else { continue };
             let key = Key::new(self.number, slot.generation, number);
             let task = slot.task.take();
-            drop(inner);
+            drop(tasks);
 
             self.running.set(number);
             if trace::on() {
@@ -298,17 +298,20 @@ impl Table {
             ran.polls += 1;
             match task {
                 Some(task) => match waker::with_context(key, |cx| task.poll(cx, &origin)) {
-                    Ok(task) => self.wait(number, Some(task)),
+                    Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
                         ran.ended += 1;
+                        tasks = self.tasks.borrow_mut();
                     }
                 },
-                None if self.poll_root(key, root) => {
-                    ran.batch = Batch::RootEnded;
-                    break;
+                None => {
+                    if self.poll_root(key, root) {
+                        ran.batch = Batch::RootEnded;
+                        break;
+                    }
+                    tasks = self.tasks.borrow_mut();
                 }
-                None => {}
             }
             if is_look_due() {
                 ran.batch = Batch::LookDue;
@@ -326,17 +329,18 @@ impl Table {
         let Some(root) = root else { return false };
         let ended = waker::with_context(key, root);
         if !ended {
-            self.wait(ROOT, None);
+            drop(self.put_back(ROOT, None));
         }
         ended
     }
 
-    /// The poll ended with `Pending`: puts the task back, with what it waits for.
+    /// The poll ended with `Pending`: puts the task back, with what it waits for, and schedules it if
+    /// it wants to run again.
     #[inline(always)]
-    fn wait(&self, number: u32, task: Option<Spawned>) {
+    fn put_back(&self, number: u32, task: Option<Spawned>) -> RefMut<'_, Tasks> {
         let wait = place::take();
-        let mut inner = self.tasks.borrow_mut();
-        let slot = &mut inner.slots[number];
+        let mut tasks = self.tasks.borrow_mut();
+        let slot = &mut tasks.slots[number];
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
         match wait {
@@ -349,13 +353,15 @@ impl Table {
         let again = budget::runs_again() && !slot.scheduled;
         if again {
             slot.scheduled = true;
-            inner.run_queue.push(number);
+            tasks.run_queue.push(number);
         }
         if trace::on() {
-            let id = inner.slots[number].id;
-            drop(inner);
+            let id = tasks.slots[number].id;
+            drop(tasks);
             trace_wait(id, again, wait);
+            return self.tasks.borrow_mut();
         }
+        tasks
     }
 
     /// The poll ended the task.

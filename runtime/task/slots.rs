@@ -18,7 +18,6 @@ use crate::{
 };
 
 /// One place in the table.
-// ANCHOR: slot
 pub(crate) struct Slot {
     /// `None` while it runs, for the root future, in a tombstone, and in a vacant slot.
     pub(crate) task: Option<Spawned>,
@@ -33,7 +32,6 @@ pub(crate) struct Slot {
     /// [`LIVE`], [`ENDED`], or the number of the next vacant slot.
     pub(crate) next_vacant: u32,
 }
-// END: slot
 
 /// A task lives here.
 pub(crate) const LIVE: u32 = u32::MAX;

@@ -98,7 +98,6 @@ impl Timers {
     }
 
     /// When to wake up: at the next deadline, or somewhat later if timers are dense.
-    // ANCHOR: wake_up_at
     pub(crate) fn wake_up_at(&self) -> Option<u64> {
         let next = self.next_deadline()?;
         self.cool(next);
@@ -113,7 +112,6 @@ impl Timers {
             _ => last.max(next),
         })
     }
-    // END: wake_up_at
 
     /// Fires what is due at `now`. Returns how many that were.
     pub(crate) fn fire(&self, now: u64) -> usize {
