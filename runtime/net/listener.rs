@@ -110,7 +110,6 @@ impl TcpListener {
     pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
         let place = Location::caller();
         async move {
-            // ANCHOR: accept
             let penalty = self.penalty.load(Relaxed);
             if penalty > 0 {
                 sleep(Duration::from_millis(penalty.into())).await;
@@ -125,7 +124,6 @@ impl TcpListener {
                 Err(_) => {}
             }
             accepted
-            // END: accept
         }
     }
 

@@ -214,7 +214,6 @@ impl<T> Core<T> {
 
     /// Ends a `get` that is dropped while it waits. Its waker, if it was still in line, comes back to
     /// be dropped; an item promised to it is promised to the next.
-    // ANCHOR: cancel_get
     pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
         let waker = self.getters.remove(key);
         if waker.is_some() || self.is_drained() {
@@ -226,7 +225,6 @@ impl<T> Core<T> {
         }
         (None, self.promise_item())
     }
-    // END: cancel_get
 
     /// Ends a `join` that is dropped while it waits. Nothing was promised to it.
     pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waker> {

@@ -94,6 +94,8 @@ pub(crate) type WaiterKey = u32;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     word: AtomicU32,
+    /// How many keyed waiters there are.
+    keyed: AtomicU32,
     waiters: Mutex<Waiters>,
 }
 
@@ -122,7 +124,11 @@ pub(crate) enum Place<'a> {
 
 impl Readiness {
     pub(crate) fn new() -> Self {
-        Self { word: AtomicU32::new(Flags::FRESH), waiters: Mutex::new(Waiters::default()) }
+        Self {
+            word: AtomicU32::new(Flags::FRESH),
+            keyed: AtomicU32::new(0),
+            waiters: Mutex::new(Waiters::default()),
+        }
     }
 
     /// The word, if an operation in this direction is worth trying.
@@ -141,13 +147,11 @@ impl Readiness {
     /// `WouldBlock`, unless the stream is at its end or has urgent data ahead: measured, a read stops
     /// before an urgent byte, and no event follows for what lies behind it.
     #[inline]
-    // ANCHOR: short_count
     pub(crate) fn clear_after_short_count(&self, direction: Direction, seen: Seen) {
         if seen.0 & direction.no_short_cut() == 0 {
             self.clear_flags(direction.mask(), seen);
         }
     }
-    // END: short_count
 
     // ANCHOR: clear
     fn clear_flags(&self, flags: u32, seen: Seen) {
@@ -170,18 +174,30 @@ impl Readiness {
         });
         let mut waiters = lock(&self.waiters);
         for (slot, direction) in [(0, Direction::Read), (1, Direction::Write)] {
-            if flags.0 & direction.mask() != 0 {
-                wakers.extend(waiters.slots[slot].take());
+            if flags.0 & direction.mask() != 0
+                && let Some(waker) = waiters.slots[slot].take()
+            {
+                wakers.push(waker);
             }
         }
-        if !waiters.keyed.is_empty() {
+        let mut at = 0;
+        while let Some(waiter) = waiters.keyed.get(at) {
+            if flags.0 & waiter.direction.mask() == 0 {
+                at += 1;
+                continue;
+            }
+            wakers.push(waiters.keyed.remove(at).waker);
             if seeded("source_wakes_one_waiter") {
-                wakers.push(waiters.keyed.remove(0).waker);
-                return;
+                break;
             }
-            let woken = waiters.keyed.extract_if(.., |w| flags.0 & w.direction.mask() != 0);
-            wakers.extend(woken.map(|waiter| waiter.waker));
         }
+        self.count_keyed(&waiters);
+    }
+
+    /// Tells those who leave whether there is anything to leave. With the lock held.
+    #[inline]
+    fn count_keyed(&self, waiters: &Waiters) {
+        self.keyed.store(waiters.keyed.len() as u32, Ordering::Relaxed);
     }
 
     /// The descriptor is registered anew: what was known of it is void. The registration's first
@@ -225,6 +241,7 @@ impl Readiness {
                 *key = waiters.last_key;
                 let key = *key;
                 waiters.keyed.push(Waiter { key, direction, waker });
+                self.count_keyed(&waiters);
                 (true, None)
             }
         }
@@ -232,10 +249,18 @@ impl Readiness {
 
     /// Removes a keyed waiter whose future is dropped. Its waker is dropped by the caller.
     #[must_use]
+    #[inline]
     pub(crate) fn leave(&self, key: WaiterKey) -> Option<Waker> {
+        // Mostly an event has taken the waiter out. Whoever put it in reads here no older a count
+        // than that of the moment when it went in, so 0 means that it is out.
+        if self.keyed.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
         let mut waiters = lock(&self.waiters);
         let at = waiters.keyed.iter().position(|waiter| waiter.key == key)?;
-        Some(waiters.keyed.swap_remove(at).waker)
+        let left = waiters.keyed.swap_remove(at).waker;
+        self.count_keyed(&waiters);
+        Some(left)
     }
 
     /// Moves all wakers into `wakers`: the loop that would have woken them is going.
@@ -243,6 +268,7 @@ impl Readiness {
         let mut waiters = lock(&self.waiters);
         wakers.extend(waiters.slots.iter_mut().filter_map(Option::take));
         wakers.extend(waiters.keyed.drain(..).map(|waiter| waiter.waker));
+        self.count_keyed(&waiters);
     }
 
     /// Whether anybody waits.
