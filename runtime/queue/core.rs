@@ -176,20 +176,32 @@ impl<T> Core<T> {
         Step::Ready((), Wakes::Nobody)
     }
 
+    /// Whether an item may be pushed at once.
+    #[inline]
+    pub(super) fn may_push(&self) -> bool {
+        !self.closed && self.has_room()
+    }
+
+    /// Whether an item may be taken at once.
+    #[inline]
+    pub(super) fn may_take(&self) -> bool {
+        self.has_free_item() || seeded("queue_try_get_overtakes")
+    }
+
     #[inline]
     pub(super) fn try_put(&mut self, item: T) -> Result<Wakes, TryPutError<T>> {
-        if self.closed {
-            return Err(TryPutError::Closed(item));
+        if self.may_push() {
+            Ok(self.push(item))
+        } else if self.closed {
+            Err(TryPutError::Closed(item))
+        } else {
+            Err(TryPutError::Full(item))
         }
-        if !self.has_room() {
-            return Err(TryPutError::Full(item));
-        }
-        Ok(self.push(item))
     }
 
     #[inline]
     pub(super) fn try_get(&mut self) -> Result<(T, Wakes), TryGetError> {
-        if self.has_free_item() || seeded("queue_try_get_overtakes") {
+        if self.may_take() {
             self.take().ok_or(TryGetError::Empty)
         } else if self.is_drained() {
             Err(TryGetError::Closed)
@@ -317,19 +329,29 @@ impl<T> Core<T> {
 
     /// Takes an item in. The caller has made sure of room.
     #[inline]
-    fn push(&mut self, item: T) -> Wakes {
+    pub(super) fn push(&mut self, item: T) -> Wakes {
         self.items.push_back(item);
         self.unfinished += 1;
         self.promise_item()
     }
 
-    /// Gives the oldest item out. The caller has made sure that it is free, or its own.
+    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and calls
+    /// [`taken`](Self::taken) next. (Apart, so that an item is moved once and not in a bundle.)
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<T> {
+        self.items.pop_front()
+    }
+
+    /// An item was given out: who is to be woken.
+    #[inline]
+    pub(super) fn taken(&mut self) -> Wakes {
+        if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() }
+    }
+
     #[inline]
     fn take(&mut self) -> Option<(T, Wakes)> {
-        let item = self.items.pop_front()?;
-        let wakes =
-            if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() };
-        Some((item, wakes))
+        let item = self.pop()?;
+        Some((item, self.taken()))
     }
 
     /// Promises a free item to the first getter in line, if there is one.

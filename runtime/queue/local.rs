@@ -104,9 +104,7 @@ impl<T> Queue<T> {
     ///
     /// [`GetError`] once the queue is closed and nothing is left in it.
     ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is ready, the future has taken nothing.
+    /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
     ///
     /// ```
     /// let queue = whirligig::queue::local::Queue::unbounded();
@@ -179,9 +177,7 @@ impl<T> Queue<T> {
 
     /// Waits until no item is unfinished. See [`join`](super::Queue::join).
     ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost by dropping it.
+    /// *Cancel safety*: nothing is lost by dropping it.
     ///
     /// ```
     /// let queue = whirligig::queue::local::Queue::unbounded();
@@ -350,16 +346,15 @@ impl<T> Future for Put<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         ready!(begin(cx, this.place));
-        if let Stage::New = this.stage
-            && let Some(item) = this.item.take()
-        {
-            match this.queue.try_put(item) {
-                Ok(()) => {
-                    this.stage = Stage::Done;
-                    budget::charge();
-                    return Poll::Ready(Ok(()));
-                }
-                Err(refused) => this.item = Some(refused.into_inner()),
+        if let Stage::New = this.stage {
+            let mut core = this.queue.core();
+            if let Some(item) = this.item.take_if(|_| core.may_push()) {
+                let wakes = core.push(item);
+                drop(core);
+                wakes.wake();
+                this.stage = Stage::Done;
+                budget::charge();
+                return Poll::Ready(Ok(()));
             }
         }
         this.wait(cx)
@@ -413,12 +408,18 @@ impl<T> Future for Get<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         ready!(begin(cx, this.place));
-        if let Stage::New = this.stage
-            && let Ok(item) = this.queue.try_get()
-        {
-            this.stage = Stage::Done;
-            budget::charge();
-            return Poll::Ready(Ok(item));
+        if let Stage::New = this.stage {
+            let mut core = this.queue.core();
+            if core.may_take()
+                && let Some(item) = core.pop()
+            {
+                let wakes = core.taken();
+                drop(core);
+                wakes.wake();
+                this.stage = Stage::Done;
+                budget::charge();
+                return Poll::Ready(Ok(item));
+            }
         }
         this.wait(cx)
     }

@@ -37,8 +37,7 @@ use crate::{
 /// already, what it was woken for goes to the next in line: no item, no room and no wake is lost. A
 /// [`Put`] that is dropped before it is ready drops the item it holds; see [`put`](Self::put).
 ///
-/// **Memory** grows with the items and is kept for later ones. A waiting future that is leaked
-/// ([`forget`](std::mem::forget)) keeps its place in line and what it was promised.
+/// **Memory** is kept for later items. A waiting future that is leaked keeps its place in line.
 ///
 /// ```
 /// use whirligig::queue::Queue;
@@ -121,9 +120,7 @@ impl<T> Queue<T> {
     ///
     /// [`GetError`] once the queue is closed and nothing is left in it, not even for others.
     ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is ready, the future has taken nothing.
+    /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
     ///
     /// ```
     /// let queue = whirligig::queue::Queue::unbounded();
@@ -198,9 +195,7 @@ impl<T> Queue<T> {
     /// Waits until no item is unfinished: `task_done` was called for every item put so far. Who waits
     /// when the count comes to zero is not held back by items put after.
     ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost by dropping it.
+    /// *Cancel safety*: nothing is lost by dropping it.
     ///
     /// ```
     /// let queue = whirligig::queue::Queue::unbounded();
@@ -368,16 +363,15 @@ impl<T> Future for Put<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         ready!(begin(cx, this.place));
-        if let Stage::New = this.stage
-            && let Some(item) = this.item.take()
-        {
-            match this.queue.try_put(item) {
-                Ok(()) => {
-                    this.stage = Stage::Done;
-                    budget::charge();
-                    return Poll::Ready(Ok(()));
-                }
-                Err(refused) => this.item = Some(refused.into_inner()),
+        if let Stage::New = this.stage {
+            let mut core = this.queue.core();
+            if let Some(item) = this.item.take_if(|_| core.may_push()) {
+                let wakes = core.push(item);
+                drop(core);
+                wakes.wake();
+                this.stage = Stage::Done;
+                budget::charge();
+                return Poll::Ready(Ok(()));
             }
         }
         this.wait(cx)
@@ -431,12 +425,18 @@ impl<T> Future for Get<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         ready!(begin(cx, this.place));
-        if let Stage::New = this.stage
-            && let Ok(item) = this.queue.try_get()
-        {
-            this.stage = Stage::Done;
-            budget::charge();
-            return Poll::Ready(Ok(item));
+        if let Stage::New = this.stage {
+            let mut core = this.queue.core();
+            if core.may_take()
+                && let Some(item) = core.pop()
+            {
+                let wakes = core.taken();
+                drop(core);
+                wakes.wake();
+                this.stage = Stage::Done;
+                budget::charge();
+                return Poll::Ready(Ok(item));
+            }
         }
         this.wait(cx)
     }

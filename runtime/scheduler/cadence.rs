@@ -6,7 +6,7 @@
 //! A task that polls for a millisecond gets a reading after each poll.
 //!
 //! The rival is a look after a fixed number of polls (tokio's 61): with polls of a millisecond it is
-//! blind for 61 of them, and with polls of ten nanoseconds it looks for as long as it works.
+//! blind for 61 of them, and with polls of ten nanoseconds it spends a seventh of its time looking.
 
 use std::cell::Cell;
 
@@ -61,7 +61,6 @@ impl Cadence {
 
     /// The clock was read because polls were counted. `true`: look. Under a clock that stands still
     /// that is always.
-    // ANCHOR: sample
     pub(crate) fn sample(&self, now: u64, stands_still: bool) -> bool {
         let stride = self.stride.get();
         let stride = if stands_still {
@@ -78,7 +77,6 @@ impl Cadence {
         self.now.set(now);
         stands_still || now.saturating_sub(self.looked_at.get()) >= LOOK_EVERY
     }
-    // END: sample
 
     /// The loop looked.
     pub(crate) fn looked(&self, now: u64) {

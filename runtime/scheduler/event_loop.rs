@@ -193,7 +193,6 @@ impl Core {
 
     /// Asked every so many polls, as the cadence says.
     #[cold]
-    // ANCHOR: look_due
     fn is_look_due(&self) -> bool {
         let has_sources = self.reactor.len() > 0;
         if !has_sources && self.timers.is_empty() {
@@ -206,7 +205,6 @@ impl Core {
         let look = self.cadence.sample(now, stands_still);
         (has_sources && look) || self.timers.next_deadline().is_some_and(|next| next <= now)
     }
-    // END: look_due
 
     /// Asks the reactor without waiting.
     pub(super) fn look(&self) -> io::Result<usize> {

@@ -47,7 +47,6 @@ impl Ledger {
     }
 
     /// Whether to look before parking this time.
-    // ANCHOR: bets
     pub(crate) fn bets(&mut self, now: u64) -> bool {
         let earned = now.saturating_sub(self.settled_at) / SHARE;
         if earned > 0 {
@@ -69,7 +68,6 @@ impl Ledger {
         }
         true
     }
-    // END: bets
 
     /// The looks found something.
     pub(crate) fn won(&mut self) {

@@ -284,7 +284,6 @@ impl Table {
         let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
-        // ANCHOR: run_batch
         for _ in 0..tasks.run_queue.begin() {
             let Some((number, slot)) = tasks.pop() else { continue };
             let key = Key::new(self.number, slot.generation, number);
@@ -318,7 +317,6 @@ impl Table {
                 break;
             }
         }
-        // END: run_batch
         budget::end();
         ran
     }

@@ -26,7 +26,6 @@ impl Tasks {
     /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
     /// batch has.
     #[inline(always)]
-    // ANCHOR: pop
     pub(super) fn pop(&mut self) -> Option<(u32, &mut Slot)> {
         let number = self.run_queue.pop()?;
         let slot = &mut self.slots[number];
@@ -37,7 +36,6 @@ impl Tasks {
         }
         Some((number, &mut self.slots[number]))
     }
-    // END: pop
 
     /// The slot of a key, if the key is not stale.
     #[inline(always)]
@@ -50,7 +48,6 @@ impl Tasks {
 
     /// Schedules the task of a key. `false` if the key is stale, or the task is scheduled already.
     #[inline(always)]
-    // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
         match self.find(key) {
             Some(slot) if !slot.scheduled => {
@@ -61,7 +58,6 @@ impl Tasks {
             _ => false,
         }
     }
-    // END: mark
 }
 
 /// What `Table::run_batch` did.
