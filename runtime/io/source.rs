@@ -215,9 +215,13 @@ impl<T: AsFd> Source<T> {
 
     #[inline]
     fn attach_to(&self, core: &Core) -> io::Result<()> {
-        if self.registration.attach(&core.reactor, self.as_fd())? {
-            core.count_registration();
-        }
+        if self.registration.is_at(&core.reactor) { Ok(()) } else { self.register(core) }
+    }
+
+    #[cold]
+    fn register(&self, core: &Core) -> io::Result<()> {
+        self.registration.attach(&core.reactor, self.as_fd())?;
+        core.count_registration();
         Ok(())
     }
 

@@ -322,26 +322,22 @@ impl Registration {
         foreign::wake_all(wakers.into_iter());
     }
 
-    /// Makes sure that `reactor` watches the descriptor. `true`: it does so only from now on.
+    /// Has `reactor` watch the descriptor from now on, and the loop before no longer.
     ///
     /// # Errors
     /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
     /// cannot be watched, such as a regular file. Whoever waited is woken then.
-    #[inline]
-    pub(crate) fn attach(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<bool> {
-        if self.is_at(reactor) {
-            return Ok(false);
-        }
+    #[cold]
+    pub(crate) fn attach(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<()> {
         if let Err(error) = self.move_to(reactor, fd) {
             // Others waited for what the loop before would have told them.
             self.readiness.refresh();
             self.wake_waiters();
             return Err(say_why(error));
         }
-        Ok(true)
+        Ok(())
     }
 
-    #[cold]
     fn move_to(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<()> {
         let mut home = lock(&self.home);
         if let Some(old) = home.take() {
