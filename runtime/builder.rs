@@ -42,7 +42,7 @@ impl Builder {
 
     /// Whether the loop, with nothing to do, may look at its sockets for some 50 microseconds before
     /// it parks, when that has paid off lately. It answers a lone client several times as fast, and
-    /// keeps the processor busy meanwhile. Looks that found nothing cost 5 % of the time at most.
+    /// keeps the processor busy meanwhile. Looks that found nothing take 2.5 % of the time at most.
     ///
     /// The default is yes where there is more than one processor, and no under a test clock, where
     /// asking for it is an error.

@@ -58,8 +58,15 @@ impl Core {
             self.cadence.set_now(*now);
             if found.events > 0 || self.inbox.has_news() {
                 self.counters.events.add(found.events as u64);
-                self.counters.bets_won.add(1);
-                ledger.borrow_mut().won();
+                // What came only after the window came because the kernel gave the processor to
+                // somebody else in between: no looking made it come.
+                if *now < end {
+                    self.counters.bets_won.add(1);
+                    ledger.borrow_mut().won();
+                } else {
+                    self.counters.bets_lost.add(1);
+                    ledger.borrow_mut().lost(*now - began);
+                }
                 self.cadence.looked(*now);
                 trace::report(|| Event::Looked { found: found.events });
                 self.reactor.wake_found();
