@@ -1,9 +1,8 @@
 //! What time it is. Nobody else asks the operating system.
 //!
-//! Inside the crate a moment is a `u64`: nanoseconds on the system's monotonic clock. 64 bits of them
+//! Inside the crate a moment is a `u64`: nanoseconds since the process first asked. 64 bits of them
 //! last 584 years, and two of them compare in one instruction. `u64::MAX` means never. The public
-//! face is `time::Instant`. (std's `Instant` would do, at three times the instructions: it keeps
-//! seconds apart, and every difference is checked.)
+//! face is `time::Instant`.
 //!
 //! A loop has one [`Clock`]. The real one reads the system's monotonic clock. The test clock stands
 //! still while anything runs, and jumps to the next deadline when nothing can happen before it, so
@@ -18,15 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
-
 /// A deadline that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// One and the same moment, as std counts and as we do.
-pub(crate) fn base() -> (Instant, u64) {
-    static BASE: OnceLock<(Instant, u64)> = OnceLock::new();
-    *BASE.get_or_init(|| (Instant::now(), real_now()))
+/// The moment from which the process counts.
+pub(crate) fn base() -> Instant {
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    *BASE.get_or_init(Instant::now)
 }
 
 /// Nanoseconds of `duration`, no more than [`NEVER`].
@@ -42,9 +39,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 /// The real time.
 #[inline]
 pub(crate) fn real_now() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    // Neither is negative, on a clock that counts from when the machine was started.
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    nanos(base().elapsed())
 }
 
 /// Where a loop gets its time from.

@@ -14,8 +14,8 @@ use crate::{
 /// A moment, by the clock of the loop that runs this thread: real, or a
 /// [`TestClock`](super::TestClock). Outside any loop it is the real one.
 ///
-/// It counts nanoseconds and saturates: a moment too far ahead is never, and one from before the
-/// machine was started is that start.
+/// It counts nanoseconds and saturates: a moment too far ahead is never, and one before the process
+/// first asked for the time is that first moment.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub(super) u64);
 
@@ -41,20 +41,15 @@ impl Instant {
 
     /// The same moment in std's terms.
     pub fn into_std(self) -> std::time::Instant {
-        let (std_base, base) = clock::base();
-        // std cannot name every moment either; a century is far enough, either way.
+        let since_base = Duration::from_nanos(self.0);
+        // std cannot name every moment either; a century ahead is never enough.
         let far = Duration::from_secs(100 * 365 * 24 * 3600);
-        let ahead = Duration::from_nanos(self.0.saturating_sub(base)).min(far);
-        let back = Duration::from_nanos(base.saturating_sub(self.0));
-        (std_base + ahead).checked_sub(back).unwrap_or(std_base)
+        clock::base() + since_base.min(far)
     }
 
     /// A moment of std's.
     pub fn from_std(instant: std::time::Instant) -> Self {
-        let (std_base, base) = clock::base();
-        let ahead = nanos(instant.saturating_duration_since(std_base));
-        let back = nanos(std_base.saturating_duration_since(instant));
-        Self(base.saturating_add(ahead).saturating_sub(back))
+        Self(nanos(instant.saturating_duration_since(clock::base())))
     }
 }
 
