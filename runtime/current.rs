@@ -5,7 +5,11 @@
 //! another loop, and gets its own back after that. The one enum of the runtime's variants is matched
 //! in this file.
 
-use std::{cell::RefCell, mem::ManuallyDrop, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    mem::ManuallyDrop,
+    rc::Rc,
+};
 
 use mio::Token;
 
@@ -27,27 +31,38 @@ thread_local! {
     // Without a destructor it is there to the thread's very end. The guards empty it.
     static CURRENT: RefCell<ManuallyDrop<Option<Current>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
+    /// The identity of that loop, or 0: what a source asks before each wait.
+    static LOOP_ID: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
 pub(crate) fn enter(core: Rc<Core>) -> Guard {
     let table = local::enter(core.table.clone());
+    let outer_id = LOOP_ID.replace(core.id);
     let outer = CURRENT.replace(ManuallyDrop::new(Some(Current::EventLoop(core))));
     let outer = ManuallyDrop::into_inner(outer);
-    Guard { outer, _table: table }
+    Guard { outer, outer_id, _table: table }
 }
 
 /// See [`enter`].
 pub(crate) struct Guard {
     outer: Option<Current>,
+    outer_id: u64,
     _table: Entered,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let outer = self.outer.take();
+        LOOP_ID.set(self.outer_id);
         drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
     }
+}
+
+/// The identity of the loop that runs this thread; 0 if none does.
+#[inline]
+pub(crate) fn loop_id() -> u64 {
+    LOOP_ID.get()
 }
 
 /// The event loop of this thread, if one runs it.

@@ -18,9 +18,9 @@ use crate::{
     place::{self, WaitsFor},
     reactor::{
         Registration,
-        source::{Direction, Place, Seen},
+        source::{Direction, Place, Seen, Waited},
     },
-    scheduler::event_loop::Core,
+    task::local,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
@@ -106,9 +106,7 @@ impl<T: AsFd> Source<T> {
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         // Not ready means so only while this thread's loop watches: nobody else says when it ends.
-        let watched =
-            current::event_loop().is_some_and(|core| self.registration.is_at(&core.reactor));
-        if !watched {
+        if !self.registration.is_at(current::loop_id()) {
             return op(self.get_ref());
         }
         let readiness = self.registration.readiness();
@@ -178,7 +176,8 @@ impl<T: AsFd> Source<T> {
         self.poll_op(direction, waits_in, cx, place, op)
     }
 
-    /// Leaves a waker. `false`: the descriptor became ready meanwhile.
+    /// Waits for readiness. `false`: the descriptor became ready meanwhile.
+    #[inline]
     pub(super) fn wait(
         &self,
         direction: Direction,
@@ -186,48 +185,84 @@ impl<T: AsFd> Source<T> {
         cx: &mut Context<'_>,
         place: &'static Location<'static>,
     ) -> io::Result<bool> {
-        let core = current::expect_event_loop("waiting for a descriptor");
-        self.attach_to(&core)?;
-        let waker = cx.waker().clone();
-        let waits_in = match waits_in {
-            Place::Slot => Place::Slot,
-            Place::Keyed(key) => Place::Keyed(key),
-        };
-        let (waits, old) = self.registration.readiness().wait(direction, waits_in, waker);
-        drop(old);
-        if waits {
-            // Meanwhile another loop may have taken the source over, and gone before our waker was
-            // there to be woken. Whoever takes it over from here on finds it.
-            self.attach_to(&core)?;
-            let what = match direction {
-                Direction::Read => WaitsFor::Readable,
-                Direction::Write => WaitsFor::Writable,
-            };
-            place::note(what, place);
+        loop {
+            match wait(&self.registration, direction, waits_in, cx, place) {
+                Wait::Waits => return Ok(true),
+                Wait::Ready => return Ok(false),
+                Wait::Elsewhere => register(&self.registration, self.as_fd())?,
+            }
         }
-        Ok(waits)
     }
 
     /// Has this thread's loop watch the descriptor.
     pub(super) fn attach(&self) -> io::Result<()> {
-        self.attach_to(&current::expect_event_loop("waiting for a descriptor"))
-    }
-
-    #[inline]
-    fn attach_to(&self, core: &Core) -> io::Result<()> {
-        if self.registration.is_at(&core.reactor) { Ok(()) } else { self.register(core) }
-    }
-
-    #[cold]
-    fn register(&self, core: &Core) -> io::Result<()> {
-        self.registration.attach(&core.reactor, self.as_fd())?;
-        core.count_registration();
-        Ok(())
+        if self.registration.is_at(current::loop_id()) {
+            return Ok(());
+        }
+        register(&self.registration, self.as_fd())
     }
 
     pub(super) fn registration(&self) -> &Registration {
         &self.registration
     }
+}
+
+/// What came of waiting.
+enum Wait {
+    Waits,
+    Ready,
+    /// This thread's loop does not watch the descriptor.
+    Elsewhere,
+}
+
+/// [`Source::wait`], whatever the source is.
+fn wait(
+    registration: &Registration,
+    direction: Direction,
+    waits_in: &mut Place<'_>,
+    cx: &mut Context<'_>,
+    place: &'static Location<'static>,
+) -> Wait {
+    let here = current::loop_id();
+    if !registration.is_at(here) {
+        return Wait::Elsewhere;
+    }
+    let readiness = registration.readiness();
+    let waiter = local::waiter_of(cx.waker());
+    // Said apart, so that what differs between the directions is known beforehand.
+    let (waited, what) = match direction {
+        Direction::Read => (readiness.wait(Direction::Read, waits_in, waiter), WaitsFor::Readable),
+        Direction::Write => {
+            (readiness.wait(Direction::Write, waits_in, waiter), WaitsFor::Writable)
+        }
+    };
+    match waited {
+        Waited::Ready(_waiter) => return Wait::Ready,
+        Waited::Kept(old) => drop(old),
+    }
+    // Meanwhile another loop may have taken the source over, and gone before we were there to be
+    // woken. Whoever takes it over from here on finds us.
+    if !registration.is_at(here) {
+        return Wait::Elsewhere;
+    }
+    place::note(what, place);
+    Wait::Waits
+}
+
+/// Has this thread's loop watch the descriptor.
+#[cold]
+fn register(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let core = current::expect_event_loop("waiting for a descriptor");
+    let registered = registration.attach(&core.reactor, fd);
+    match registered {
+        Ok(()) => core.count_registration(),
+        Err(_) => wake_waiters(registration),
+    }
+    registered
+}
+
+fn wake_waiters(registration: &Registration) {
+    registration.take_waiters().into_iter().for_each(local::wake_waiter);
 }
 
 impl<T: AsFd> AsFd for Source<T> {
@@ -242,7 +277,7 @@ impl<T: AsFd> Drop for Source<T> {
             self.registration.detach(io.as_fd());
         }
         // Whoever waits in `poll_*` without holding us finds us gone.
-        self.registration.wake_waiters();
+        wake_waiters(&self.registration);
     }
 }
 

@@ -18,8 +18,8 @@ use std::{
     cell::{Cell, RefCell},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
-    task::Waker,
     time::Duration,
+    vec::Drain,
 };
 
 use mio::{Interest, Token, unix::SourceFd};
@@ -27,11 +27,11 @@ use slab::Slab;
 
 use self::source::{Flags, Readiness};
 use crate::{
-    foreign,
     inbox::Inbox,
     primitives::{Arc, AtomicU64, Mutex, Ordering, lock},
     trace::{self, Cause, Event},
     wait::{UNPARK, Unparker, Wait},
+    waiter::Waiter,
 };
 
 pub(crate) mod source;
@@ -127,6 +127,8 @@ pub(crate) struct Found {
     pub(crate) events: usize,
     /// The unparker or the alarm ended it.
     pub(crate) roused: bool,
+    /// The alarm has rung.
+    pub(crate) alarm: bool,
 }
 
 pub(crate) struct Reactor {
@@ -134,9 +136,9 @@ pub(crate) struct Reactor {
     registry: Arc<Registry>,
     sources: RefCell<Slab<Entry>>,
     next_generation: Cell<u32>,
-    /// What [`wait`](Self::wait) wakes, kept for its memory.
-    wakers: RefCell<Vec<Waker>>,
-    /// While somebody listens: which source found how many wakers, in order.
+    /// Whom [`wait`](Self::wait) leaves to be woken, kept for its memory.
+    woken: RefCell<Vec<Waiter>>,
+    /// While somebody listens: which source found how many who wait, in order.
     traced: RefCell<Vec<(u32, usize)>>,
     alarm: alarm::Alarm,
 }
@@ -156,7 +158,7 @@ impl Reactor {
             registry: Arc::new(registry),
             sources: RefCell::new(Slab::new()),
             next_generation: Cell::new(0),
-            wakers: RefCell::new(Vec::new()),
+            woken: RefCell::new(Vec::new()),
             traced: RefCell::new(Vec::new()),
             alarm,
         };
@@ -184,19 +186,25 @@ impl Reactor {
         alarm::Alarm::ENDS_WAITS
     }
 
-    /// Asks the kernel what is ready, for up to `timeout`. [`wake_found`](Self::wake_found) goes on
-    /// from there.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<Found> {
+    /// Asks the kernel what is ready, for up to `timeout`. Each task that waits for it is given to
+    /// `wake` by its number; that calls no foreign code, and says whether the task was its own. The
+    /// rest is left for [`wake_found`](Self::wake_found).
+    pub(crate) fn wait(
+        &self,
+        timeout: Option<Duration>,
+        mut wake: impl FnMut(u64) -> bool,
+    ) -> io::Result<Found> {
         let mut found = Found::default();
         let tracing = trace::on();
         let mut wait = self.wait.borrow_mut();
         let events = wait.wait(timeout)?;
         let sources = self.sources.borrow();
-        let mut wakers = self.wakers.borrow_mut();
+        let mut woken = self.woken.borrow_mut();
         for event in events {
             let token = event.token();
             if token == UNPARK || token == ALARM {
                 found.roused = true;
+                found.alarm |= token == ALARM;
                 continue;
             }
             // An event of a source that is gone: its token finds another generation, or nothing.
@@ -205,34 +213,45 @@ impl Reactor {
                 continue;
             }
             found.events += 1;
-            let first = wakers.len();
-            entry.readiness.set(Flags::of(event), &mut wakers);
+            let first = woken.len();
+            entry.readiness.set(Flags::of(event), |waiter| match waiter {
+                Waiter::Task(task) if !tracing && wake(task) => {}
+                waiter => woken.push(waiter),
+            });
             if tracing {
-                self.traced.borrow_mut().push((token.0 as u32, wakers.len() - first));
+                self.traced.borrow_mut().push((token.0 as u32, woken.len() - first));
             }
         }
         Ok(found)
     }
 
-    /// Wakes whoever waited for what the last wait found. Wakers are foreign code: they run with
-    /// nothing borrowed, and may even get here again.
-    pub(crate) fn wake_found(&self) {
-        let mut wakers = self.wakers.take();
-        if trace::on() {
-            self.wake_traced(&mut wakers);
+    /// Has `wake_all` wake whom the last wait left to be woken. That may call foreign code: it runs
+    /// with nothing borrowed, and may even get here again.
+    #[inline]
+    pub(crate) fn wake_found(&self, wake_all: impl Fn(Drain<'_, Waiter>)) {
+        if !self.woken.borrow().is_empty() || trace::on() {
+            self.wake_left(wake_all);
         }
-        foreign::wake_all(wakers.drain(..));
-        self.wakers.replace(wakers);
+    }
+
+    #[cold]
+    fn wake_left(&self, wake_all: impl Fn(Drain<'_, Waiter>)) {
+        let mut woken = self.woken.take();
+        if trace::on() {
+            self.wake_traced(&mut woken, &wake_all);
+        }
+        wake_all(woken.drain(..));
+        self.woken.replace(woken);
     }
 
     /// The same, so that each wake is known by its source.
     #[cold]
-    fn wake_traced(&self, wakers: &mut Vec<Waker>) {
+    fn wake_traced(&self, woken: &mut Vec<Waiter>, wake_all: impl Fn(Drain<'_, Waiter>)) {
         for (source, count) in self.traced.take() {
             let source = u64::from(source);
             trace::report(|| Event::Ready { source });
             let before = trace::set_cause(Cause::Source(source));
-            foreign::wake_all(wakers.drain(..count.min(wakers.len())));
+            wake_all(woken.drain(..count.min(woken.len())));
             trace::set_cause(before);
         }
     }
@@ -248,14 +267,14 @@ impl Reactor {
         drop(removed);
     }
 
-    /// The loop goes: hands out the wakers of all who wait on its sources.
-    pub(crate) fn close(&self) -> Vec<Waker> {
+    /// The loop goes: hands out all who wait on its sources.
+    pub(crate) fn close(&self) -> Vec<Waiter> {
         let entries: Vec<_> = self.sources.borrow_mut().drain().collect();
-        let mut wakers = Vec::new();
+        let mut woken = Vec::new();
         for entry in &entries {
-            entry.readiness.take_waiters(&mut wakers);
+            entry.readiness.take_waiters(&mut woken);
         }
-        wakers
+        woken
     }
 
     fn insert(&self, readiness: Arc<Readiness>) -> Token {
@@ -309,33 +328,32 @@ impl Registration {
         &self.readiness
     }
 
-    /// Whether `reactor` watches the descriptor.
+    /// Whether the loop of this identity watches the descriptor. None has the identity 0.
     #[inline]
-    pub(crate) fn is_at(&self, reactor: &Reactor) -> bool {
-        self.home_id.load(Ordering::Acquire) == reactor.registry.loop_id
+    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
+        loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
     }
 
-    /// Wakes all who wait: the descriptor goes, or nobody watches it.
-    pub(crate) fn wake_waiters(&self) {
-        let mut wakers = Vec::new();
-        self.readiness.take_waiters(&mut wakers);
-        foreign::wake_all(wakers.into_iter());
+    /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
+    #[must_use]
+    pub(crate) fn take_waiters(&self) -> Vec<Waiter> {
+        let mut woken = Vec::new();
+        self.readiness.take_waiters(&mut woken);
+        woken
     }
 
     /// Has `reactor` watch the descriptor from now on, and the loop before no longer.
     ///
     /// # Errors
     /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
-    /// cannot be watched, such as a regular file. Whoever waited is woken then.
+    /// cannot be watched, such as a regular file. Then nobody watches it, and whoever waits is to be
+    /// woken: the loop before would have told them.
     #[cold]
     pub(crate) fn attach(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<()> {
-        if let Err(error) = self.move_to(reactor, fd) {
-            // Others waited for what the loop before would have told them.
+        self.move_to(reactor, fd).map_err(|error| {
             self.readiness.refresh();
-            self.wake_waiters();
-            return Err(say_why(error));
-        }
-        Ok(())
+            say_why(error)
+        })
     }
 
     fn move_to(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -60,6 +60,18 @@ impl Tasks {
     }
 }
 
+/// Where in its life a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Idle,
+    Scheduled,
+    Running,
+}
+
+/// The table is closed.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
 /// What `Table::run_batch` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ran {
