@@ -78,6 +78,7 @@ impl Core {
 
     /// Waits in the kernel, if no message came. An alarm that is set already needs no reading of the
     /// clock: it rings, and if it has rung by now the wait ends at once.
+    #[inline]
     fn park(&self, next: u64, limit: Option<u64>) -> io::Result<()> {
         let mut timeout = limit.map(Duration::from_nanos);
         // ANCHOR: alarm
@@ -108,6 +109,7 @@ impl Core {
     }
 
     /// The wait itself, in the protocol of parking. `None`: a message came first.
+    #[inline(always)]
     fn sleep(&self, timeout: Option<Duration>) -> io::Result<Option<Found>> {
         if !self.inbox.park() {
             return Ok(None);

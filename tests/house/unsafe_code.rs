@@ -11,6 +11,7 @@ use crate::{
 
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
+    ("runtime/clock.rs", "clock_gettime, which rustix reads in a way valgrind cannot follow"),
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
     ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
     ("runtime/task/spawned.rs", "a future's type, forgotten and remembered"),
