@@ -34,9 +34,8 @@ fn check<T>(wheel: &Wheel<T>) {
         let (mut index, mut prev) = (first, FIRST | list as u32);
         while index != NIL {
             let entry = &wheel.entries[index as usize];
-            assert_eq!(entry.prev, prev, "the way back in list {list}");
             let place = slot_of(entry.deadline, wheel.notch) * LISTS + index as usize % LISTS;
-            assert_eq!(place, list, "the place of a timer");
+            assert_eq!((entry.prev, place), (prev, list), "the way back and the place of a timer");
             assert!(entry.value.is_some() && entry.id < wheel.inserted);
             assert!(entry.deadline >= wheel.earliest, "a timer before the earliest");
             found += 1;
@@ -491,8 +490,7 @@ fn allocates_at_the_first_insert_and_then_only_to_grow() {
     let key = wheel.insert(u64::MAX, 0);
     assert_eq!((wheel.entries.len(), key.id), (100, 10_100));
     assert_eq!(wheel.take_all(), [0]);
-    assert_eq!((wheel.entries.capacity(), wheel.first.capacity()), (0, 0));
-    assert_eq!(wheel.walk.capacity(), 0);
+    assert_eq!(wheel.entries.capacity() + wheel.first.capacity() + wheel.walk.capacity(), 0);
 }
 
 #[test]
