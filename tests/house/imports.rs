@@ -53,6 +53,9 @@ schedulers
     scheduler/cadence.rs
     scheduler/event_loop.rs <- scheduler/ledger.rs scheduler/cadence.rs
     scheduler/waiting.rs    <- scheduler/event_loop.rs scheduler/ledger.rs
+    scheduler/pool/idle.rs
+    scheduler/pool/parker.rs
+    scheduler/pool/mod.rs
     scheduler/mod.rs
 front door
     current.rs

@@ -26,6 +26,7 @@
 
 use std::process::Command;
 
+mod idle;
 mod inbox;
 mod join;
 mod queue;

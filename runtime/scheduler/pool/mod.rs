@@ -1,0 +1,4 @@
+//! The multi-threaded scheduler.
+
+pub(crate) mod idle;
+pub(crate) mod parker;
