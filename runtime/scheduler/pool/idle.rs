@@ -38,13 +38,21 @@ use crate::{
 /// What unparking a neighbour costs, in nanoseconds: the call, and its way out of the kernel.
 const UNPARK_COST: u64 = 5_000;
 /// More than so many runnables are worth a neighbour whatever a poll costs.
-const MOST_ALONE: usize = 16;
+pub(crate) const MOST_ALONE: usize = 16;
+/// What stealing costs: a few cache lines now, and more for all that the task will touch.
+const STEAL_COST: u64 = 1_000;
 
 /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
 /// nanoseconds of late. The first of them runs here in any case.
 pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64) -> bool {
     let others = waiting.saturating_sub(1);
     others >= MOST_ALONE || others as u64 * poll_cost > UNPARK_COST
+}
+
+/// Whether `waiting` runnables of a neighbour are worth stealing from, by one who is awake and has
+/// nothing else to do. All of them wait behind the poll that goes on there.
+pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
+    waiting >= MOST_ALONE || waiting as u64 * poll_cost > STEAL_COST
 }
 
 /// One awake worker, in the word.

@@ -1,4 +1,250 @@
-//! The multi-threaded scheduler.
+//! What the workers of a runtime share, and what others may reach of them.
+//!
+//! A [`Pool`] is a row of workers and what stands between them: the injector, and who sleeps. A
+//! worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one, which
+//! neighbours steal from and unpark by. Everybody else, a task's waker, a handle, a `block_on`,
+//! comes through [`Member::schedule`] or [`Pool::spawn`]: on a worker's thread into its own queue,
+//! elsewhere into the injector.
+//!
+//! What must hold:
+//! - A task is in its owner's list from before it is first scheduled until it has ended. So whoever
+//!   shuts down finds it there, also one that only its own socket knows.
+//! - Once closed, the pool takes in nothing: what comes is refused, and dropped where it came from.
+//! - No foreign code runs under a lock.
+//!
+//! The rival is a pool that lets go of its tasks when it is dropped and trusts their wakers to do the
+//! rest. A task and the source it waits for keep each other alive.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    panic::Location,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
+
+use self::{
+    idle::Idle,
+    worker::{Worker, with_worker},
+};
+use crate::{
+    blocking,
+    id::{self, TaskId},
+    place::{Name, Origin},
+    primitives::{Arc, Mutex, lock},
+    run_queue::{
+        injector::Injector,
+        stealing::{Owner, Thief},
+    },
+    stats::WorkerCounters,
+    task::{
+        join::JoinHandle,
+        owned::Owned,
+        shared::{self, Schedule, Task},
+        spawned::End,
+    },
+    wait::{Unparker, Wait},
+};
 
 pub(crate) mod idle;
 pub(crate) mod parker;
+pub(crate) mod worker;
+
+/// What a pool is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) workers: usize,
+    pub(crate) blocking_threads: usize,
+    pub(crate) blocking_queue: usize,
+}
+
+/// A task of a pool, as it stands in a queue.
+pub(crate) type Runnable = shared::Runnable<Member>;
+
+/// The pool as the tasks of one owner know it. One for each owner, so that counting the references
+/// of its tasks is nobody else's cache line.
+pub(crate) struct Member {
+    pub(crate) pool: Arc<Pool>,
+    /// Whose tasks: a worker's number, or one more for tasks spawned elsewhere.
+    owner: usize,
+}
+
+pub(crate) struct Pool {
+    pub(crate) id: u64,
+    idle: Idle,
+    injector: Injector<Runnable>,
+    workers: Box<[Shared]>,
+    /// The tasks of each worker, and those spawned elsewhere.
+    owned: Box<[Owned<Member>]>,
+    closed: AtomicBool,
+    settings: Settings,
+    blocking: OnceLock<Arc<blocking::Pool>>,
+}
+
+/// What others reach of a worker. Each on cache lines of its own.
+#[repr(align(128))]
+struct Shared {
+    thief: Thief<Runnable>,
+    unparker: Unparker,
+    counters: WorkerCounters,
+    wait: Mutex<Wait>,
+}
+
+impl Pool {
+    /// Makes a pool, and its workers, whose threads are still to be started.
+    pub(crate) fn new(settings: Settings) -> io::Result<(Arc<Self>, Vec<Seat>)> {
+        let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
+        let workers = queues.iter().map(Shared::new).collect::<io::Result<_>>()?;
+        let owners = 0..=settings.workers;
+        let pool = Arc::new(Self {
+            id: id::draw_loop_id(),
+            idle: Idle::new(settings.workers),
+            injector: Injector::new(),
+            workers,
+            owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
+            closed: AtomicBool::new(false),
+            settings,
+            blocking: OnceLock::new(),
+        });
+        let seat = |(number, queue)| Seat { pool: pool.clone(), number, queue };
+        let seats = queues.into_iter().enumerate().map(seat).collect();
+        Ok((pool, seats))
+    }
+
+    /// The pool as a new owner's tasks will know it.
+    fn member(self: &Arc<Self>, owner: usize) -> Arc<Member> {
+        Arc::new(Member { pool: self.clone(), owner })
+    }
+
+    /// The pool as tasks know it that are spawned by no worker.
+    pub(crate) fn outside(self: &Arc<Self>) -> Arc<Member> {
+        self.member(self.workers.len())
+    }
+
+    /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
+    /// the task to drop.
+    fn inject(&self, task: Runnable) {
+        // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
+        // shut the pool down has it, through the list of its owner.
+        if self.injector.push(task).is_ok() {
+            let late = || self.injector.len() > idle::MOST_ALONE;
+            self.unpark(self.idle.pick_for_injected(late));
+        }
+    }
+
+    fn unpark(&self, worker: Option<usize>) {
+        if let Some(worker) = worker {
+            self.workers[worker].unparker.unpark();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    pub(crate) fn blocking(&self) -> &Arc<blocking::Pool> {
+        let Settings { blocking_threads, blocking_queue, .. } = self.settings;
+        self.blocking
+            .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)))
+    }
+
+    /// Takes in nothing from here on, drops each task that nobody polls, and has the workers drop
+    /// the others and end. Returns at once. May be called again.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+        // The rest of these is known to the owners' lists.
+        drop(self.injector.close());
+        for owned in &self.owned {
+            owned.close();
+        }
+        for worker in 0..self.workers.len() {
+            self.unpark(self.idle.rouse(worker).then_some(worker));
+        }
+        if let Some(blocking) = self.blocking.get() {
+            blocking.close();
+        }
+    }
+}
+
+impl Member {
+    /// Spawns a future onto the pool: from one of its workers into that one's queue, else into the
+    /// injector. A pool that is closed drops it, and the handle says cancelled.
+    pub(crate) fn spawn<F>(
+        self: &Arc<Self>,
+        future: F,
+        id: TaskId,
+        name: Name,
+        place: &'static Location<'static>,
+    ) -> (Option<Runnable>, JoinHandle<F::Output>)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let origin = Origin { id, name, place };
+        let (task, handle) = Task::new(future, origin, self.clone());
+        if self.pool.owned[self.owner].insert(&task).is_err() {
+            task.shut_down();
+            return (None, handle);
+        }
+        task.report_spawned();
+        (Some(task), handle)
+    }
+}
+
+impl Schedule for Member {
+    #[inline]
+    fn schedule(task: Runnable) {
+        let ours = |worker: &Worker| std::ptr::eq(&*worker.pool, &*task.scheduler().pool);
+        if let Err(task) = with_worker(ours, Worker::schedule, task) {
+            let pool = task.scheduler().pool.clone();
+            pool.inject(task);
+        }
+    }
+
+    fn ended(task: &Runnable, _end: End) {
+        if let Some(home) = task.home() {
+            let pool = &task.scheduler().pool;
+            pool.owned[home.worker as usize].remove(task);
+        }
+    }
+}
+
+impl Shared {
+    fn new(queue: &Owner<Runnable>) -> io::Result<Self> {
+        let wait = Wait::new()?;
+        Ok(Self {
+            thief: queue.thief(),
+            unparker: Unparker::new(&wait)?,
+            counters: WorkerCounters::default(),
+            wait: Mutex::new(wait),
+        })
+    }
+}
+
+/// What a worker's thread is started with.
+pub(crate) struct Seat {
+    pool: Arc<Pool>,
+    number: usize,
+    queue: Owner<Runnable>,
+}
+
+impl Seat {
+    /// Works until the pool is closed.
+    pub(crate) fn work(self) {
+        Worker::new(self).run();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("id", &self.id)
+            .field("workers", &self.workers.len())
+            .field("idle", &self.idle)
+            .field("injected", &self.injector.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,386 @@
+//! One worker of a pool: an event loop that steals.
+//!
+//! [`Worker::turn`] is the loop. It reads like the event loop's (`scheduler/event_loop.rs`), and what
+//! differs is what more than one thread makes different: the messages are in the injector, a queue
+//! that has run dry may be filled from a neighbour's, and before a worker sleeps it says so.
+//!
+//! What must hold:
+//! - A worker that has work makes no system call, takes no lock and writes to no memory that others
+//!   write to, but for the tasks themselves.
+//! - What it unparks a neighbour for is weighed (`idle.rs`) each time the clock is read, every 64
+//!   polls or 20 microseconds, not with each task.
+//! - It parks only after it has said so, and looked once more.
+//!
+//! The rival is work that is handed over, not stolen: each task to a worker of its own, by some rule.
+//! Then nobody searches, and one busy worker may have a queue while its neighbour sleeps.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    io,
+    mem::ManuallyDrop,
+    panic::Location,
+    rc::Rc,
+    time::Duration,
+};
+
+use super::{
+    Member, Pool, Runnable, Seat, Shared,
+    idle::{LastLook, MOST_ALONE, Post, worth_stealing, worth_unparking},
+};
+use crate::{
+    clock,
+    id::TaskIds,
+    place::Name,
+    primitives::{Arc, lock},
+    run_queue::stealing::Owner,
+    scheduler::cadence::Cadence,
+    task::{join::JoinHandle, shared::Ran},
+    trace::{self, Event},
+};
+
+/// How often in a row the task just woken may run before the others. Two that wake each other would
+/// have the worker for themselves.
+const LIFO_USES: u32 = 16;
+/// How long the sentry sleeps at most, in nanoseconds.
+const TICK: u64 = 10_000_000;
+/// After so many ticks with nothing to guard it stands down.
+const QUIET_TICKS: u32 = 10;
+
+pub(crate) struct Worker {
+    number: usize,
+    pub(crate) pool: Arc<Pool>,
+    member: Arc<Member>,
+    queue: Owner<Runnable>,
+    ids: TaskIds,
+    cadence: Cadence,
+    /// How often the lifo slot may be used before the ring's turn.
+    lifo_left: Cell<u32>,
+    polling: Cell<bool>,
+    /// It counts among those who search.
+    searching: Cell<bool>,
+    /// Where the next search begins.
+    next_victim: Cell<usize>,
+    /// Polls when the clock was last read.
+    polls_sampled: Cell<u64>,
+}
+
+/// How the tasks that are ready came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    /// None is left.
+    RanDry,
+    /// Something else is due; the rest keeps its place.
+    LookDue,
+}
+
+thread_local! {
+    // Without a destructor it is there to the thread's very end. The guard empties it.
+    static CURRENT: RefCell<ManuallyDrop<Option<Rc<Worker>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
+}
+
+/// Gives `task` to this thread's worker, by `take`, if there is one and it is `ours`; else back.
+#[inline]
+pub(super) fn with_worker(
+    ours: impl FnOnce(&Worker) -> bool,
+    take: impl FnOnce(&Worker, Runnable),
+    task: Runnable,
+) -> Result<(), Runnable> {
+    let mut task = Some(task);
+    let given = CURRENT.try_with(|current| {
+        if let Some(worker) = &**current.borrow()
+            && ours(worker)
+            && let Some(task) = task.take()
+        {
+            take(worker, task);
+        }
+    });
+    // An error: this thread is being torn down, and runs no worker any more.
+    drop(given);
+    task.map_or(Ok(()), Err)
+}
+
+impl Worker {
+    pub(super) fn new(seat: Seat) -> Self {
+        let Seat { pool, number, queue } = seat;
+        Self {
+            number,
+            member: pool.member(number),
+            pool,
+            queue,
+            ids: TaskIds::new(),
+            cadence: Cadence::new(clock::real_now()),
+            lifo_left: Cell::new(LIFO_USES),
+            polling: Cell::new(false),
+            searching: Cell::new(false),
+            next_victim: Cell::new(number + 1),
+            polls_sampled: Cell::new(0),
+        }
+    }
+
+    /// Makes this worker the thread's, until the guard is dropped.
+    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.clone()))));
+        Entered(())
+    }
+
+    /// Turns until the pool is closed.
+    pub(crate) fn run(&self) {
+        while !self.pool.is_closed() {
+            if let Err(error) = self.turn() {
+                panic!("a worker cannot wait: {error}");
+            }
+        }
+    }
+
+    // ANCHOR: turn
+    /// One trip round the loop.
+    fn turn(&self) -> io::Result<()> {
+        // 1. What was spawned and woken elsewhere, or did not fit into a queue.
+        self.take_injected();
+        // 2. The tasks that are ready, until something else is due.
+        let batch = self.run_ready();
+        // 3. What neighbours have too much of; failing that, what the reactor has.
+        if batch == Batch::RanDry && !self.find_work() {
+            self.park()?;
+        }
+        Ok(())
+    }
+    // END: turn
+
+    fn shared(&self) -> &Shared {
+        &self.pool.workers[self.number]
+    }
+
+    /// Moves this worker's share from the injector into its queue.
+    #[inline]
+    fn take_injected(&self) -> bool {
+        let workers = self.pool.workers.len();
+        let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
+        self.shared().counters.injected.add(1);
+        self.push(first);
+        true
+    }
+
+    fn run_ready(&self) -> Batch {
+        while let Some(task) = self.next() {
+            if self.searching.take() {
+                self.end_search();
+            }
+            self.run_task(task);
+            if self.cadence.count() && self.is_look_due() {
+                return Batch::LookDue;
+            }
+        }
+        Batch::RanDry
+    }
+
+    /// The task that was just woken, within bounds; else the one that has waited longest.
+    #[inline]
+    fn next(&self) -> Option<Runnable> {
+        if let Some(task) = self.queue.take_lifo() {
+            self.lifo_left.set(self.lifo_left.get() - 1);
+            return Some(task);
+        }
+        self.lifo_left.set(LIFO_USES);
+        self.queue.pop()
+    }
+
+    #[inline]
+    fn run_task(&self, task: Runnable) {
+        self.shared().counters.polls.add(1);
+        self.polling.set(true);
+        let ran = task.run();
+        self.polling.set(false);
+        if let Ran::Again(task) = ran {
+            self.push(task);
+        }
+    }
+
+    /// A task was woken on this thread. By another task: it runs next, since what that one wrote is
+    /// still in the cache.
+    #[inline]
+    pub(super) fn schedule(&self, task: Runnable) {
+        if self.polling.get() && self.lifo_left.get() > 0 {
+            if let Some(bumped) = self.queue.put_lifo(task) {
+                self.push(bumped);
+            }
+        } else {
+            self.push(task);
+        }
+    }
+
+    /// Puts a task behind the others.
+    #[inline]
+    fn push(&self, task: Runnable) {
+        if let Err(overflow) = self.queue.push(task) {
+            let counters = &self.shared().counters;
+            counters.overflowed.add(overflow.len() as u64);
+            // A closed injector hands it back, to be dropped here. See `Pool::inject`.
+            drop(self.pool.injector.push_overflow(overflow));
+            self.get_help();
+        }
+    }
+
+    /// Spawns a task, which starts after those that are ready.
+    pub(crate) fn spawn<F>(
+        &self,
+        future: F,
+        name: Name,
+        place: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (task, handle) = self.member.spawn(future, self.ids.draw(), name, place);
+        if let Some(task) = task {
+            self.push(task);
+            // A task that spawns many in one poll gets help before that poll is over.
+            if self.queue.len() == MOST_ALONE + 1 {
+                self.get_help();
+            }
+        }
+        handle
+    }
+
+    /// Asked every so many polls, as the cadence says.
+    #[cold]
+    fn is_look_due(&self) -> bool {
+        let now = clock::real_now();
+        let Shared { counters, .. } = self.shared();
+        let polls = counters.polls.get();
+        let cost = (now - self.cadence.now()) / (polls - self.polls_sampled.replace(polls)).max(1);
+        counters.poll_cost.set(cost);
+        let _look = self.cadence.sample(now, false);
+        let waiting = self.queue.len() + self.pool.injector.len();
+        if worth_unparking(waiting, cost) {
+            self.get_help();
+        }
+        !self.pool.injector.is_empty() || self.pool.is_closed()
+    }
+
+    /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
+    fn get_help(&self) {
+        if self.pool.idle.has_help()
+            && let Some(neighbour) = self.pool.idle.pick()
+        {
+            self.shared().counters.unparked.add(1);
+            self.pool.unpark(Some(neighbour));
+        }
+    }
+
+    /// The queue has run dry: looks for work in the injector, then at the neighbours.
+    fn find_work(&self) -> bool {
+        if self.take_injected() {
+            return true;
+        }
+        if !self.searching.get() && !self.pool.idle.search() {
+            return false;
+        }
+        self.searching.set(true);
+        self.steal() || self.take_injected()
+    }
+
+    fn steal(&self) -> bool {
+        let workers = self.pool.workers.len();
+        let first = self.next_victim.get();
+        for victim in (first..first + workers).map(|at| at % workers) {
+            let Shared { thief, counters, .. } = &self.pool.workers[victim];
+            if victim == self.number || !worth_stealing(thief.len(), counters.poll_cost.get()) {
+                continue;
+            }
+            if let Some(task) = self.queue.steal_from(thief) {
+                self.next_victim.set(victim);
+                self.shared().counters.steals.add(1);
+                self.push(task);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The search has brought work. The last to search unparks the next if there is more.
+    #[cold]
+    fn end_search(&self) {
+        if self.pool.idle.found() {
+            let waiting = self.queue.len() + self.pool.injector.len();
+            if worth_unparking(waiting, self.shared().counters.poll_cost.get()) {
+                self.get_help();
+            }
+        }
+    }
+
+    /// Nothing is ready anywhere: sleeps until something comes.
+    fn park(&self) -> io::Result<()> {
+        let Pool { idle, .. } = &*self.pool;
+        let last_look = idle.lie_down(self.number, self.searching.take());
+        if !self.sees_work(last_look) {
+            self.sleep()?;
+        }
+        let risen = idle.rise(self.number);
+        self.searching.set(risen.searching);
+        self.pool.unpark(risen.unpark);
+        self.cadence.woke(clock::real_now());
+        self.polls_sampled.set(self.shared().counters.polls.get());
+        Ok(())
+    }
+
+    /// The look between lying down and sleep.
+    fn sees_work(&self, look: LastLook) -> bool {
+        let worth_it = |of: &Shared| worth_stealing(of.thief.len(), of.counters.poll_cost.get());
+        !self.pool.injector.is_empty()
+            || (look == LastLook::Everywhere && self.pool.workers.iter().any(worth_it))
+    }
+
+    /// Sleeps in the kernel, again and again, until there is a reason to get up.
+    fn sleep(&self) -> io::Result<()> {
+        let Pool { idle, .. } = &*self.pool;
+        let counters = &self.shared().counters;
+        let mut quiet = 0;
+        loop {
+            let post = idle.post(self.number);
+            if post == Post::Picked || self.pool.is_closed() {
+                return Ok(());
+            }
+            let guards = post == Post::Sentry;
+            let timeout = guards.then_some(Duration::from_nanos(TICK));
+            if !idle.sleep(self.number) {
+                continue;
+            }
+            counters.parks.add(1);
+            trace::report(|| Event::Parked);
+            let found = lock(&self.shared().wait).wait(timeout).map(|_| ());
+            if idle.slept(self.number) {
+                counters.unparks.add(1);
+            }
+            trace::report(|| Event::Unparked);
+            found?;
+            if !guards {
+                continue;
+            }
+            if !idle.anybody_awake() {
+                quiet += 1;
+                if quiet == QUIET_TICKS && idle.stand_down(self.number) {
+                    quiet = 0;
+                }
+            } else {
+                quiet = 0;
+                if !self.pool.injector.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// See [`Worker::enter`].
+pub(crate) struct Entered(());
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let worker = CURRENT.with(|current| current.replace(ManuallyDrop::new(None)));
+        drop(ManuallyDrop::into_inner(worker));
+    }
+}
