@@ -20,7 +20,7 @@ use crate::{
     place::WaitsFor,
     scheduler::event_loop::{Core, Limit, Settings},
     stats::Stats,
-    task::{join::JoinHandle, local::Stage},
+    task::{join::JoinHandle, spawned::Stage},
     trace::{self, Event},
 };
 

@@ -36,8 +36,9 @@ use std::{
 use super::{
     key::Key,
     slots::{ENDED, LIVE, ROOT, Slots},
-    spawned::{End, Spawned},
-    tasks::{Batch, Ran, Tasks, trace_end, trace_wait},
+    spawned::{End, Spawned, Stage},
+    steps,
+    tasks::{Batch, Ran, Tasks},
 };
 use crate::{
     budget,
@@ -45,7 +46,7 @@ use crate::{
     inbox,
     place::{self, Origin, Wait},
     run_queue::batches::Batches,
-    trace::{self, Cause, Event},
+    trace,
 };
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -188,10 +189,7 @@ impl Table {
             (inner.find(key).map(|slot| slot.id), news)
         };
         if let Some(task) = live {
-            trace::report(|| Event::Woken { task, by: trace::cause() });
-            if news {
-                trace::report(|| Event::Scheduled { task });
-            }
+            steps::woken(task, news);
         }
     }
 
@@ -225,20 +223,9 @@ impl Table {
         inner.run_queue.push(number);
         drop(inner);
         if trace::on() {
-            self.report_spawned(number);
+            steps::spawned(&self.origin(number));
         }
         Ok(())
-    }
-
-    #[cold]
-    fn report_spawned(&self, number: u32) {
-        let (id, name, place) = {
-            let inner = self.tasks.borrow();
-            let slot = &inner.slots[number];
-            (slot.id, slot.name.as_ref().map(|name| Rc::from(&***name)), slot.place)
-        };
-        trace::report(|| Event::Spawned { task: id, name, place });
-        trace::report(|| Event::Scheduled { task: id });
     }
 
     /// Readies the root slot for a new `block_on`, and schedules it.
@@ -292,7 +279,7 @@ impl Table {
 
             self.running.set(number);
             if trace::on() {
-                self.trace_poll(number);
+                steps::polled(self.id(number));
             }
             ran.polls += 1;
             match task {
@@ -356,7 +343,7 @@ impl Table {
         if trace::on() {
             let id = tasks.slots[number].id;
             drop(tasks);
-            trace_wait(id, again, wait);
+            steps::waits(id, again, wait);
             return self.tasks.borrow_mut();
         }
         tasks
@@ -374,16 +361,13 @@ impl Table {
         drop(inner);
         drop(name);
         if trace::on() {
-            trace_end(id, end);
+            steps::ended(id, end);
         }
     }
 
     #[cold]
-    #[inline(never)]
-    fn trace_poll(&self, number: u32) {
-        let id = self.tasks.borrow().slots[number].id;
-        trace::report(|| Event::Polled { task: id });
-        trace::set_cause(Cause::Task(id));
+    fn id(&self, number: u32) -> TaskId {
+        self.tasks.borrow().slots[number].id
     }
 
     fn origin(&self, number: u32) -> Origin {
@@ -444,14 +428,6 @@ impl Table {
         };
         rows.into_iter().for_each(|(origin, wait, stage)| row(origin, wait, stage));
     }
-}
-
-/// Where in its life a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Idle,
-    Scheduled,
-    Running,
 }
 
 /// The table is closed.

@@ -24,8 +24,16 @@ pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
+#[allow(dead_code)]
+pub(crate) mod owned;
+#[allow(dead_code)]
+pub(crate) mod shared;
 pub(crate) mod slots;
+#[allow(dead_code)]
 pub(crate) mod spawned;
+#[allow(dead_code)]
+pub(crate) mod state;
+mod steps;
 pub(crate) mod tasks;
 
 /// Spawns a future onto the runtime that polls the caller.

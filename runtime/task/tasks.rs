@@ -6,14 +6,8 @@
 use super::{
     key::Key,
     slots::{LIVE, Slot, Slots},
-    spawned::End,
 };
-use crate::{
-    id::TaskId,
-    place::Wait,
-    run_queue::batches::Batches,
-    trace::{self, Cause, Event},
-};
+use crate::run_queue::batches::Batches;
 
 /// One loop's tasks.
 pub(super) struct Tasks {
@@ -78,26 +72,4 @@ pub(crate) enum Batch {
     LookDue,
     /// The root future ended; the rest keeps its place.
     RootEnded,
-}
-
-#[cold]
-#[inline(never)]
-pub(super) fn trace_wait(task: TaskId, again: bool, wait: Option<Wait>) {
-    trace::set_cause(Cause::Outside);
-    if again {
-        trace::report(|| Event::Woken { task, by: Cause::Task(task) });
-        trace::report(|| Event::Scheduled { task });
-    }
-    trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
-}
-
-#[cold]
-#[inline(never)]
-pub(super) fn trace_end(task: TaskId, end: End) {
-    trace::set_cause(Cause::Outside);
-    trace::report(|| match end {
-        End::Panicked => Event::Panicked { task },
-        End::Cancelled => Event::Cancelled { task },
-        End::Completed | End::Pending => Event::Completed { task },
-    });
 }

@@ -43,8 +43,12 @@ machines
     task/join.rs            <- task/cell.rs
     task/spawned.rs         <- task/cell.rs
     task/slots.rs           <- task/spawned.rs
-    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
-    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/tasks.rs
+    task/steps.rs           <- task/spawned.rs
+    task/tasks.rs           <- task/key.rs task/slots.rs
+    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
+    task/state.rs           <- task/spawned.rs
+    task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
+    task/owned.rs           <- task/shared.rs
     reactor/source.rs
     reactor/mod.rs          <- reactor/source.rs
     timer/mod.rs

@@ -14,6 +14,7 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
     ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
     ("runtime/task/spawned.rs", "a future's type, forgotten and remembered"),
+    ("runtime/task/state.rs", "what a task's word guards: one claim at a time"),
 ];
 
 /// The files of `runtime/` that may ask for loom outside their tests.
