@@ -12,7 +12,7 @@
 pub(crate) use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread,
 };
@@ -21,7 +21,7 @@ pub(crate) use std::{
 pub(crate) use loom::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread,
 };
@@ -57,6 +57,12 @@ impl<T> UnsafeCell<T> {
 
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
+
+/// How large a structure is: `size`, or `in_models`, because there each further step multiplies the
+/// orders to try.
+pub(crate) const fn sized(size: u32, in_models: u32) -> u32 {
+    if cfg!(loom) { in_models } else { size }
+}
 
 /// Whether the seeded bug `name` is switched on, by the environment variable `SEEDED`.
 ///
