@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{
     clock::{Clock, TestClock},
-    runtime::EventLoop,
+    event_loop::EventLoop,
     scheduler::event_loop::Settings,
 };
 

@@ -5,22 +5,35 @@
 //! another loop, and gets its own back after that. The one enum of the runtime's variants is matched
 //! in this file.
 
-use std::{cell::RefCell, mem::ManuallyDrop, rc::Rc};
+use std::{cell::RefCell, future::Future, mem::ManuallyDrop, panic::Location, rc::Rc};
 
 use mio::Token;
 
 use crate::{
-    clock,
+    blocking,
+    clock::{self, Clock, TestClock},
     inbox::Urgency,
+    place::Name,
+    primitives::Arc,
     reactor::Registry,
-    scheduler::event_loop::Core,
-    task::local::{self, Entered},
+    scheduler::{
+        event_loop::Core,
+        pool::{self, Member, worker::Worker},
+    },
+    task::{
+        join::JoinHandle,
+        local::{self, Entered},
+    },
 };
 
 /// Who runs a thread.
 #[derive(Clone)]
 pub(crate) enum Current {
     EventLoop(Rc<Core>),
+    /// One of a runtime's workers.
+    Worker(Rc<Worker>),
+    /// A thread that polls a future in a runtime's `block_on`, or has entered it.
+    Guest(Arc<Member>),
 }
 
 thread_local! {
@@ -30,30 +43,130 @@ thread_local! {
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
-pub(crate) fn enter(core: Rc<Core>) -> Guard {
+pub(crate) fn enter(core: Rc<Core>) -> Guard<Entered> {
     let table = local::enter(core.table.clone());
-    let outer = CURRENT.replace(ManuallyDrop::new(Some(Current::EventLoop(core))));
-    let outer = ManuallyDrop::into_inner(outer);
-    Guard { outer, _table: table }
+    Guard::new(Current::EventLoop(core), table)
+}
+
+/// The same for a worker, which is its thread's for good.
+pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
+    let entered = worker.enter();
+    Guard::new(Current::Worker(worker), entered)
+}
+
+/// The same for a thread that is no worker: what it spawns goes to the pool.
+pub(crate) fn enter_as_guest(member: Arc<Member>) -> Guard<()> {
+    Guard::new(Current::Guest(member), ())
 }
 
 /// See [`enter`].
-pub(crate) struct Guard {
+pub(crate) struct Guard<T> {
     outer: Option<Current>,
-    _table: Entered,
+    _entered: T,
 }
 
-impl Drop for Guard {
+impl<T> Guard<T> {
+    fn new(current: Current, entered: T) -> Self {
+        let outer = CURRENT.replace(ManuallyDrop::new(Some(current)));
+        Self { outer: ManuallyDrop::into_inner(outer), _entered: entered }
+    }
+}
+
+impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
         let outer = self.outer.take();
         drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
     }
 }
 
+/// Who runs this thread, if anybody does.
+#[inline]
+pub(crate) fn get() -> Option<Current> {
+    CURRENT.with_borrow(|current| Option::clone(current))
+}
+
+/// Who runs this thread.
+///
+/// # Panics
+/// If nobody does; `what` names who asked.
+#[inline]
+#[track_caller]
+pub(crate) fn expect(what: &str) -> Current {
+    match get() {
+        Some(current) => current,
+        None => panic!(
+            "{what} needs a runtime, and none runs this thread: call it from inside \
+             `whirligig::run`, `block_on` or a spawned task"
+        ),
+    }
+}
+
+/// Spawns a future onto whoever runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn spawn<F>(
+    what: &str,
+    future: F,
+    name: Name,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match expect(what) {
+        Current::EventLoop(core) => core.spawn(future, name, place),
+        Current::Worker(worker) => worker.spawn(future, name, place),
+        Current::Guest(member) => member.spawn(future, name, place),
+    }
+}
+
+/// Spawns a future that must not leave this thread.
+///
+/// # Panics
+/// If no event loop runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn spawn_local<F>(
+    what: &str,
+    future: F,
+    name: Name,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match expect(what) {
+        Current::EventLoop(core) => core.spawn(future, name, place),
+        Current::Worker(_) | Current::Guest(_) => panic!(
+            "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move \
+             between threads: use `spawn` if the future can be made `Send`; else run it on a thread \
+             of its own by `whirligig::run`, and talk to it through a `queue::Queue`"
+        ),
+    }
+}
+
+/// The blocking pool of whoever runs this thread, and the test clock that its jobs hold up.
+#[track_caller]
+pub(crate) fn blocking(what: &str) -> (Arc<blocking::Pool>, Option<TestClock>) {
+    match expect(what) {
+        Current::EventLoop(core) => match core.clock() {
+            Clock::Test(clock) => (core.pool().clone(), Some(clock.clone())),
+            Clock::Real => (core.pool().clone(), None),
+        },
+        Current::Worker(worker) => (worker.pool.blocking().clone(), None),
+        Current::Guest(member) => (member.pool.blocking().clone(), None),
+    }
+}
+
 /// The event loop of this thread, if one runs it.
 #[inline]
 pub(crate) fn event_loop() -> Option<Rc<Core>> {
-    CURRENT.with_borrow(|current| current.as_ref().map(|Current::EventLoop(core)| core.clone()))
+    CURRENT.with_borrow(|current| match &**current {
+        Some(Current::EventLoop(core)) => Some(core.clone()),
+        _ => None,
+    })
 }
 
 /// The event loop of this thread.

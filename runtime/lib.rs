@@ -60,10 +60,11 @@
 pub use crate::blocking::BlockingStats;
 pub use crate::{
     builder::Builder,
-    handle::{Handle, LoopGone},
+    event_loop::{Dump, EventLoop, TaskDump, Turn, dump, run},
+    handle::{Enter, Handle, LoopGone},
     place::WaitsFor,
-    runtime::{Dump, EventLoop, TaskDump, Turn, dump, run},
-    stats::Stats,
+    runtime::{Runtime, RuntimeBuilder},
+    stats::{Stats, WorkerStats},
     task::{spawn, spawn_local},
 };
 
@@ -92,6 +93,7 @@ mod scheduler;
 
 mod builder;
 mod current;
+mod event_loop;
 mod handle;
 mod runtime;
 

@@ -32,7 +32,7 @@ use crate::{
     clock::{Clock, NEVER, nanos},
     foreign,
     id::{TaskId, TaskIds},
-    inbox::{Inbox, Message, Number},
+    inbox::{Address, Inbox, Message, Number},
     place::{Name, Origin},
     primitives::Arc,
     reactor::{Reactor, Registry},
@@ -276,6 +276,10 @@ impl Core {
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         let Settings { blocking_threads, blocking_queue, .. } = self.settings;
         self.pool.get_or_init(|| Arc::new(Pool::new(blocking_threads, blocking_queue)))
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address { loop_id: self.id, inbox: self.inbox }
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -18,12 +18,11 @@ use super::{
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},
     budget,
-    clock::{Clock, TestClock},
+    clock::TestClock,
     current, foreign,
     id::TaskId,
     place::{self, Origin, WaitsFor},
     primitives::Arc,
-    scheduler::event_loop::Core,
 };
 
 /// Runs `f` on a thread of the loop's blocking pool. `asyncio.to_thread`.
@@ -57,17 +56,9 @@ where
     T: Send + 'static,
 {
     let place = Location::caller();
-    let core = current::expect_event_loop("`spawn_blocking`");
+    let (pool, clock) = current::blocking("`spawn_blocking`");
     let (job, handle) = make_job(f, place);
-    let pool = core.pool().clone();
-    let mut spawned = SpawnBlocking {
-        waiting: Some(job),
-        ticket: 0,
-        clock: test_clock(&core),
-        pool,
-        handle,
-        place,
-    };
+    let mut spawned = SpawnBlocking { waiting: Some(job), ticket: 0, clock, pool, handle, place };
     spawned.submit();
     spawned
 }
@@ -85,9 +76,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let core = current::expect_event_loop("`try_spawn_blocking`");
+    let (pool, clock) = current::blocking("`try_spawn_blocking`");
     let (job, handle) = make_job(f, Location::caller());
-    match core.pool().submit(job, 0, |job| hold_clock(&test_clock(&core), job)) {
+    match pool.submit(job, 0, |job| hold_clock(&clock, job)) {
         Ok(()) => Ok(handle),
         Err(refused) => {
             refused.drop_job();
@@ -129,13 +120,6 @@ where
         completer.complete(outcome, || origin);
     });
     (job, handle)
-}
-
-fn test_clock(core: &Core) -> Option<TestClock> {
-    match core.clock() {
-        Clock::Test(clock) => Some(clock.clone()),
-        Clock::Real => None,
-    }
 }
 
 /// Under a test clock a queued job counts as busy: time may jump only when it has told its loop.

@@ -57,7 +57,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    current::expect_event_loop("`spawn`").spawn(future, None, Location::caller())
+    current::spawn("`spawn`", future, None, Location::caller())
 }
 
 /// Spawns a future that need not be `Send` onto the event loop that polls the caller.
@@ -81,7 +81,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    current::expect_event_loop("`spawn_local`").spawn(future, None, Location::caller())
+    current::spawn_local("`spawn_local`", future, None, Location::caller())
 }
 
 /// Spawns tasks with a name, for traces, dumps and reports.
@@ -122,8 +122,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let core = current::expect_event_loop("`task::Builder::spawn`");
-        core.spawn(future, self.into_name(), Location::caller())
+        current::spawn("`task::Builder::spawn`", future, self.into_name(), Location::caller())
     }
 
     /// As [`spawn_local`].
@@ -136,8 +135,8 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let core = current::expect_event_loop("`task::Builder::spawn_local`");
-        core.spawn(future, self.into_name(), Location::caller())
+        let what = "`task::Builder::spawn_local`";
+        current::spawn_local(what, future, self.into_name(), Location::caller())
     }
 
     /// As [`Handle::spawn`], from any thread.

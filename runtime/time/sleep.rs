@@ -19,8 +19,7 @@ use crate::{
     budget,
     clock::NEVER,
     current,
-    handle::Handle,
-    inbox::Urgency,
+    inbox::{Address, Urgency},
     place::{self, WaitsFor},
     timer::TimerKey,
 };
@@ -61,7 +60,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep {
     deadline: u64,
     /// Where its timer is, from the first `Pending` on.
-    timer: Option<(Handle, TimerKey)>,
+    timer: Option<(Address, TimerKey)>,
     place: &'static Location<'static>,
 }
 
@@ -125,7 +124,7 @@ impl Sleep {
     fn enter(&mut self, core: &crate::scheduler::event_loop::Core, cx: &mut Context<'_>) {
         let waker = cx.waker().clone();
         let key = core.timers.insert(self.deadline, waker);
-        self.timer = Some((Handle { loop_id: core.id, inbox: core.inbox }, key));
+        self.timer = Some((core.address(), key));
     }
 
     /// Takes the timer out of its wheel: at once on its loop, else by a message that need not unpark
@@ -141,7 +140,7 @@ impl Sleep {
                     }
                 });
                 // A loop that is gone has no timers.
-                drop(home.inbox.call(home.loop_id, cancel, Urgency::Whenever));
+                drop(home.call(cancel, Urgency::Whenever));
             }
         }
     }

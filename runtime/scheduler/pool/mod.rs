@@ -20,26 +20,24 @@ use std::{
     future::Future,
     io,
     panic::Location,
+    rc::Rc,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
 
-use self::{
-    idle::Idle,
-    worker::{Worker, with_worker},
-};
+use self::{idle::Idle, worker::Worker};
 use crate::{
-    blocking,
+    blocking::{self, BlockingStats},
     id::{self, TaskId},
     place::{Name, Origin},
-    primitives::{Arc, Mutex, lock},
+    primitives::{Arc, Mutex},
     run_queue::{
         injector::Injector,
         stealing::{Owner, Thief},
     },
-    stats::WorkerCounters,
+    stats::{WorkerCounters, WorkerStats},
     task::{
         join::JoinHandle,
         owned::Owned,
@@ -141,7 +139,15 @@ impl Pool {
         }
     }
 
-    fn is_closed(&self) -> bool {
+    pub(crate) fn stats(&self) -> Vec<WorkerStats> {
+        self.workers.iter().map(|worker| worker.counters.read()).collect()
+    }
+
+    pub(crate) fn blocking_stats(&self) -> BlockingStats {
+        self.blocking.get().map(|blocking| blocking.stats()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
     }
 
@@ -157,8 +163,8 @@ impl Pool {
         self.closed.store(true, SeqCst);
         // The rest of these is known to the owners' lists.
         drop(self.injector.close());
-        for owned in &self.owned {
-            owned.close();
+        for task in self.owned.iter().flat_map(Owned::close) {
+            task.shut_down();
         }
         for worker in 0..self.workers.len() {
             self.unpark(self.idle.rouse(worker).then_some(worker));
@@ -170,9 +176,27 @@ impl Pool {
 }
 
 impl Member {
-    /// Spawns a future onto the pool: from one of its workers into that one's queue, else into the
-    /// injector. A pool that is closed drops it, and the handle says cancelled.
+    /// Spawns a future from outside the workers. A pool that is closed drops it, and the handle says
+    /// cancelled.
     pub(crate) fn spawn<F>(
+        self: &Arc<Self>,
+        future: F,
+        name: Name,
+        place: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (task, handle) = self.make_task(future, TaskId::draw(), name, place);
+        if let Some(task) = task {
+            self.pool.inject(task);
+        }
+        handle
+    }
+
+    /// Makes a task, to be put into a queue; none if the pool is closed.
+    fn make_task<F>(
         self: &Arc<Self>,
         future: F,
         id: TaskId,
@@ -183,8 +207,7 @@ impl Member {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let origin = Origin { id, name, place };
-        let (task, handle) = Task::new(future, origin, self.clone());
+        let (task, handle) = Task::new(future, Origin { id, name, place }, self.clone());
         if self.pool.owned[self.owner].insert(&task).is_err() {
             task.shut_down();
             return (None, handle);
@@ -197,10 +220,9 @@ impl Member {
 impl Schedule for Member {
     #[inline]
     fn schedule(task: Runnable) {
-        let ours = |worker: &Worker| std::ptr::eq(&*worker.pool, &*task.scheduler().pool);
-        if let Err(task) = with_worker(ours, Worker::schedule, task) {
-            let pool = task.scheduler().pool.clone();
-            pool.inject(task);
+        if let Err(task) = worker::schedule_here(task) {
+            let member = task.scheduler().clone();
+            member.pool.inject(task);
         }
     }
 
@@ -232,9 +254,9 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Works until the pool is closed.
-    pub(crate) fn work(self) {
-        Worker::new(self).run();
+    /// The worker, on its own thread.
+    pub(crate) fn sit_down(self) -> Rc<Worker> {
+        Rc::new(Worker::new(self))
     }
 }
 

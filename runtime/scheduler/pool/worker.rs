@@ -80,24 +80,20 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// Gives `task` to this thread's worker, by `take`, if there is one and it is `ours`; else back.
+/// Puts a task into the queue of this thread's worker, if that is one of its pool; else hands it back.
 #[inline]
-pub(super) fn with_worker(
-    ours: impl FnOnce(&Worker) -> bool,
-    take: impl FnOnce(&Worker, Runnable),
-    task: Runnable,
-) -> Result<(), Runnable> {
+pub(super) fn schedule_here(task: Runnable) -> Result<(), Runnable> {
     let mut task = Some(task);
     let given = CURRENT.try_with(|current| {
         if let Some(worker) = &**current.borrow()
-            && ours(worker)
-            && let Some(task) = task.take()
+            && let Some(task) =
+                task.take_if(|task| Arc::ptr_eq(&worker.pool, &task.scheduler().pool))
         {
-            take(worker, task);
+            worker.schedule(task);
         }
     });
     // An error: this thread is being torn down, and runs no worker any more.
-    drop(given);
+    let _ = given;
     task.map_or(Ok(()), Err)
 }
 
@@ -125,12 +121,21 @@ impl Worker {
         Entered(())
     }
 
+    /// The pool as this worker's tasks know it.
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
     /// Turns until the pool is closed.
     pub(crate) fn run(&self) {
         while !self.pool.is_closed() {
             if let Err(error) = self.turn() {
                 panic!("a worker cannot wait: {error}");
             }
+        }
+        // Whoever closed the pool has dropped what these hold. They hold the pool.
+        while let Some(task) = self.next() {
+            drop(task);
         }
     }
 
@@ -201,7 +206,7 @@ impl Worker {
     /// A task was woken on this thread. By another task: it runs next, since what that one wrote is
     /// still in the cache.
     #[inline]
-    pub(super) fn schedule(&self, task: Runnable) {
+    fn schedule(&self, task: Runnable) {
         if self.polling.get() && self.lifo_left.get() > 0 {
             if let Some(bumped) = self.queue.put_lifo(task) {
                 self.push(bumped);
@@ -234,7 +239,7 @@ impl Worker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = self.member.spawn(future, self.ids.draw(), name, place);
+        let (task, handle) = self.member.make_task(future, self.ids.draw(), name, place);
         if let Some(task) = task {
             self.push(task);
             // A task that spawns many in one poll gets help before that poll is over.

@@ -1,0 +1,189 @@
+//! `Runtime`: what a multi-threaded runtime owes its users.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    thread,
+};
+
+use whirligig::{Runtime, queue::Queue, spawn, task};
+
+fn runtimes() -> impl Iterator<Item = Runtime> {
+    [1, 2, 4].map(|workers| Runtime::builder().worker_threads(workers).build().unwrap()).into_iter()
+}
+
+#[test]
+fn block_on_gives_the_output() {
+    for runtime in runtimes() {
+        assert_eq!(runtime.block_on(async { 42 }), 42);
+    }
+}
+
+#[test]
+fn a_task_runs_and_is_joined() {
+    for runtime in runtimes() {
+        let inside = runtime.block_on(async { spawn(async { 6 * 7 }).await.unwrap() });
+        let outside = runtime.spawn(async { 6 * 7 }).wait().unwrap();
+        assert_eq!([inside, outside], [42, 42]);
+    }
+}
+
+#[test]
+fn many_tasks_spawned_in_one_poll_all_run() {
+    for runtime in runtimes() {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = ran.clone();
+        runtime.block_on(async move {
+            let spawner = spawn(async move {
+                let count = |_| {
+                    let counted = counted.clone();
+                    spawn(async move {
+                        task::yield_now().await;
+                        counted.fetch_add(1, SeqCst);
+                    })
+                };
+                let tasks: Vec<_> = (0..10_000).map(count).collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            });
+            spawner.await.unwrap();
+        });
+        assert_eq!(ran.load(SeqCst), 10_000);
+    }
+}
+
+#[test]
+fn tasks_talk_through_a_queue() {
+    for runtime in runtimes() {
+        let sum = runtime.block_on(async {
+            let queue = Arc::new(Queue::bounded(4));
+            let producers: Vec<_> = (0..4)
+                .map(|_| {
+                    let queue = queue.clone();
+                    spawn(async move {
+                        for n in 0..1_000_u64 {
+                            queue.put(n).await.unwrap();
+                        }
+                    })
+                })
+                .collect();
+            let consumer = spawn(async move {
+                let mut sum = 0;
+                for _ in 0..4_000 {
+                    sum += queue.get().await.unwrap();
+                }
+                sum
+            });
+            for producer in producers {
+                producer.await.unwrap();
+            }
+            consumer.await.unwrap()
+        });
+        assert_eq!(sum, 4 * 499_500);
+    }
+}
+
+#[test]
+fn several_threads_block_on_one_runtime() {
+    for runtime in runtimes() {
+        thread::scope(|scope| {
+            for n in 0..4 {
+                let runtime = &runtime;
+                scope.spawn(move || {
+                    let output = runtime.block_on(async move { spawn(async move { n }).await });
+                    assert_eq!(output.unwrap(), n);
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_wake_from_a_plain_thread_gets_a_worker_up() {
+    for runtime in runtimes() {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        let task = runtime.spawn(receiver);
+        let helper = thread::spawn(move || sender.send(7).unwrap());
+        assert_eq!(task.wait().unwrap().unwrap(), 7);
+        helper.join().unwrap();
+    }
+}
+
+#[test]
+fn a_dropped_runtime_drops_its_tasks_once() {
+    struct Count(Arc<AtomicUsize>);
+    impl Drop for Count {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    for runtime in runtimes() {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let handles: Vec<_> = (0..100)
+            .map(|n| {
+                let count = Count(dropped.clone());
+                runtime.spawn(async move {
+                    let _count = count;
+                    if n % 2 == 0 {
+                        std::future::pending::<()>().await;
+                    }
+                    loop {
+                        task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        drop(runtime);
+        assert_eq!(dropped.load(SeqCst), 100);
+        for handle in handles {
+            assert!(handle.wait().unwrap_err().is_cancelled());
+        }
+    }
+}
+
+#[test]
+fn a_runtime_dropped_in_its_own_task_does_not_wait_for_itself() {
+    for runtime in runtimes() {
+        let (sender, receiver) = mpsc::channel();
+        let handle = runtime.handle();
+        let task = handle.spawn(async move {
+            drop(runtime);
+            sender.send(()).unwrap();
+        });
+        receiver.recv().unwrap();
+        let _ = task.wait();
+    }
+}
+
+#[test]
+fn a_dead_runtimes_handle_says_cancelled() {
+    let handle = Runtime::builder().worker_threads(1).build().unwrap().handle();
+    assert!(handle.spawn(async {}).wait().unwrap_err().is_cancelled());
+    assert!(handle.call_soon_threadsafe(|| {}).is_err());
+}
+
+#[test]
+fn spawn_local_is_refused_with_a_way_out() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let task = runtime.spawn(async { drop(whirligig::spawn_local(async {})) });
+    let error = task.wait().unwrap_err().to_string();
+    assert!(error.contains("whirligig::run"), "{error}");
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_by_name() {
+    let builders = [
+        (Runtime::builder().worker_threads(0), "worker_threads"),
+        (Runtime::builder().worker_threads(1 << 20), "worker_threads"),
+        (Runtime::builder().blocking_threads(0), "blocking_threads"),
+        (Runtime::builder().thread_name("a\0b"), "thread_name"),
+    ];
+    for (builder, name) in builders {
+        let error = builder.build().unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
