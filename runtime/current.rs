@@ -5,17 +5,26 @@
 //! another loop, and gets its own back after that. The one enum of the runtime's variants is matched
 //! in this file.
 
-use std::{cell::RefCell, future::Future, mem::ManuallyDrop, panic::Location, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    io,
+    mem::ManuallyDrop,
+    os::fd::BorrowedFd,
+    panic::Location,
+    rc::Rc,
+    task::Waker,
+};
 
 use mio::Token;
 
 use crate::{
     blocking,
     clock::{self, Clock, TestClock},
-    inbox::Urgency,
+    inbox::{Address, Urgency},
     place::Name,
     primitives::Arc,
-    reactor::Registry,
+    reactor::Registration,
     scheduler::{
         event_loop::Core,
         pool::{self, Member, worker::Worker},
@@ -24,6 +33,7 @@ use crate::{
         join::JoinHandle,
         local::{self, Entered},
     },
+    timer::{TimerKey, shared::SharedTimers},
 };
 
 /// Who runs a thread.
@@ -40,6 +50,8 @@ thread_local! {
     // Without a destructor it is there to the thread's very end. The guards empty it.
     static CURRENT: RefCell<ManuallyDrop<Option<Current>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
+    /// The identity of that loop, or 0.
+    static LOOP_ID: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
@@ -62,19 +74,22 @@ pub(crate) fn enter_as_guest(member: Arc<Member>) -> Guard<()> {
 /// See [`enter`].
 pub(crate) struct Guard<T> {
     outer: Option<Current>,
+    outer_id: u64,
     _entered: T,
 }
 
 impl<T> Guard<T> {
     fn new(current: Current, entered: T) -> Self {
+        let outer_id = LOOP_ID.replace(current.id());
         let outer = CURRENT.replace(ManuallyDrop::new(Some(current)));
-        Self { outer: ManuallyDrop::into_inner(outer), _entered: entered }
+        Self { outer: ManuallyDrop::into_inner(outer), outer_id, _entered: entered }
     }
 }
 
 impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
         let outer = self.outer.take();
+        LOOP_ID.set(self.outer_id);
         drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
     }
 }
@@ -185,16 +200,135 @@ pub(crate) fn expect_event_loop(what: &str) -> Rc<Core> {
     }
 }
 
+/// The identity of whoever runs this thread; 0 if nobody does. All workers of a runtime have one.
+#[inline]
+pub(crate) fn loop_id() -> u64 {
+    LOOP_ID.get()
+}
+
 /// The present moment, by the clock of this thread's loop, or the real one.
 pub(crate) fn now() -> u64 {
     event_loop().map_or_else(clock::real_now, |core| core.clock().now())
 }
 
-/// Has the loop of a registry forget a token: at once on its own thread, else by a message that need
-/// not unpark it.
-pub(crate) fn forget_source(registry: &Registry, token: Token) {
+impl Current {
+    fn id(&self) -> u64 {
+        match self {
+            Self::EventLoop(core) => core.id,
+            Self::Worker(worker) => worker.pool.id,
+            Self::Guest(member) => member.pool.id,
+        }
+    }
+
+    /// The time of this turn, never ahead of the clock.
+    #[inline]
+    pub(crate) fn turn_time(&self) -> u64 {
+        match self {
+            Self::EventLoop(core) => core.now(),
+            Self::Worker(worker) => worker.now(),
+            Self::Guest(_) => clock::real_now(),
+        }
+    }
+
+    /// Wakes `waker` at `deadline`. `None`: the runtime has shut down, and nothing fires any more.
+    pub(crate) fn insert_timer(&self, deadline: u64, waker: Waker) -> Option<Timer> {
+        let (timers, (key, _)) = match self {
+            Self::EventLoop(core) => {
+                let home = TimerHome::EventLoop(core.address());
+                return Some(Timer { home, key: core.timers.insert(deadline, waker) });
+            }
+            Self::Worker(worker) => {
+                (worker.timers(), worker.timers().insert(deadline, waker).ok()?)
+            }
+            Self::Guest(member) => member.pool.insert_timer(deadline, waker)?,
+        };
+        Some(Timer { home: TimerHome::Worker(timers.clone()), key })
+    }
+}
+
+/// A timer in somebody's wheel.
+pub(crate) struct Timer {
+    home: TimerHome,
+    key: TimerKey,
+}
+
+/// Whose wheel it is in.
+enum TimerHome {
+    EventLoop(Address),
+    Worker(Arc<SharedTimers>),
+}
+
+impl Timer {
+    /// Whether it is in the wheel of whoever runs this thread, or of a neighbour in the same runtime.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        loop_id()
+            == match &self.home {
+                TimerHome::EventLoop(home) => home.loop_id,
+                TimerHome::Worker(timers) => timers.pool_id,
+            }
+    }
+
+    /// Has it wake `waker`. `false`: it has fired. Only where it [is here](Self::is_here).
+    pub(crate) fn set_waker(&self, waker: &Waker) -> bool {
+        let key = self.key;
+        // A waker is cloned and dropped in the open, with no wheel borrowed.
+        match &self.home {
+            TimerHome::EventLoop(_) => {
+                let Some(core) = event_loop() else { return false };
+                let will_wake = core.timers.will_wake(key, waker);
+                if will_wake == Some(false) {
+                    drop(core.timers.replace_waker(key, waker.clone()));
+                }
+                will_wake.is_some()
+            }
+            TimerHome::Worker(timers) => {
+                let will_wake = timers.will_wake(key, waker);
+                if will_wake == Some(false) {
+                    drop(timers.replace_waker(key, waker.clone()));
+                }
+                will_wake.is_some()
+            }
+        }
+    }
+
+    /// Moves the deadline, if that can be done from here.
+    pub(crate) fn re_arm(&self, deadline: u64) -> bool {
+        match &self.home {
+            TimerHome::EventLoop(home) => event_loop().is_some_and(|core| {
+                core.id == home.loop_id && core.timers.re_arm(self.key, deadline)
+            }),
+            // Its worker may sleep, and would have to be told.
+            TimerHome::Worker(_) => false,
+        }
+    }
+
+    /// Takes it out of its wheel: at once if that is shared or this thread's, else by a message that
+    /// need not unpark its loop. At the worst it wakes a task for nothing meanwhile.
+    pub(crate) fn cancel(self) {
+        let Self { home, key } = self;
+        match home {
+            TimerHome::Worker(timers) => drop(timers.cancel(key)),
+            TimerHome::EventLoop(home) => match event_loop() {
+                Some(core) if core.id == home.loop_id => drop(core.timers.cancel(key)),
+                _ => {
+                    let cancel = Box::new(move || {
+                        if let Some(core) = event_loop() {
+                            drop(core.timers.cancel(key));
+                        }
+                    });
+                    // A loop that is gone has no timers.
+                    drop(home.call(cancel, Urgency::Whenever));
+                }
+            },
+        }
+    }
+}
+
+/// Has a loop forget a token: at once on its own thread, else by a message that need not unpark it.
+pub(crate) fn forget_source(home: Address, token: Token) {
     match event_loop() {
-        Some(core) if core.id == registry.loop_id => core.reactor.remove(token),
+        Some(core) if core.id == home.loop_id => core.reactor.remove(token),
         _ => {
             let forget = Box::new(move || {
                 if let Some(core) = event_loop() {
@@ -202,7 +336,25 @@ pub(crate) fn forget_source(registry: &Registry, token: Token) {
                 }
             });
             // A loop that is gone has nothing to forget.
-            drop(registry.inbox.call(registry.loop_id, forget, Urgency::Whenever));
+            drop(home.call(forget, Urgency::Whenever));
         }
+    }
+}
+
+/// Has whoever runs this thread watch a descriptor.
+///
+/// # Errors
+/// See [`Registration::attach`].
+#[cold]
+#[track_caller]
+pub(crate) fn watch(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
+    match expect("waiting for a descriptor") {
+        Current::EventLoop(core) => {
+            registration.attach(&core.reactor, fd)?;
+            core.count_registration();
+            Ok(())
+        }
+        Current::Worker(worker) => registration.attach(worker.reactor(), fd),
+        Current::Guest(member) => registration.attach(member.pool.next_reactor(), fd),
     }
 }

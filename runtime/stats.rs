@@ -112,6 +112,14 @@ worker_counters! {
     parks,
     /// Parks that another thread ended.
     unparks,
+    /// Looks at its reactor while tasks were ready.
+    looks,
+    /// Events the kernel reported for its sources.
+    events,
+    /// Timers of its own that it fired.
+    timers_fired,
+    /// System calls that set its timer descriptor.
+    timer_arms,
     /// Neighbours it unparked because it had more than it could do alone.
     unparked,
 }

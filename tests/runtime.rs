@@ -7,9 +7,16 @@ use std::{
         mpsc,
     },
     thread,
+    time::{Duration, Instant},
 };
 
-use whirligig::{Runtime, queue::Queue, spawn, task};
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use whirligig::{
+    Runtime,
+    net::{TcpListener, TcpStream},
+    queue::Queue,
+    spawn, task, time,
+};
 
 fn runtimes() -> impl Iterator<Item = Runtime> {
     [1, 2, 4].map(|workers| Runtime::builder().worker_threads(workers).build().unwrap()).into_iter()
@@ -185,5 +192,90 @@ fn settings_that_cannot_work_are_refused_by_name() {
     for (builder, name) in builders {
         let error = builder.build().unwrap_err().to_string();
         assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_sleep_ends_after_its_deadline() {
+    for runtime in runtimes() {
+        let delays = [0, 50, 1_000, 3_000].map(Duration::from_micros);
+        runtime.block_on(async {
+            let sleepers: Vec<_> = (0..40)
+                .map(|n| {
+                    spawn(async move {
+                        let (before, delay) = (Instant::now(), delays[n % 4]);
+                        time::sleep(delay).await;
+                        assert!(before.elapsed() >= delay, "early");
+                    })
+                })
+                .collect();
+            for sleeper in sleepers {
+                sleeper.await.unwrap();
+            }
+            let before = Instant::now();
+            time::sleep(Duration::from_millis(2)).await;
+            assert!(before.elapsed() >= Duration::from_millis(2), "the root future was early");
+        });
+    }
+}
+
+#[test]
+fn a_timeout_ends_what_never_would() {
+    for runtime in runtimes() {
+        let never = || time::timeout(Duration::from_millis(1), std::future::pending::<()>());
+        assert!(runtime.block_on(never()).is_err());
+        assert!(runtime.block_on(async move { spawn(never()).await.unwrap() }).is_err());
+    }
+}
+
+#[test]
+fn sockets_work_on_workers_and_in_the_root_future() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = spawn(async move {
+                for _ in 0..20 {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    spawn(async move {
+                        let mut buffer = [0; 64];
+                        loop {
+                            let n = stream.read(&mut buffer).await.unwrap();
+                            if n == 0 {
+                                break;
+                            }
+                            stream.write_all(&buffer[..n]).await.unwrap();
+                        }
+                    });
+                }
+            });
+            let talk = move |n: u8| async move {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                for round in 0..50 {
+                    let message = [n, round, 7];
+                    stream.write_all(&message).await.unwrap();
+                    let mut answer = [0; 3];
+                    stream.read_exact(&mut answer).await.unwrap();
+                    assert_eq!(answer, message);
+                }
+            };
+            let clients: Vec<_> = (1..20).map(|n| spawn(talk(n))).collect();
+            talk(0).await;
+            for client in clients {
+                client.await.unwrap();
+            }
+            server.await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn blocking_calls_run_beside_the_workers() {
+    for runtime in runtimes() {
+        let sum = runtime.block_on(async {
+            let here = task::spawn_blocking(|| 1).await.unwrap();
+            here + spawn(async { task::spawn_blocking(|| 2).await.unwrap() }).await.unwrap()
+        });
+        assert_eq!(sum, 3);
     }
 }

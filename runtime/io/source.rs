@@ -20,7 +20,6 @@ use crate::{
         Registration,
         source::{Direction, Place, Seen},
     },
-    scheduler::event_loop::Core,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
@@ -106,9 +105,7 @@ impl<T: AsFd> Source<T> {
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         // Not ready means so only while this thread's loop watches: nobody else says when it ends.
-        let watched =
-            current::event_loop().is_some_and(|core| self.registration.is_at(&core.reactor));
-        if !watched {
+        if !self.registration.is_at(current::loop_id()) {
             return op(self.get_ref());
         }
         let readiness = self.registration.readiness();
@@ -186,8 +183,7 @@ impl<T: AsFd> Source<T> {
         cx: &mut Context<'_>,
         place: &'static Location<'static>,
     ) -> io::Result<bool> {
-        let core = current::expect_event_loop("waiting for a descriptor");
-        self.attach_to(&core)?;
+        self.attach()?;
         let waker = cx.waker().clone();
         let waits_in = match waits_in {
             Place::Slot => Place::Slot,
@@ -198,7 +194,7 @@ impl<T: AsFd> Source<T> {
         if waits {
             // Meanwhile another loop may have taken the source over, and gone before our waker was
             // there to be woken. Whoever takes it over from here on finds it.
-            self.attach_to(&core)?;
+            self.attach()?;
             let what = match direction {
                 Direction::Read => WaitsFor::Readable,
                 Direction::Write => WaitsFor::Writable,
@@ -208,21 +204,13 @@ impl<T: AsFd> Source<T> {
         Ok(waits)
     }
 
-    /// Has this thread's loop watch the descriptor.
-    pub(super) fn attach(&self) -> io::Result<()> {
-        self.attach_to(&current::expect_event_loop("waiting for a descriptor"))
-    }
-
+    /// Has this thread's loop watch the descriptor, if it does not.
     #[inline]
-    fn attach_to(&self, core: &Core) -> io::Result<()> {
-        if self.registration.is_at(&core.reactor) { Ok(()) } else { self.register(core) }
-    }
-
-    #[cold]
-    fn register(&self, core: &Core) -> io::Result<()> {
-        self.registration.attach(&core.reactor, self.as_fd())?;
-        core.count_registration();
-        Ok(())
+    pub(super) fn attach(&self) -> io::Result<()> {
+        if self.registration.is_at(current::loop_id()) {
+            return Ok(());
+        }
+        current::watch(&self.registration, self.as_fd())
     }
 
     pub(super) fn registration(&self) -> &Registration {

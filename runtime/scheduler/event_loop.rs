@@ -35,7 +35,7 @@ use crate::{
     inbox::{Address, Inbox, Message, Number},
     place::{Name, Origin},
     primitives::Arc,
-    reactor::{Reactor, Registry},
+    reactor::Reactor,
     stats::{Counters, Stats},
     task::{
         cell::Completer,
@@ -103,7 +103,7 @@ pub(crate) enum Limit {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, forget: fn(&Registry, mio::Token)) -> io::Result<Self> {
+    pub(crate) fn new(settings: Settings, forget: fn(Address, mio::Token)) -> io::Result<Self> {
         let number = Number::draw()?;
         let id = crate::id::draw_loop_id();
         let inbox = crate::inbox::find(number.get()).expect("a drawn number has an inbox");

@@ -23,16 +23,22 @@ use std::{
     rc::Rc,
     sync::{
         OnceLock,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
+    task::Waker,
 };
 
 use self::{idle::Idle, worker::Worker};
 use crate::{
     blocking::{self, BlockingStats},
+    foreign,
     id::{self, TaskId},
     place::{Name, Origin},
-    primitives::{Arc, Mutex},
+    primitives::Arc,
+    reactor::shared::SharedReactor,
     run_queue::{
         injector::Injector,
         stealing::{Owner, Thief},
@@ -44,7 +50,7 @@ use crate::{
         shared::{self, Schedule, Task},
         spawned::End,
     },
-    wait::{Unparker, Wait},
+    timer::{TimerKey, shared::SharedTimers},
 };
 
 pub(crate) mod idle;
@@ -77,6 +83,10 @@ pub(crate) struct Pool {
     workers: Box<[Shared]>,
     /// The tasks of each worker, and those spawned elsewhere.
     owned: Box<[Owned<Member>]>,
+    /// Whose turn it is to serve a thread that is no worker.
+    next_guest: AtomicUsize,
+    /// Workers that have not ended.
+    alive: AtomicUsize,
     closed: AtomicBool,
     settings: Settings,
     blocking: OnceLock<Arc<blocking::Pool>>,
@@ -86,23 +96,27 @@ pub(crate) struct Pool {
 #[repr(align(128))]
 struct Shared {
     thief: Thief<Runnable>,
-    unparker: Unparker,
     counters: WorkerCounters,
-    wait: Mutex<Wait>,
+    reactor: SharedReactor,
+    timers: Arc<SharedTimers>,
 }
 
 impl Pool {
     /// Makes a pool, and its workers, whose threads are still to be started.
     pub(crate) fn new(settings: Settings) -> io::Result<(Arc<Self>, Vec<Seat>)> {
         let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
-        let workers = queues.iter().map(Shared::new).collect::<io::Result<_>>()?;
+        let id = id::draw_loop_id();
+        let workers = queues.iter().map(|queue| Shared::new(id, queue));
+        let workers = workers.collect::<io::Result<_>>()?;
         let owners = 0..=settings.workers;
         let pool = Arc::new(Self {
-            id: id::draw_loop_id(),
+            id,
             idle: Idle::new(settings.workers),
             injector: Injector::new(),
             workers,
             owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
+            next_guest: AtomicUsize::new(0),
+            alive: AtomicUsize::new(settings.workers),
             closed: AtomicBool::new(false),
             settings,
             blocking: OnceLock::new(),
@@ -135,8 +149,34 @@ impl Pool {
 
     fn unpark(&self, worker: Option<usize>) {
         if let Some(worker) = worker {
-            self.workers[worker].unparker.unpark();
+            self.workers[worker].reactor.unpark();
         }
+    }
+
+    /// The worker whose turn it is to serve a thread that is none.
+    fn next_worker(&self) -> usize {
+        self.next_guest.fetch_add(1, Relaxed) % self.workers.len()
+    }
+
+    /// Where a thread that is no worker registers a descriptor.
+    pub(crate) fn next_reactor(&self) -> &SharedReactor {
+        &self.workers[self.next_worker()].reactor
+    }
+
+    /// Inserts a timer from a thread that is no worker: into the wheel of each worker in turn, which
+    /// is roused if it would sleep too long. `None`: the pool is closed.
+    pub(crate) fn insert_timer(
+        &self,
+        deadline: u64,
+        waker: Waker,
+    ) -> Option<(&Arc<SharedTimers>, (TimerKey, bool))> {
+        let worker = self.next_worker();
+        let timers = &self.workers[worker].timers;
+        let inserted @ (_, is_first) = timers.insert(deadline, waker).ok()?;
+        if is_first {
+            self.unpark(self.idle.rouse(worker).then_some(worker));
+        }
+        Some((timers, inserted))
     }
 
     pub(crate) fn stats(&self) -> Vec<WorkerStats> {
@@ -157,6 +197,17 @@ impl Pool {
             .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)))
     }
 
+    /// A worker has ended. The last one closes what all of them had of the kernel, and wakes whoever
+    /// else waits on their sources.
+    fn end_worker(&self) {
+        if self.alive.fetch_sub(1, SeqCst) > 1 {
+            return;
+        }
+        for worker in &self.workers {
+            foreign::wake_all(worker.reactor.close().into_iter());
+        }
+    }
+
     /// Takes in nothing from here on, drops each task that nobody polls, and has the workers drop
     /// the others and end. Returns at once. May be called again.
     pub(crate) fn close(&self) {
@@ -165,6 +216,9 @@ impl Pool {
         drop(self.injector.close());
         for task in self.owned.iter().flat_map(Owned::close) {
             task.shut_down();
+        }
+        for worker in &self.workers {
+            foreign::wake_all(worker.timers.close().into_iter());
         }
         for worker in 0..self.workers.len() {
             self.unpark(self.idle.rouse(worker).then_some(worker));
@@ -235,13 +289,12 @@ impl Schedule for Member {
 }
 
 impl Shared {
-    fn new(queue: &Owner<Runnable>) -> io::Result<Self> {
-        let wait = Wait::new()?;
+    fn new(pool_id: u64, queue: &Owner<Runnable>) -> io::Result<Self> {
         Ok(Self {
             thief: queue.thief(),
-            unparker: Unparker::new(&wait)?,
             counters: WorkerCounters::default(),
-            wait: Mutex::new(wait),
+            reactor: SharedReactor::new(pool_id)?,
+            timers: Arc::new(SharedTimers::new(pool_id)),
         })
     }
 }

@@ -21,6 +21,7 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
+    task::Waker,
     time::Duration,
 };
 
@@ -29,13 +30,15 @@ use super::{
     idle::{LastLook, MOST_ALONE, Post, worth_stealing, worth_unparking},
 };
 use crate::{
-    clock,
+    clock, foreign,
     id::TaskIds,
     place::Name,
-    primitives::{Arc, lock},
+    primitives::Arc,
+    reactor::{Found, shared::SharedReactor},
     run_queue::stealing::Owner,
     scheduler::cadence::Cadence,
     task::{join::JoinHandle, shared::Ran},
+    timer::shared::{DueTimers, SharedTimers},
     trace::{self, Event},
 };
 
@@ -61,6 +64,10 @@ pub(crate) struct Worker {
     searching: Cell<bool>,
     /// Where the next search begins.
     next_victim: Cell<usize>,
+    /// What is about to fire, kept for its memory.
+    due: RefCell<DueTimers>,
+    /// Who is about to be woken, kept for its memory.
+    woken: RefCell<Vec<Waker>>,
     /// Polls when the clock was last read.
     polls_sampled: Cell<u64>,
 }
@@ -111,6 +118,8 @@ impl Worker {
             polling: Cell::new(false),
             searching: Cell::new(false),
             next_victim: Cell::new(number + 1),
+            due: RefCell::new(DueTimers::new()),
+            woken: RefCell::new(Vec::new()),
             polls_sampled: Cell::new(0),
         }
     }
@@ -137,6 +146,7 @@ impl Worker {
         while let Some(task) = self.next() {
             drop(task);
         }
+        self.pool.end_worker();
     }
 
     // ANCHOR: turn
@@ -147,12 +157,60 @@ impl Worker {
         // 2. The tasks that are ready, until something else is due.
         let batch = self.run_ready();
         // 3. What neighbours have too much of; failing that, what the reactor has.
-        if batch == Batch::RanDry && !self.find_work() {
+        if batch == Batch::LookDue {
+            self.look()?;
+        } else if !self.find_work() {
             self.park()?;
         }
+        // 4. The timers that are due.
+        self.fire_timers();
         Ok(())
     }
     // END: turn
+
+    /// The time of this turn, never ahead of the clock.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.cadence.now()
+    }
+
+    pub(crate) fn reactor(&self) -> &SharedReactor {
+        &self.shared().reactor
+    }
+
+    pub(crate) fn timers(&self) -> &Arc<SharedTimers> {
+        &self.shared().timers
+    }
+
+    /// Asks the reactor without waiting.
+    fn look(&self) -> io::Result<()> {
+        self.cadence.looked(self.now());
+        if self.reactor().len() == 0 {
+            return Ok(());
+        }
+        let mut woken = self.woken.take();
+        let found = self.reactor().look(&mut woken);
+        self.shared().counters.looks.add(1);
+        self.wake(found?, woken);
+        Ok(())
+    }
+
+    /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
+    fn wake(&self, found: Found, mut woken: Vec<Waker>) {
+        self.shared().counters.events.add(found.events as u64);
+        foreign::wake_all(woken.drain(..));
+        self.woken.replace(woken);
+    }
+
+    #[inline]
+    fn fire_timers(&self) {
+        if self.timers().earliest() <= self.now() {
+            let mut due = self.due.take();
+            let fired = self.timers().fire(self.now(), &mut due);
+            self.due.replace(due);
+            self.shared().counters.timers_fired.add(fired as u64);
+        }
+    }
 
     fn shared(&self) -> &Shared {
         &self.pool.workers[self.number]
@@ -258,12 +316,14 @@ impl Worker {
         let polls = counters.polls.get();
         let cost = (now - self.cadence.now()) / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.poll_cost.set(cost);
-        let _look = self.cadence.sample(now, false);
+        let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
         let waiting = self.queue.len() + self.pool.injector.len();
         if worth_unparking(waiting, cost) {
             self.get_help();
         }
-        !self.pool.injector.is_empty() || self.pool.is_closed()
+        look || self.timers().earliest() <= now
+            || !self.pool.injector.is_empty()
+            || self.pool.is_closed()
     }
 
     /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
@@ -321,14 +381,15 @@ impl Worker {
     fn park(&self) -> io::Result<()> {
         let Pool { idle, .. } = &*self.pool;
         let last_look = idle.lie_down(self.number, self.searching.take());
-        if !self.sees_work(last_look) {
-            self.sleep()?;
-        }
+        let mut woken = self.woken.take();
+        let slept =
+            if self.sees_work(last_look) { Ok(Found::default()) } else { self.sleep(&mut woken) };
         let risen = idle.rise(self.number);
         self.searching.set(risen.searching);
         self.pool.unpark(risen.unpark);
         self.cadence.woke(clock::real_now());
         self.polls_sampled.set(self.shared().counters.polls.get());
+        self.wake(slept?, woken);
         Ok(())
     }
 
@@ -340,43 +401,55 @@ impl Worker {
     }
 
     /// Sleeps in the kernel, again and again, until there is a reason to get up.
-    fn sleep(&self) -> io::Result<()> {
+    fn sleep(&self, woken: &mut Vec<Waker>) -> io::Result<Found> {
         let Pool { idle, .. } = &*self.pool;
         let counters = &self.shared().counters;
         let mut quiet = 0;
         loop {
             let post = idle.post(self.number);
             if post == Post::Picked || self.pool.is_closed() {
-                return Ok(());
+                return Ok(Found::default());
             }
-            let guards = post == Post::Sentry;
-            let timeout = guards.then_some(Duration::from_nanos(TICK));
+            // Looked at after `post`: whoever changes it rouses us.
+            let until = self.timers().wake_up_at();
+            let now = clock::real_now();
+            if until <= now {
+                return Ok(Found::default());
+            }
+            let tick = (post == Post::Sentry).then_some(Duration::from_nanos(TICK));
             if !idle.sleep(self.number) {
                 continue;
             }
-            counters.parks.add(1);
             trace::report(|| Event::Parked);
-            let found = lock(&self.shared().wait).wait(timeout).map(|_| ());
+            counters.parks.add(1);
+            let waited = self.reactor().wait(now, until, tick, woken);
             if idle.slept(self.number) {
                 counters.unparks.add(1);
             }
             trace::report(|| Event::Unparked);
-            found?;
-            if !guards {
-                continue;
+            let (found, arms) = waited?;
+            counters.timer_arms.add(arms);
+            if found.events > 0 {
+                return Ok(found);
             }
-            if !idle.anybody_awake() {
-                quiet += 1;
-                if quiet == QUIET_TICKS && idle.stand_down(self.number) {
-                    quiet = 0;
-                }
-            } else {
-                quiet = 0;
-                if !self.pool.injector.is_empty() {
-                    return Ok(());
-                }
+            if tick.is_some() && !found.roused && self.guard(&mut quiet) {
+                return Ok(found);
             }
         }
+    }
+
+    /// The sentry's tick. `true`: there is something to get up for.
+    fn guard(&self, quiet: &mut u32) -> bool {
+        let Pool { idle, injector, .. } = &*self.pool;
+        if idle.anybody_awake() {
+            *quiet = 0;
+            return !injector.is_empty();
+        }
+        *quiet += 1;
+        if *quiet >= QUIET_TICKS && idle.stand_down(self.number) {
+            *quiet = 0;
+        }
+        false
     }
 }
 
