@@ -55,7 +55,8 @@ pub(super) struct LifoSlot<T> {
     item: UnsafeCell<Option<T>>,
 }
 
-/// One occupant, as a thief saw it. Equal sightings of a slot are of an occupant that never left it.
+/// One occupant, as a thief saw it. Equal sightings of a slot are of an occupant that never left it
+/// (or of one that a billion others followed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sighting(u32);
 

@@ -5,19 +5,16 @@
 //! task, and calls no foreign code.
 //!
 //! ```text
-//!                   being taken         waiting
-//!                  by one claimer    for the next pop        free
-//!              ... +-----------+-----------------------+------------- ...
-//!   slots          | x   x   x | o   o   o   o   o   o |
-//!              ... +-----------+-----------------------+------------- ...
-//!                  ^           ^                       ^
-//!                freed        head                    tail
-//!                  |           |                       |
-//!   who moves it:  |           owner, by one (pop)     owner alone (push)
-//!                  |           thief, by half (steal)
-//!                  |           owner, by half (overflow)
-//!                  the claimer, when it has carried its share away;
-//!                  goes along with head while there is none
+//!            carried away        waiting              free
+//!         +---------------+---------------------+--------------
+//!   slots |   x   x   x   |   o   o   o   o   o |                 and round to the front again
+//!         +---------------+---------------------+--------------
+//!         ^               ^                     ^
+//!       freed            head                  tail
+//!
+//!   tail    owner, by what it pushes
+//!   head    owner, by one (pop); thief, by half (steal); owner, by half (overflow)
+//!   freed   with head, while nobody carries half away; else by who does, when done
 //! ```
 //!
 //! `freed <= head <= tail <= freed + CAPACITY`, always. The three are counts that wrap, and the low
@@ -34,8 +31,8 @@
 //! elsewhere, pops move `head` alone, and a push finds those slots still in use. An owner whose ring
 //! is full claims half of it as a thief would, and hands that out as an [`Overflow`].
 //!
-//! What it costs, uncontended, in atomic operations other than plain loads and stores of one word
-//! (which is what acquire and release are on x86-64):
+//! What it costs, uncontended, in steps on the shared words. On x86-64 loads and stores are plain ones,
+//! and a read-modify-write is the dear thing:
 //!
 //! | operation         | read-modify-writes | loads | stores |
 //! | ----------------- | ------------------ | ----- | ------ |
@@ -45,12 +42,12 @@
 //! | steal of any size | 2                  | 6     | 1      |
 //!
 //! The rivals. A ring whose thieves read first and claim after needs no `freed`, and reads slots that
-//! the owner may be writing: a race in this language, unless each slot is an atomic. A pop without a
-//! read-modify-write needs a fence instead, which costs the same; or it claims several at once, and
-//! those would be stuck behind a long poll where nobody can steal them.
+//! the owner may be writing: a data race, unless each slot is an atomic. A pop without a
+//! read-modify-write needs a fence, which costs no less; or it takes several at once into a list of its
+//! own, and behind a long poll those would wait where nobody can steal them.
 //!
-//! Counts of 32 bits come round after 4 billion pops. A claimer that slept between its look and its
-//! exchange for exactly that many would be deceived: minutes at the least, to the very item.
+//! A count of 32 bits comes round after 4 billion pops. Who sleeps between its look and its exchange
+//! while exactly so many pass, to the item, is deceived: minutes, at the least.
 
 #![allow(unsafe_code)]
 
@@ -96,8 +93,8 @@ impl<T> Place<T> {
     }
 }
 
-/// What owner and thieves share. It begins on a cache line of its own, and on x86-64 the line after
-/// that is fetched along with it.
+/// What owner and thieves share. Aligned to two cache lines, which some processors fetch together, so
+/// that what a neighbour writes never lies on them.
 #[repr(align(128))]
 struct Shared<T> {
     front: AtomicU64,
@@ -187,7 +184,8 @@ impl<T> Drop for Shared<T> {
     }
 }
 
-/// Items that are being carried away. What is not taken is dropped, and then their slots are free.
+/// Items that are being carried away. When it is dropped, what was not taken is dropped, and the slots
+/// are free. (Should an item's drop panic, they never are: room is lost, and nothing else.)
 struct Claim<'a, T> {
     shared: &'a Shared<T>,
     next: u32,
@@ -229,10 +227,10 @@ impl<T> Drop for Claim<'_, T> {
     }
 }
 
-/// The owner's half: `Send`, and not `Sync`.
+/// The owner's half: `Send`, and not `Sync`, so that its methods need no `&mut`. None of them runs
+/// foreign code, so none of them finds another half-done.
 pub(crate) struct Owner<T> {
     shared: Arc<Shared<T>>,
-    /// Every method relies on being the only one of its thread: `&self` must not be shared.
     _not_sync: PhantomData<Cell<()>>,
 }
 
