@@ -34,7 +34,7 @@
 //! scheduler          scheduler/event_loop (the turn)  scheduler/ledger
 //! machines           task/join  task/local  reactor/  timer/  blocking
 //! doors              wait  park  inbox
-//! shelves            timer/wheel  queue/core  wait_list
+//! shelves            timer/wheel  queue/core  run_queue/  wait_list
 //! ground             primitives  id  place  budget  stats  foreign  trace  clock
 //! ```
 //!

@@ -116,8 +116,14 @@ impl<T> Injector<T> {
         left
     }
 
+    /// Ends each change of the list. The length is written under the lock, for else an older one could
+    /// come last, and stay.
     fn unlock(&self, queue: MutexGuard<'_, Queue<T>>) {
-        self.len.store(queue.items.len(), Release);
+        let len = queue.items.len();
+        if seeded("injector_counts_unlocked") {
+            drop(queue);
+        }
+        self.len.store(len, Release);
     }
 }
 

@@ -1,26 +1,20 @@
-//! A worker's local queue: what it runs next, and what its neighbours may steal.
+//! A worker's local queue: a ring that its owner pushes and pops, and others steal half of.
 //!
-//! Two structures in one allocation. The *ring* is first in, first out: its [`Owner`] pushes and pops
-//! one at a time, a [`Thief`] takes half. The *lifo slot* holds one item: the task just woken, run
-//! before the ring, because what its waker wrote is still in the cache. The pool calls all this; a
-//! queue knows no task and calls no foreign code.
-//!
-//! # The ring
+//! First in, first out. The [`Owner`] is held by the worker, a [`Thief`] by each of its neighbours;
+//! both also reach the lifo slot, which lies in the same allocation (`lifo.rs`). The queue knows no
+//! task, and calls no foreign code.
 //!
 //! ```text
-//!                   being taken         waiting
-//!                  by one claimer    for the next pop        free
-//!              ... +-----------+-----------------------+------------- ...
-//!   slots          | x   x   x | o   o   o   o   o   o |
-//!              ... +-----------+-----------------------+------------- ...
-//!                  ^           ^                       ^
-//!                freed        head                    tail
-//!                  |           |                       |
-//!   who moves it:  |           owner, by one (pop)     owner alone (push)
-//!                  |           thief, by half (steal)
-//!                  |           owner, by half (overflow)
-//!                  the claimer, when it has carried its share away;
-//!                  goes along with head while there is none
+//!            carried away        waiting              free
+//!         +---------------+---------------------+--------------
+//!   slots |   x   x   x   |   o   o   o   o   o |                 and round to the front again
+//!         +---------------+---------------------+--------------
+//!         ^               ^                     ^
+//!       freed            head                  tail
+//!
+//!   tail    owner, by what it pushes
+//!   head    owner, by one (pop); thief, by half (steal); owner, by half (overflow)
+//!   freed   with head, while nobody carries half away; else by who does, when done
 //! ```
 //!
 //! `freed <= head <= tail <= freed + CAPACITY`, always. The three are counts that wrap, and the low
@@ -37,52 +31,32 @@
 //! elsewhere, pops move `head` alone, and a push finds those slots still in use. An owner whose ring
 //! is full claims half of it as a thief would, and hands that out as an [`Overflow`].
 //!
-//! What it costs, uncontended, in atomic operations other than plain loads and stores of one word
-//! (which is what acquire and release are on x86-64):
+//! What it costs, uncontended, in steps on the shared words. On x86-64 loads and stores are plain ones,
+//! and a read-modify-write is the dear thing:
 //!
-//! | operation           | read-modify-writes | loads | stores |
-//! | ------------------- | ------------------ | ----- | ------ |
-//! | push                | 0                  | 2     | 1      |
-//! | pop                 | 1                  | 2     | 0      |
-//! | pop, empty          | 0                  | 2     | 0      |
-//! | steal of any size   | 2                  | 5     | 1      |
-//! | put, the slot empty | 0                  | 1     | 1      |
-//! | put, it is full     | 1                  | 1     | 1      |
-//! | take                | 1                  | 1     | 0      |
+//! | operation         | read-modify-writes | loads | stores |
+//! | ----------------- | ------------------ | ----- | ------ |
+//! | push              | 0                  | 2     | 1      |
+//! | pop               | 1                  | 2     | 0      |
+//! | pop, empty        | 0                  | 2     | 0      |
+//! | steal of any size | 2                  | 6     | 1      |
 //!
 //! The rivals. A ring whose thieves read first and claim after needs no `freed`, and reads slots that
-//! the owner may be writing: a race in this language, unless each slot is an atomic. A pop without a
-//! read-modify-write needs a fence instead, which costs the same; or it claims several at once, and
-//! those would be stuck behind a long poll where nobody can steal them.
+//! the owner may be writing: a data race, unless each slot is an atomic. A pop without a
+//! read-modify-write needs a fence, which costs no less; or it takes several at once into a list of its
+//! own, and behind a long poll those would wait where nobody can steal them.
 //!
-//! Counts of 32 bits come round after 4 billion pops. A claimer that slept between its look and its
-//! exchange for exactly that many would be deceived: minutes at the least, to the very item.
-//!
-//! # The lifo slot
-//!
-//! ```text
-//!              put                   steal, of the occupant seen
-//!           +-------> FULL (count) -----------------> CLAIMED
-//!           |          |  ^  | put: count + 1            |
-//!         EMPTY <------+  +--+                           | carried away
-//!           ^    take                                    |
-//!           +--------------------------------------------+
-//! ```
-//!
-//! An item that was put a moment ago is its owner's: stealing it would carry a warm task to a cold
-//! cache, for a wait of one poll. So a thief must name the occupant it wants, by a [`Sighting`], and
-//! the count of occupants in the word sees to it that it gets this one or nothing. Who steals only
-//! what it has seen a tick ago (the sentry) steals only what has aged. The owner pays nothing for
-//! that: the count lies in the word that a put writes anyway. The rival is the time of each put: a
-//! clock read, and a second word to be read apart from the first.
+//! A count of 32 bits comes round after 4 billion pops. Who sleeps between its look and its exchange
+//! while exactly so many pass, to the item, is deceived: minutes, at the least.
 
 #![allow(unsafe_code)]
 
 use std::{cell::Cell, collections::VecDeque, marker::PhantomData, mem::MaybeUninit};
 
+use super::lifo::{LifoSlot, Sighting};
 use crate::primitives::{
     Arc, AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{Acquire, Relaxed, Release},
     UnsafeCell, seeded, sized,
 };
 
@@ -119,20 +93,19 @@ impl<T> Place<T> {
     }
 }
 
-/// What owner and thieves share. It begins on a cache line of its own, and on x86-64 the line after
-/// that is fetched along with it.
+/// What owner and thieves share. Aligned to two cache lines, which some processors fetch together, so
+/// that what a neighbour writes never lies on them.
 #[repr(align(128))]
 struct Shared<T> {
     front: AtomicU64,
     tail: AtomicU32,
-    lifo_word: AtomicU32,
-    lifo: Place<T>,
+    lifo: LifoSlot<T>,
     slots: [Place<T>; CAPACITY],
 }
 
 // SAFETY: items are moved in by one thread and out by another, which is what `T: Send` allows. No
 // reference to one is ever given out. The tables above say why no place has two users at once; the
-// models in `tests/models/stealing.rs` and `lifo.rs` check it.
+// models in `tests/models/stealing.rs` check it.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 /// `freed` and `head`, as they stand in one word.
@@ -182,14 +155,16 @@ impl<T> Shared<T> {
             // Read after the head, so that it is not behind it.
             let waiting = self.tail.load(Acquire).wrapping_sub(front.head);
             let share = waiting.div_ceil(2).min(most);
-            if front.is_claimed() || share == 0 {
+            let refused = front.is_claimed() && !seeded("stealing_claims_beside_another");
+            if refused || share == 0 {
                 return None;
             }
             let mut after = Front { head: front.head.wrapping_add(share), ..front };
             if seeded("stealing_frees_before_carrying") {
                 after.freed = after.head;
             }
-            match self.front.compare_exchange(front.pack(), after.pack(), AcqRel, Acquire) {
+            // Release: as for a pop. What the owner filled came with the tail.
+            match self.front.compare_exchange(front.pack(), after.pack(), Release, Acquire) {
                 Ok(_) => return Some(Claim { shared: self, next: front.head, end: after.head }),
                 Err(word) => front = Front::unpack(word),
             }
@@ -206,14 +181,11 @@ impl<T> Drop for Shared<T> {
             drop(unsafe { self.slot(head).empty_out() });
             head = head.wrapping_add(1);
         }
-        if Lifo::unpack(self.lifo_word.load(Relaxed)).state == LifoState::Full {
-            // SAFETY: alone here, and the word says that the place is filled.
-            drop(unsafe { self.lifo.empty_out() });
-        }
     }
 }
 
-/// Items that are being carried away. What is not taken is dropped, and then their slots are free.
+/// Items that are being carried away. When it is dropped, what was not taken is dropped, and the slots
+/// are free. (Should an item's drop panic, they never are: room is lost, and nothing else.)
 struct Claim<'a, T> {
     shared: &'a Shared<T>,
     next: u32,
@@ -251,14 +223,14 @@ impl<T> Drop for Claim<'_, T> {
             Some(Front { freed: head, head }.pack())
         };
         // Release: the owner, when it finds the slots free, comes after the reads of this claim.
-        let _ = self.shared.front.fetch_update(AcqRel, Acquire, freed);
+        let _ = self.shared.front.fetch_update(Release, Relaxed, freed);
     }
 }
 
-/// The owner's half: `Send`, and not `Sync`.
+/// The owner's half: `Send`, and not `Sync`, so that its methods need no `&mut`. None of them runs
+/// foreign code, so none of them finds another half-done.
 pub(crate) struct Owner<T> {
     shared: Arc<Shared<T>>,
-    /// Every method relies on being the only one of its thread: `&self` must not be shared.
     _not_sync: PhantomData<Cell<()>>,
 }
 
@@ -267,8 +239,7 @@ impl<T> Owner<T> {
         let shared = Shared {
             front: AtomicU64::new(Front { freed: FIRST, head: FIRST }.pack()),
             tail: AtomicU32::new(FIRST),
-            lifo_word: AtomicU32::new(Lifo::FIRST.pack()),
-            lifo: Place::empty(),
+            lifo: LifoSlot::new(),
             slots: std::array::from_fn(|_| Place::empty()),
         };
         Self { shared: Arc::new(shared), _not_sync: PhantomData }
@@ -296,8 +267,13 @@ impl<T> Owner<T> {
 
     /// How many items can be pushed. May grow at any time; only the owner makes it less.
     #[inline(always)]
-    fn room(&self) -> u32 {
-        LIMIT - self.tail().wrapping_sub(self.shared.front().freed)
+    fn room(&self, tail: u32) -> u32 {
+        let freed = self.shared.front().freed;
+        let used = match seeded("stealing_room_does_not_wrap") {
+            true => tail.saturating_sub(freed),
+            false => tail.wrapping_sub(freed),
+        };
+        LIMIT - used
     }
 
     /// Pushes an item behind all others. A ring without room gives back its older half, and the item
@@ -305,10 +281,10 @@ impl<T> Owner<T> {
     #[inline]
     // ANCHOR: push
     pub(crate) fn push(&self, item: T) -> Result<(), Overflow<'_, T>> {
-        if self.room() == 0 {
+        let tail = self.tail();
+        if self.room(tail) == 0 {
             return Err(self.overflow(item));
         }
-        let tail = self.tail();
         // SAFETY: there is room, so the slot at the tail is the owner's, and empty. Model:
         // `models::stealing::a_thief_beside_push_and_pop`.
         unsafe { self.shared.slot(tail).fill(item) };
@@ -345,7 +321,8 @@ impl<T> Owner<T> {
             let freed = if front.is_claimed() { front.freed } else { head };
             let after = Front { freed, head }.pack();
             // Release: a thief that sees this head sees a tail that is not behind it.
-            match self.shared.front.compare_exchange_weak(front.pack(), after, Release, Relaxed) {
+            let release = if seeded("stealing_pops_relaxed") { Relaxed } else { Release };
+            match self.shared.front.compare_exchange_weak(front.pack(), after, release, Relaxed) {
                 // SAFETY: the exchange moved the head over this slot and no other, and it was filled
                 // by this thread. Model: `models::stealing::a_thief_beside_push_and_pop`.
                 Ok(_) => return Some(unsafe { self.shared.slot(front.head).empty_out() }),
@@ -358,7 +335,7 @@ impl<T> Owner<T> {
     /// Steals the older half of what waits in the ring of `victim`: the first of it to be run at once,
     /// the rest behind all that waits here. `None`: nothing waits there, or another thief is at it.
     pub(crate) fn steal_from(&self, victim: &Thief<T>) -> Option<T> {
-        let mut stolen = victim.shared.claim(self.room() + 1)?;
+        let mut stolen = victim.shared.claim(self.room(self.tail()) + 1)?;
         let first = stolen.next();
         // SAFETY: there is room for all but the first, and a claim does not use its own thief.
         unsafe { self.append(stolen) };
@@ -368,7 +345,7 @@ impl<T> Owner<T> {
     /// Moves items from the front of `queue` behind all that waits here: `most`, or fewer if they or
     /// the room end before.
     pub(crate) fn fill_from(&self, queue: &mut VecDeque<T>, most: usize) {
-        let most = most.min(self.room() as usize).min(queue.len());
+        let most = most.min(self.room(self.tail()) as usize).min(queue.len());
         // SAFETY: there is room for `most`, and a list does not use this owner.
         unsafe { self.append(queue.drain(..most)) };
     }
@@ -379,52 +356,25 @@ impl<T> Owner<T> {
         let mut tail = self.tail();
         for item in items {
             // SAFETY: there is room, so the slot is the owner's, and empty; the tail is published
-            // behind it only after that. Model: `models::stealing::two_thieves_of_each_other`.
+            // behind it only after that. Model: `models::stealing::two_owners_steal_from_each_other`.
             unsafe { self.shared.slot(tail).fill(item) };
             tail = tail.wrapping_add(1);
         }
         self.publish(tail);
     }
 
-    /// Puts an item into the lifo slot. Returns the one that must go into the ring: the occupant
-    /// before, or the new item while a thief is carrying that away.
+    /// See [`LifoSlot::put`].
     #[inline]
     pub(crate) fn put_lifo(&self, item: T) -> Option<T> {
-        let Shared { lifo_word, lifo, .. } = &*self.shared;
-        // Acquire: whoever emptied the slot has done so before it is filled again.
-        let mut word = Lifo::unpack(lifo_word.load(Acquire));
-        let mut bumped = None;
-        if word.state == LifoState::Full {
-            let claimed = Lifo { state: LifoState::Claimed, ..word };
-            match lifo_word.compare_exchange(word.pack(), claimed.pack(), Relaxed, Acquire) {
-                // SAFETY: the exchange made the place the owner's, who had filled it. Model:
-                // `models::lifo::a_thief_beside_put_and_put`.
-                Ok(_) => bumped = Some(unsafe { lifo.empty_out() }),
-                Err(now) => word = Lifo::unpack(now),
-            }
-        }
-        if word.state == LifoState::Claimed {
-            return Some(item);
-        }
-        // SAFETY: empty or claimed by the owner, the place is the owner's. Model: as above.
-        unsafe { lifo.fill(item) };
-        lifo_word.store(word.next_occupant().pack(), Release);
-        bumped
+        // SAFETY: this is the owner, on its one thread.
+        unsafe { self.shared.lifo.put(item) }
     }
 
-    /// Takes the item out of the lifo slot.
+    /// See [`LifoSlot::take`].
     #[inline]
     pub(crate) fn take_lifo(&self) -> Option<T> {
-        let Shared { lifo_word, lifo, .. } = &*self.shared;
-        let word = Lifo::unpack(lifo_word.load(Relaxed));
-        if word.state != LifoState::Full {
-            return None;
-        }
-        let empty = Lifo { state: LifoState::Empty, ..word };
-        lifo_word.compare_exchange(word.pack(), empty.pack(), Relaxed, Relaxed).ok()?;
-        // SAFETY: the exchange made the place the owner's, who had filled it; a thief's would have
-        // made this one fail. Model: `models::lifo::a_thief_beside_take_and_put`.
-        Some(unsafe { lifo.empty_out() })
+        // SAFETY: this is the owner, on its one thread.
+        unsafe { self.shared.lifo.take() }
     }
 }
 
@@ -449,70 +399,14 @@ impl<T> Thief<T> {
         self.len() == 0
     }
 
-    /// Which item occupies the lifo slot. Equal sightings are of the same occupant, never taken out
-    /// in between.
+    /// See [`LifoSlot::sight`].
     pub(crate) fn sight_lifo(&self) -> Option<Sighting> {
-        let word = Lifo::unpack(self.shared.lifo_word.load(Relaxed));
-        (word.state == LifoState::Full).then_some(Sighting(word))
+        self.shared.lifo.sight()
     }
 
-    /// Steals this occupant of the lifo slot, if it is still there.
+    /// See [`LifoSlot::steal`].
     pub(crate) fn steal_lifo(&self, seen: Sighting) -> Option<T> {
-        let Shared { lifo_word, lifo, .. } = &*self.shared;
-        let seen = if seeded("lifo_steals_whom_it_finds") { self.sight_lifo()? } else { seen }.0;
-        let state = match seeded("lifo_frees_before_carrying") {
-            true => LifoState::Empty,
-            false => LifoState::Claimed,
-        };
-        // Acquire: comes after the put of this occupant.
-        lifo_word
-            .compare_exchange(seen.pack(), Lifo { state, ..seen }.pack(), Acquire, Relaxed)
-            .ok()?;
-        // SAFETY: the exchange made the place this thief's, and it was full. Model:
-        // `models::lifo::a_thief_beside_take_and_put`.
-        let item = unsafe { lifo.empty_out() };
-        lifo_word.store(Lifo { state: LifoState::Empty, ..seen }.pack(), Release);
-        Some(item)
-    }
-}
-
-/// One occupant of a lifo slot, as a thief saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sighting(Lifo);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LifoState {
-    Empty,
-    Full,
-    Claimed,
-}
-
-/// The lifo slot's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lifo {
-    state: LifoState,
-    /// How many occupants there were: 30 bits, which wrap.
-    count: u32,
-}
-
-impl Lifo {
-    const FIRST: Self = Self { state: LifoState::Empty, count: u32::MAX >> 2 };
-
-    const fn unpack(word: u32) -> Self {
-        let state = match word & 3 {
-            0 => LifoState::Empty,
-            1 => LifoState::Full,
-            _ => LifoState::Claimed,
-        };
-        Self { state, count: word >> 2 }
-    }
-
-    const fn pack(self) -> u32 {
-        self.count << 2 | self.state as u32
-    }
-
-    const fn next_occupant(self) -> Self {
-        Self { state: LifoState::Full, count: self.count.wrapping_add(1) & u32::MAX >> 2 }
+        self.shared.lifo.steal(seen)
     }
 }
 

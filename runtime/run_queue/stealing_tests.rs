@@ -127,6 +127,23 @@ proptest! {
     }
 }
 
+/// Each half is what the other relies on. The last line is ambiguous, and no Rust, if the owner is
+/// `Sync`.
+#[test]
+fn an_owner_can_be_sent_and_not_shared() {
+    trait Shareable<Which> {
+        fn which() {}
+    }
+    impl<T: ?Sized> Shareable<()> for T {}
+    impl<T: ?Sized + Sync> Shareable<u8> for T {}
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+
+    sent::<Owner<Cell<u32>>>();
+    shared::<Thief<Cell<u32>>>();
+    <Owner<u32> as Shareable<_>>::which();
+}
+
 /// An owner steals from itself: of no use, and harmless.
 #[test]
 fn a_queue_may_be_its_own_victim() {
@@ -214,7 +231,9 @@ fn two_workers_that_steal_from_each_other_lose_nothing() {
                     _ => Some(Box::new(item)),
                 };
                 if let Some(Err(overflow)) = bumped.map(|item| queue.push(item)) {
-                    overflow.for_each(|item| drop(run(Some(item))));
+                    overflow.for_each(|item| {
+                        run(Some(item));
+                    });
                 }
                 if item / 1000 % 2 == 1 {
                     run(queue.take_lifo());

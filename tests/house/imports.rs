@@ -27,7 +27,8 @@ ground
 shelves
     wait_list.rs
     run_queue/batches.rs
-    run_queue/stealing.rs
+    run_queue/lifo.rs
+    run_queue/stealing.rs   <- run_queue/lifo.rs
     run_queue/injector.rs   <- run_queue/stealing.rs
     run_queue/mod.rs
     timer/wheel.rs

@@ -11,7 +11,8 @@ use crate::{
 
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
-    ("runtime/run_queue/stealing.rs", "places that a worker fills and others may empty"),
+    ("runtime/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
+    ("runtime/run_queue/stealing.rs", "a ring of such places"),
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
     ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
     ("runtime/task/spawned.rs", "a future's type, forgotten and remembered"),
