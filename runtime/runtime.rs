@@ -7,6 +7,7 @@ use std::{
     num::NonZeroUsize,
     panic::Location,
     pin::pin,
+    rc::Rc,
     sync::Arc as StdArc,
     task::{Context, Poll, Waker},
     thread::{self, JoinHandle as Thread, available_parallelism},
@@ -19,7 +20,7 @@ use crate::{
     handle::{Enter, Handle, Home},
     place,
     primitives::Arc,
-    scheduler::pool::{Member, Pool, Seat, Settings, parker::Parker},
+    scheduler::pool::{Member, Pool, Seat, Settings, parker::Parker, worker::Worker},
     stats::WorkerStats,
     task::join::JoinHandle,
 };
@@ -250,7 +251,7 @@ const MOST_WORKERS: usize = 1_024;
 
 /// What a worker's thread does.
 fn work(seat: Seat) {
-    let worker = seat.sit_down();
+    let worker = Rc::new(Worker::new(seat));
     let _guard = current::enter_worker(worker.clone());
     worker.run();
 }

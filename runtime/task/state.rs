@@ -169,7 +169,9 @@ impl<'a, T> Claim<'a, T> {
         }
         let again = if again { WOKEN } else { 0 };
         let next = |word| (word & SHUT == 0).then_some((word & WOKEN) | again);
-        match word.fetch_update(Ordering::Release, Ordering::Relaxed, next) {
+        let release =
+            if seeded("task_pause_relaxed") { Ordering::Relaxed } else { Ordering::Release };
+        match word.fetch_update(release, Ordering::Relaxed, next) {
             Ok(before) if (before & WOKEN) | again == 0 => AfterClaim::Idle,
             Ok(_) => AfterClaim::Schedule,
             Err(_shut) => AfterClaim::ShutDown(self),
@@ -179,6 +181,7 @@ impl<'a, T> Claim<'a, T> {
     /// The body is used up. Nobody will claim it any more, and wakes do nothing.
     #[inline]
     pub(crate) fn complete(self) {
+        // A plain store may wipe out bits that were set meanwhile: they ask for nothing any more.
         self.life.word.store(COMPLETE, Ordering::Release);
     }
 }

@@ -20,7 +20,7 @@ ground
     id.rs                   <- primitives.rs
     place.rs                <- id.rs
     budget.rs
-    stats.rs
+    stats.rs                <- primitives.rs
     foreign.rs
     trace.rs                <- id.rs place.rs
     clock.rs
@@ -32,6 +32,7 @@ shelves
     run_queue/injector.rs   <- run_queue/stealing.rs
     run_queue/mod.rs
     timer/wheel.rs
+    timer/pace.rs           <- timer/wheel.rs
     queue/error.rs
     queue/waiting.rs        <- wait_list.rs
     queue/core.rs           <- wait_list.rs queue/error.rs queue/waiting.rs
@@ -53,8 +54,11 @@ machines
     task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
     task/owned.rs           <- task/shared.rs
     reactor/source.rs
-    reactor/mod.rs          <- reactor/source.rs
+    reactor/sources.rs      <- reactor/source.rs
+    reactor/mod.rs          <- reactor/source.rs reactor/sources.rs
+    reactor/shared.rs       <- reactor/source.rs reactor/sources.rs reactor/mod.rs
     timer/mod.rs
+    timer/shared.rs         <- timer/mod.rs
 schedulers
     scheduler/ledger.rs
     scheduler/cadence.rs
@@ -62,13 +66,15 @@ schedulers
     scheduler/waiting.rs    <- scheduler/event_loop.rs scheduler/ledger.rs
     scheduler/pool/idle.rs
     scheduler/pool/parker.rs
-    scheduler/pool/mod.rs
+    scheduler/pool/mod.rs   <- scheduler/pool/idle.rs
+    scheduler/pool/worker.rs <- scheduler/cadence.rs scheduler/pool/idle.rs scheduler/pool/mod.rs
     scheduler/mod.rs
 front door
     current.rs
     handle.rs               <- current.rs
+    event_loop.rs           <- current.rs handle.rs
     runtime.rs              <- current.rs handle.rs
-    builder.rs              <- runtime.rs
+    builder.rs              <- event_loop.rs
 what users await
     task/blocking.rs
     task/mod.rs             <- task/blocking.rs

@@ -34,6 +34,7 @@ mod lifo;
 mod queue;
 mod source;
 mod stealing;
+mod task;
 
 /// Ends of a model that are no finding: it ran out of room, or was not set up.
 const NO_FINDING: [&str; 4] = [

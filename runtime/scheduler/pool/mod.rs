@@ -20,7 +20,6 @@ use std::{
     future::Future,
     io,
     panic::Location,
-    rc::Rc,
     sync::{
         OnceLock,
         atomic::{
@@ -31,7 +30,7 @@ use std::{
     task::Waker,
 };
 
-use self::{idle::Idle, worker::Worker};
+use self::idle::Idle;
 use crate::{
     blocking::{self, BlockingStats},
     foreign,
@@ -47,8 +46,7 @@ use crate::{
     task::{
         join::JoinHandle,
         owned::Owned,
-        shared::{self, Schedule, Task},
-        spawned::End,
+        shared::{self, Task},
     },
     timer::{TimerKey, shared::SharedTimers},
 };
@@ -271,23 +269,6 @@ impl Member {
     }
 }
 
-impl Schedule for Member {
-    #[inline]
-    fn schedule(task: Runnable) {
-        if let Err(task) = worker::schedule_here(task) {
-            let member = task.scheduler().clone();
-            member.pool.inject(task);
-        }
-    }
-
-    fn ended(task: &Runnable, _end: End) {
-        if let Some(home) = task.home() {
-            let pool = &task.scheduler().pool;
-            pool.owned[home.worker as usize].remove(task);
-        }
-    }
-}
-
 impl Shared {
     fn new(pool_id: u64, queue: &Owner<Runnable>) -> io::Result<Self> {
         Ok(Self {
@@ -304,13 +285,6 @@ pub(crate) struct Seat {
     pool: Arc<Pool>,
     number: usize,
     queue: Owner<Runnable>,
-}
-
-impl Seat {
-    /// The worker, on its own thread.
-    pub(crate) fn sit_down(self) -> Rc<Worker> {
-        Rc::new(Worker::new(self))
-    }
 }
 
 impl fmt::Debug for Pool {

@@ -37,7 +37,11 @@ use crate::{
     reactor::{Found, shared::SharedReactor},
     run_queue::stealing::Owner,
     scheduler::cadence::Cadence,
-    task::{join::JoinHandle, shared::Ran},
+    task::{
+        join::JoinHandle,
+        shared::{Ran, Schedule},
+        spawned::End,
+    },
     timer::shared::{DueTimers, SharedTimers},
     trace::{self, Event},
 };
@@ -87,25 +91,37 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
-/// Puts a task into the queue of this thread's worker, if that is one of its pool; else hands it back.
-#[inline]
-pub(super) fn schedule_here(task: Runnable) -> Result<(), Runnable> {
-    let mut task = Some(task);
-    let given = CURRENT.try_with(|current| {
-        if let Some(worker) = &**current.borrow()
-            && let Some(task) =
-                task.take_if(|task| Arc::ptr_eq(&worker.pool, &task.scheduler().pool))
-        {
-            worker.schedule(task);
+impl Schedule for Member {
+    /// Into the queue of this thread's worker, if that is one of the pool; else into the injector.
+    #[inline]
+    fn schedule(task: Runnable) {
+        let mut task = Some(task);
+        // An error: this thread is being torn down, and runs no worker any more.
+        let _ = CURRENT.try_with(|current| {
+            if let Some(worker) = &**current.borrow()
+                && let Some(task) =
+                    task.take_if(|task| Arc::ptr_eq(&worker.pool, &task.scheduler().pool))
+            {
+                worker.schedule(task);
+            }
+        });
+        if let Some(task) = task {
+            let member = task.scheduler().clone();
+            member.pool.inject(task);
         }
-    });
-    // An error: this thread is being torn down, and runs no worker any more.
-    let _ = given;
-    task.map_or(Ok(()), Err)
+    }
+
+    fn ended(task: &Runnable, _end: End) {
+        if let Some(home) = task.home() {
+            let pool = &task.scheduler().pool;
+            pool.owned[home.worker as usize].remove(task);
+        }
+    }
 }
 
 impl Worker {
-    pub(super) fn new(seat: Seat) -> Self {
+    /// On the worker's own thread.
+    pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
         Self {
             number,
