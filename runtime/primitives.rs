@@ -8,6 +8,7 @@
 //! Statics are outside the models (loom's objects live only within one of its runs). What is only
 //! ever counted, such as the next identity, uses [`counter`], which is std's in both builds.
 
+use std::sync::TryLockError;
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{
@@ -35,6 +36,15 @@ pub(crate) mod counter {
 /// this crate leaves its data whole at each step, and no foreign code runs inside one.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Locks `mutex` if nobody has it.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// A cell whose every access loom checks for data races.

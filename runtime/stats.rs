@@ -120,6 +120,8 @@ worker_counters! {
     timers_fired,
     /// System calls that set its timer descriptor.
     timer_arms,
+    /// Times it took over, as the sentry, what waited behind a neighbour's long poll.
+    takeovers,
     /// Neighbours it unparked because it had more than it could do alone.
     unparked,
 }

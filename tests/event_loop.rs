@@ -335,8 +335,9 @@ fn closures_of_other_threads_run_on_the_loops_thread_until_it_is_gone() {
     let handle = event_loop.handle();
     let home = thread::current().id();
     let (tell, told) = oneshot::channel();
+    let sender = handle.clone();
     thread::spawn(move || {
-        handle.call_soon_threadsafe(|| panic!("harms nobody")).unwrap();
+        sender.call_soon_threadsafe(|| panic!("harms nobody")).unwrap();
         handle.call_soon_threadsafe(move || tell.send(thread::current().id()).unwrap()).unwrap();
     });
     assert_eq!(event_loop.block_on(told).unwrap(), home);

@@ -1,6 +1,7 @@
 //! `Runtime`: what a multi-threaded runtime owes its users.
 
 use std::{
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -13,6 +14,7 @@ use std::{
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use whirligig::{
     Runtime,
+    io::Source,
     net::{TcpListener, TcpStream},
     queue::Queue,
     spawn, task, time,
@@ -278,4 +280,48 @@ fn blocking_calls_run_beside_the_workers() {
         });
         assert_eq!(sum, 3);
     }
+}
+
+/// What waits at a worker that is stuck in a poll: a task it woke, one it spawned, a timer, a socket.
+/// The poll lasts until all of that has happened, so it happens elsewhere or not at all.
+#[test]
+fn a_neighbour_takes_over_from_a_worker_that_is_stuck() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let finish = |done: &Arc<AtomicUsize>| {
+        done.fetch_add(1, SeqCst);
+    };
+    let (queue, counted) = (Arc::new(Queue::unbounded()), done.clone());
+    let task = runtime.spawn(async move {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let reader = Source::new(reader).unwrap();
+        let (getter, woken) = (queue.clone(), counted.clone());
+        spawn(async move {
+            getter.get().await.unwrap();
+            finish(&woken);
+        });
+        let slept = counted.clone();
+        spawn(async move {
+            time::sleep(Duration::from_millis(1)).await;
+            finish(&slept);
+        });
+        let read = counted.clone();
+        spawn(async move {
+            reader.read_with(|mut pipe| pipe.read(&mut [0])).await.unwrap();
+            finish(&read);
+        });
+        // All of them wait now, on this worker: nothing was worth unparking the other.
+        for _ in 0..3 {
+            task::yield_now().await;
+        }
+        writer.write_all(b"x").unwrap();
+        queue.try_put(7).unwrap();
+        let spawned = counted.clone();
+        spawn(async move { finish(&spawned) });
+        while counted.load(SeqCst) < 4 {
+            std::hint::spin_loop();
+        }
+    });
+    task.wait().unwrap();
+    assert!(runtime.stats().iter().any(|worker| worker.takeovers > 0));
 }

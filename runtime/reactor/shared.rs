@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     clock::NEVER,
-    primitives::{Arc, AtomicUsize, Mutex, Ordering, lock},
+    primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
     wait::{UNPARK, Unparker, Wait},
 };
 
@@ -84,6 +84,13 @@ impl SharedReactor {
             Some(kernel) => self.ask(&mut kernel.wait, Some(Duration::ZERO), woken),
             None => Ok(Found::default()),
         }
+    }
+
+    /// The same for a neighbour. `None`: somebody waits here.
+    pub(crate) fn try_look(&self, woken: &mut Vec<Waker>) -> Option<io::Result<Found>> {
+        let mut kernel = try_lock(&self.kernel)?;
+        let Kernel { wait, .. } = kernel.as_mut()?;
+        Some(self.ask(wait, Some(Duration::ZERO), woken))
     }
 
     /// Sleeps until something comes, `until` is reached, or `limit` is over. Also tells how often the

@@ -7,6 +7,6 @@
 pub(crate) mod batches;
 #[allow(dead_code)]
 pub(crate) mod injector;
-mod lifo;
+pub(crate) mod lifo;
 #[allow(dead_code)]
 pub(crate) mod stealing;

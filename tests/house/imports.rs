@@ -68,6 +68,7 @@ schedulers
     scheduler/pool/parker.rs
     scheduler/pool/mod.rs   <- scheduler/pool/idle.rs
     scheduler/pool/worker.rs <- scheduler/cadence.rs scheduler/pool/idle.rs scheduler/pool/mod.rs
+    scheduler/pool/parking.rs <- scheduler/pool/idle.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
     scheduler/mod.rs
 front door
     current.rs

@@ -53,6 +53,7 @@ use crate::{
 
 pub(crate) mod idle;
 pub(crate) mod parker;
+mod parking;
 pub(crate) mod worker;
 
 /// What a pool is made with.

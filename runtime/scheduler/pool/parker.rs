@@ -7,13 +7,14 @@
 //! The rival is std's `thread::park`, which has such a word of its own. But its token is the thread's,
 //! and foreign code may use it up.
 
-use std::task::Wake;
+use std::{sync::Arc, task::Wake};
 
 use crate::{
     park::ParkWord,
-    primitives::{Arc, Condvar, Mutex, lock, seeded},
+    primitives::{Condvar, Mutex, lock, seeded},
 };
 
+/// Counted by std also under loom: a waker is made of it.
 #[derive(Debug)]
 pub(crate) struct Parker {
     word: ParkWord,
@@ -51,7 +52,6 @@ impl Parker {
     }
 }
 
-#[cfg(not(loom))]
 impl Wake for Parker {
     fn wake(self: Arc<Self>) {
         self.notify();

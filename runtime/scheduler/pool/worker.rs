@@ -1,6 +1,6 @@
 //! One worker of a pool: an event loop that steals.
 //!
-//! [`Worker::turn`] is the loop. It reads like the event loop's (`scheduler/event_loop.rs`), and what
+//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the event loop's (`scheduler/event_loop.rs`), and what
 //! differs is what more than one thread makes different: the messages are in the injector, a queue
 //! that has run dry may be filled from a neighbour's, and before a worker sleeps it says so.
 //!
@@ -9,7 +9,6 @@
 //!   write to, but for the tasks themselves.
 //! - What it unparks a neighbour for is weighed (`idle.rs`) each time the clock is read, every 64
 //!   polls or 20 microseconds, not with each task.
-//! - It parks only after it has said so, and looked once more.
 //!
 //! The rival is work that is handed over, not stolen: each task to a worker of its own, by some rule.
 //! Then nobody searches, and one busy worker may have a queue while its neighbour sleeps.
@@ -22,12 +21,11 @@ use std::{
     panic::Location,
     rc::Rc,
     task::Waker,
-    time::Duration,
 };
 
 use super::{
     Member, Pool, Runnable, Seat, Shared,
-    idle::{LastLook, MOST_ALONE, Post, worth_stealing, worth_unparking},
+    idle::{MOST_ALONE, worth_stealing, worth_unparking},
 };
 use crate::{
     clock, foreign,
@@ -35,24 +33,23 @@ use crate::{
     place::Name,
     primitives::Arc,
     reactor::{Found, shared::SharedReactor},
-    run_queue::stealing::Owner,
+    run_queue::{
+        lifo::Sighting,
+        stealing::{Owner, Thief},
+    },
     scheduler::cadence::Cadence,
+    stats::WorkerCounters,
     task::{
         join::JoinHandle,
         shared::{Ran, Schedule},
         spawned::End,
     },
     timer::shared::{DueTimers, SharedTimers},
-    trace::{self, Event},
 };
 
 /// How often in a row the task just woken may run before the others. Two that wake each other would
 /// have the worker for themselves.
 const LIFO_USES: u32 = 16;
-/// How long the sentry sleeps at most, in nanoseconds.
-const TICK: u64 = 10_000_000;
-/// After so many ticks with nothing to guard it stands down.
-const QUIET_TICKS: u32 = 10;
 
 pub(crate) struct Worker {
     number: usize,
@@ -60,20 +57,30 @@ pub(crate) struct Worker {
     member: Arc<Member>,
     queue: Owner<Runnable>,
     ids: TaskIds,
-    cadence: Cadence,
+    pub(super) cadence: Cadence,
     /// How often the lifo slot may be used before the ring's turn.
     lifo_left: Cell<u32>,
     polling: Cell<bool>,
     /// It counts among those who search.
-    searching: Cell<bool>,
+    pub(super) searching: Cell<bool>,
+    /// What it saw of its neighbours when it last kept guard.
+    pub(super) watched: RefCell<Vec<Seen>>,
     /// Where the next search begins.
     next_victim: Cell<usize>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
-    woken: RefCell<Vec<Waker>>,
+    pub(super) woken: RefCell<Vec<Waker>>,
     /// Polls when the clock was last read.
-    polls_sampled: Cell<u64>,
+    pub(super) polls_sampled: Cell<u64>,
+}
+
+/// What a sentry saw of a neighbour.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// How many polls it had begun.
+    pub(super) polls: u64,
+    pub(super) lifo: Option<Sighting>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -123,6 +130,7 @@ impl Worker {
     /// On the worker's own thread.
     pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
+        let workers = pool.workers.len();
         Self {
             number,
             member: pool.member(number),
@@ -133,6 +141,7 @@ impl Worker {
             lifo_left: Cell::new(LIFO_USES),
             polling: Cell::new(false),
             searching: Cell::new(false),
+            watched: RefCell::new(vec![Seen::default(); workers]),
             next_victim: Cell::new(number + 1),
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::new(Vec::new()),
@@ -206,14 +215,14 @@ impl Worker {
         }
         let mut woken = self.woken.take();
         let found = self.reactor().look(&mut woken);
-        self.shared().counters.looks.add(1);
+        self.counters().looks.add(1);
         self.wake(found?, woken);
         Ok(())
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
-    fn wake(&self, found: Found, mut woken: Vec<Waker>) {
-        self.shared().counters.events.add(found.events as u64);
+    pub(super) fn wake(&self, found: Found, mut woken: Vec<Waker>) {
+        self.counters().events.add(found.events as u64);
         foreign::wake_all(woken.drain(..));
         self.woken.replace(woken);
     }
@@ -221,15 +230,30 @@ impl Worker {
     #[inline]
     fn fire_timers(&self) {
         if self.timers().earliest() <= self.now() {
-            let mut due = self.due.take();
-            let fired = self.timers().fire(self.now(), &mut due);
-            self.due.replace(due);
-            self.shared().counters.timers_fired.add(fired as u64);
+            self.fire(self.timers(), self.now());
         }
     }
 
+    /// Fires what is due of its own timers, or of a neighbour's. Returns how many that were.
+    pub(super) fn fire(&self, timers: &SharedTimers, now: u64) -> usize {
+        let mut due = self.due.take();
+        let fired = timers.fire(now, &mut due);
+        self.due.replace(due);
+        self.counters().timers_fired.add(fired as u64);
+        fired
+    }
+
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// What others reach of this worker.
     fn shared(&self) -> &Shared {
         &self.pool.workers[self.number]
+    }
+
+    pub(super) fn counters(&self) -> &WorkerCounters {
+        &self.shared().counters
     }
 
     /// Moves this worker's share from the injector into its queue.
@@ -237,7 +261,7 @@ impl Worker {
     fn take_injected(&self) -> bool {
         let workers = self.pool.workers.len();
         let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
-        self.shared().counters.injected.add(1);
+        self.counters().injected.add(1);
         self.push(first);
         true
     }
@@ -268,7 +292,7 @@ impl Worker {
 
     #[inline]
     fn run_task(&self, task: Runnable) {
-        self.shared().counters.polls.add(1);
+        self.counters().polls.add(1);
         self.polling.set(true);
         let ran = task.run();
         self.polling.set(false);
@@ -292,9 +316,9 @@ impl Worker {
 
     /// Puts a task behind the others.
     #[inline]
-    fn push(&self, task: Runnable) {
+    pub(super) fn push(&self, task: Runnable) {
         if let Err(overflow) = self.queue.push(task) {
-            let counters = &self.shared().counters;
+            let counters = self.counters();
             counters.overflowed.add(overflow.len() as u64);
             // A closed injector hands it back, to be dropped here. See `Pool::inject`.
             drop(self.pool.injector.push_overflow(overflow));
@@ -328,7 +352,7 @@ impl Worker {
     #[cold]
     fn is_look_due(&self) -> bool {
         let now = clock::real_now();
-        let Shared { counters, .. } = self.shared();
+        let counters = self.counters();
         let polls = counters.polls.get();
         let cost = (now - self.cadence.now()) / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.poll_cost.set(cost);
@@ -347,7 +371,7 @@ impl Worker {
         if self.pool.idle.has_help()
             && let Some(neighbour) = self.pool.idle.pick()
         {
-            self.shared().counters.unparked.add(1);
+            self.counters().unparked.add(1);
             self.pool.unpark(Some(neighbour));
         }
     }
@@ -372,14 +396,20 @@ impl Worker {
             if victim == self.number || !worth_stealing(thief.len(), counters.poll_cost.get()) {
                 continue;
             }
-            if let Some(task) = self.queue.steal_from(thief) {
+            if self.steal_from(thief) {
                 self.next_victim.set(victim);
-                self.shared().counters.steals.add(1);
-                self.push(task);
                 return true;
             }
         }
         false
+    }
+
+    /// Steals half of what waits in a neighbour's ring.
+    pub(super) fn steal_from(&self, thief: &Thief<Runnable>) -> bool {
+        let Some(task) = self.queue.steal_from(thief) else { return false };
+        self.counters().steals.add(1);
+        self.push(task);
+        true
     }
 
     /// The search has brought work. The last to search unparks the next if there is more.
@@ -387,85 +417,10 @@ impl Worker {
     fn end_search(&self) {
         if self.pool.idle.found() {
             let waiting = self.queue.len() + self.pool.injector.len();
-            if worth_unparking(waiting, self.shared().counters.poll_cost.get()) {
+            if worth_unparking(waiting, self.counters().poll_cost.get()) {
                 self.get_help();
             }
         }
-    }
-
-    /// Nothing is ready anywhere: sleeps until something comes.
-    fn park(&self) -> io::Result<()> {
-        let Pool { idle, .. } = &*self.pool;
-        let last_look = idle.lie_down(self.number, self.searching.take());
-        let mut woken = self.woken.take();
-        let slept =
-            if self.sees_work(last_look) { Ok(Found::default()) } else { self.sleep(&mut woken) };
-        let risen = idle.rise(self.number);
-        self.searching.set(risen.searching);
-        self.pool.unpark(risen.unpark);
-        self.cadence.woke(clock::real_now());
-        self.polls_sampled.set(self.shared().counters.polls.get());
-        self.wake(slept?, woken);
-        Ok(())
-    }
-
-    /// The look between lying down and sleep.
-    fn sees_work(&self, look: LastLook) -> bool {
-        let worth_it = |of: &Shared| worth_stealing(of.thief.len(), of.counters.poll_cost.get());
-        !self.pool.injector.is_empty()
-            || (look == LastLook::Everywhere && self.pool.workers.iter().any(worth_it))
-    }
-
-    /// Sleeps in the kernel, again and again, until there is a reason to get up.
-    fn sleep(&self, woken: &mut Vec<Waker>) -> io::Result<Found> {
-        let Pool { idle, .. } = &*self.pool;
-        let counters = &self.shared().counters;
-        let mut quiet = 0;
-        loop {
-            let post = idle.post(self.number);
-            if post == Post::Picked || self.pool.is_closed() {
-                return Ok(Found::default());
-            }
-            // Looked at after `post`: whoever changes it rouses us.
-            let until = self.timers().wake_up_at();
-            let now = clock::real_now();
-            if until <= now {
-                return Ok(Found::default());
-            }
-            let tick = (post == Post::Sentry).then_some(Duration::from_nanos(TICK));
-            if !idle.sleep(self.number) {
-                continue;
-            }
-            trace::report(|| Event::Parked);
-            counters.parks.add(1);
-            let waited = self.reactor().wait(now, until, tick, woken);
-            if idle.slept(self.number) {
-                counters.unparks.add(1);
-            }
-            trace::report(|| Event::Unparked);
-            let (found, arms) = waited?;
-            counters.timer_arms.add(arms);
-            if found.events > 0 {
-                return Ok(found);
-            }
-            if tick.is_some() && !found.roused && self.guard(&mut quiet) {
-                return Ok(found);
-            }
-        }
-    }
-
-    /// The sentry's tick. `true`: there is something to get up for.
-    fn guard(&self, quiet: &mut u32) -> bool {
-        let Pool { idle, injector, .. } = &*self.pool;
-        if idle.anybody_awake() {
-            *quiet = 0;
-            return !injector.is_empty();
-        }
-        *quiet += 1;
-        if *quiet >= QUIET_TICKS && idle.stand_down(self.number) {
-            *quiet = 0;
-        }
-        false
     }
 }
 
