@@ -15,12 +15,11 @@ use std::{
 use crate::{
     blocking::BlockingStats,
     current,
+    dump::Dump,
     handle::{Handle, Home},
-    id::TaskId,
-    place::WaitsFor,
     scheduler::event_loop::{Core, Limit, Settings},
     stats::Stats,
-    task::{join::JoinHandle, spawned::Stage},
+    task::join::JoinHandle,
     trace::{self, Event},
 };
 
@@ -213,18 +212,8 @@ impl EventLoop {
     /// ```
     #[doc(alias = "all_tasks")]
     pub fn dump(&self) -> Dump {
-        Dump::of(&self.core)
+        Dump::of_event_loop(&self.core)
     }
-}
-
-/// Each task of the loop that runs this thread. See [`EventLoop::dump`].
-///
-/// # Panics
-/// If no loop runs this thread.
-#[track_caller]
-#[doc(alias = "all_tasks")]
-pub fn dump() -> Dump {
-    Dump::of(&current::expect_event_loop("`dump`"))
 }
 
 impl AsFd for EventLoop {
@@ -259,73 +248,5 @@ struct RootOpen<'a>(&'a Core);
 impl Drop for RootOpen<'_> {
     fn drop(&mut self) {
         self.0.table.close_root();
-    }
-}
-
-/// The tasks of a loop, as [`EventLoop::dump`] found them. `Display` prints a line each.
-#[derive(Debug, Clone)]
-pub struct Dump {
-    /// The tasks that have not ended, the root future first.
-    pub tasks: Vec<TaskDump>,
-}
-
-/// One task in a [`Dump`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct TaskDump {
-    /// Its identity.
-    pub id: TaskId,
-    /// Its name, if it was given one.
-    pub name: Option<String>,
-    /// The line that spawned it (or called `block_on`).
-    pub spawned_at: &'static Location<'static>,
-    /// What it waits for and the line that waits, as the last of our own leaf futures noted it;
-    /// `None` if it has not waited yet, or waits for somebody else's.
-    pub waits: Option<(WaitsFor, &'static Location<'static>)>,
-    /// It stands in the run queue.
-    pub scheduled: bool,
-    /// It is being polled: whoever asked for the dump is inside it.
-    pub running: bool,
-}
-
-impl Dump {
-    fn of(core: &Core) -> Self {
-        let mut tasks = Vec::new();
-        core.table.each(|origin, wait, stage| {
-            tasks.push(TaskDump {
-                id: origin.id,
-                name: origin.name.map(|name| name.to_string()),
-                spawned_at: origin.place,
-                waits: wait.map(|wait| (wait.what, wait.place)),
-                scheduled: stage == Stage::Scheduled,
-                running: stage == Stage::Running,
-            });
-        });
-        Self { tasks }
-    }
-}
-
-impl fmt::Display for Dump {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for task in &self.tasks {
-            writeln!(f, "{task}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for TaskDump {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.id)?;
-        if let Some(name) = &self.name {
-            write!(f, " '{name}'")?;
-        }
-        write!(f, ", spawned at {}, ", self.spawned_at)?;
-        match self.waits {
-            _ if self.running => f.write_str("is running"),
-            _ if self.scheduled => f.write_str("is scheduled"),
-            Some((what, place)) => write!(f, "waits for {what} at {place}"),
-            None => f.write_str("waits for a future of another crate"),
-        }
     }
 }

@@ -60,10 +60,11 @@
 pub use crate::blocking::BlockingStats;
 pub use crate::{
     builder::Builder,
-    event_loop::{Dump, EventLoop, TaskDump, Turn, dump, run},
+    dump::{Dump, TaskDump, dump},
+    event_loop::{EventLoop, Turn, run},
     handle::{Enter, Handle, LoopGone},
     place::WaitsFor,
-    runtime::{Runtime, RuntimeBuilder},
+    runtime::{Runtime, RuntimeBuilder, StillRunning},
     stats::{Stats, WorkerStats},
     task::{spawn, spawn_local},
 };
@@ -93,6 +94,7 @@ mod scheduler;
 
 mod builder;
 mod current;
+mod dump;
 mod event_loop;
 mod handle;
 mod runtime;

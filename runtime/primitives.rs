@@ -8,7 +8,7 @@
 //! Statics are outside the models (loom's objects live only within one of its runs). What is only
 //! ever counted, such as the next identity, uses [`counter`], which is std's in both builds.
 
-use std::sync::TryLockError;
+use std::{sync::TryLockError, time::Duration};
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{
@@ -45,6 +45,16 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
         Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
         Err(TryLockError::WouldBlock) => None,
     }
+}
+
+/// Waits on `condvar` for no longer than `timeout`. Never in a model: loom knows no time.
+pub(crate) fn wait_timeout<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    timeout: Duration,
+) -> MutexGuard<'a, T> {
+    let waited = condvar.wait_timeout(guard, timeout);
+    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
 /// A cell whose every access loom checks for data races.

@@ -11,12 +11,14 @@ use std::{
     sync::Arc as StdArc,
     task::{Context, Poll, Waker},
     thread::{self, JoinHandle as Thread, available_parallelism},
+    time::Duration,
 };
 
 use crate::{
     blocking::BlockingStats,
     budget,
     current::{self, Current},
+    dump::{Dump, TaskDump},
     handle::{Enter, Handle, Home},
     place,
     primitives::Arc,
@@ -69,13 +71,11 @@ impl Runtime {
     #[track_caller]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        if let Some(Current::Worker(worker)) = current::get() {
-            assert!(
-                !Arc::ptr_eq(&worker.pool, &self.member.pool),
-                "`block_on` inside a task of the same runtime would stop the worker that it may be \
-                 waiting for: await the future instead, or spawn it"
-            );
-        }
+        assert!(
+            !(self.runs_this_thread() && budget::is_polling()),
+            "`block_on` inside a task of the same runtime would stop the worker that it may be \
+             waiting for: await the future instead, or spawn it"
+        );
         let _guard = current::enter_as_guest(self.member.clone());
         run_root(future)
     }
@@ -107,6 +107,45 @@ impl Runtime {
         self.member.pool.stats()
     }
 
+    /// Each task: its name, where it was spawned, and what it waits for at which line. (The future of
+    /// a `block_on` is no task.)
+    #[doc(alias = "all_tasks")]
+    pub fn dump(&self) -> Dump {
+        Dump::of_pool(&self.member.pool)
+    }
+
+    /// Drops each task that has not ended, and waits until those that run have come to the end of
+    /// their poll, and so have the calls on the blocking pool, but for no longer than `timeout`.
+    ///
+    /// # Errors
+    /// What had not ended by then. A task or a call that ends later is dropped then.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
+        let pool = self.member.pool.clone();
+        pool.close();
+        // Their threads are left to themselves: `drop` would wait for them.
+        self.threads.clear();
+        pool.wait_ended(timeout);
+        let tasks: Vec<_> = Dump::of_pool(&pool).tasks;
+        let blocking_calls = pool.blocking_calls();
+        if tasks.is_empty() && blocking_calls.is_empty() {
+            return Ok(());
+        }
+        Err(StillRunning { tasks, blocking_calls })
+    }
+
+    /// Drops each task that has not ended, and waits for nothing: what runs is dropped at the end of
+    /// its poll. May be called inside a task.
+    pub fn shutdown_background(mut self) {
+        self.threads.clear();
+    }
+
+    fn runs_this_thread(&self) -> bool {
+        matches!(
+            current::get(),
+            Some(Current::Worker(worker)) if Arc::ptr_eq(&worker.pool, &self.member.pool)
+        )
+    }
+
     /// How the runtime's blocking pool stands.
     pub fn blocking_stats(&self) -> BlockingStats {
         self.member.pool.blocking_stats()
@@ -135,18 +174,39 @@ fn run_root<F: Future>(future: F) -> F::Output {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        let pool = &self.member.pool;
-        pool.close();
-        let inside = matches!(
-            current::get(),
-            Some(Current::Worker(worker)) if Arc::ptr_eq(&worker.pool, pool)
-        );
+        self.member.pool.close();
+        let inside = self.runs_this_thread();
         for thread in self.threads.drain(..).filter(|_| !inside) {
             // A worker that panicked has said so.
             let _ = thread.join();
         }
     }
 }
+
+/// What had not ended when [`Runtime::shutdown_timeout`] was over. `Display` prints a line each.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StillRunning {
+    /// The tasks whose present poll has not come to an end.
+    pub tasks: Vec<TaskDump>,
+    /// The lines that made the calls on the blocking pool that have not ended.
+    pub blocking_calls: Vec<&'static Location<'static>>,
+}
+
+impl fmt::Display for StillRunning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the runtime was shut down, but")?;
+        for task in &self.tasks {
+            write!(f, "\n{task}")?;
+        }
+        for place in &self.blocking_calls {
+            write!(f, "\na blocking call made at {place} is running")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StillRunning {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

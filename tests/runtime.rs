@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
@@ -324,4 +324,126 @@ fn a_neighbour_takes_over_from_a_worker_that_is_stuck() {
     });
     task.wait().unwrap();
     assert!(runtime.stats().iter().any(|worker| worker.takeovers > 0));
+}
+
+#[test]
+fn what_does_not_end_is_named_at_shutdown() {
+    for runtime in runtimes() {
+        let (stuck, go_on) = (Arc::new(Barrier::new(3)), Arc::new(Barrier::new(3)));
+        let (stuck2, go_on2) = (stuck.clone(), go_on.clone());
+        let task = task::Builder::new().name("stubborn").spawn_on(&runtime.handle(), async move {
+            stuck2.wait();
+            go_on2.wait();
+            task::yield_now().await;
+            unreachable!("it is dropped at the end of its poll");
+        });
+        let (stuck2, go_on2) = (stuck.clone(), go_on.clone());
+        let call = {
+            let _entered = runtime.enter();
+            task::spawn_blocking(move || {
+                stuck2.wait();
+                go_on2.wait();
+            })
+        };
+        stuck.wait();
+        let left = runtime.shutdown_timeout(Duration::ZERO).unwrap_err();
+        assert_eq!(left.tasks.len(), 1);
+        assert_eq!(left.tasks[0].name.as_deref(), Some("stubborn"));
+        assert!(left.tasks[0].running);
+        assert_eq!(left.blocking_calls.len(), 1);
+        let text = left.to_string();
+        assert!(text.contains("'stubborn'") && text.contains("tests/runtime.rs"), "{text}");
+        go_on.wait();
+        assert!(task.wait().unwrap_err().is_cancelled());
+        assert!(!call.is_waiting());
+    }
+}
+
+#[test]
+fn a_shutdown_with_nothing_left_says_so() {
+    for runtime in runtimes() {
+        let task = runtime.spawn(std::future::pending::<()>());
+        runtime.block_on(async { task::spawn_blocking(|| ()).await.unwrap() });
+        runtime.shutdown_timeout(Duration::MAX).unwrap();
+        assert!(task.wait().unwrap_err().is_cancelled());
+    }
+}
+
+#[test]
+fn a_shutdown_in_the_background_may_be_ordered_by_a_task() {
+    for runtime in runtimes() {
+        let handle = runtime.handle();
+        let other = runtime.spawn(std::future::pending::<()>());
+        let task = handle.spawn(async move {
+            runtime.shutdown_background();
+            task::yield_now().await;
+            unreachable!("it is dropped at the end of its poll");
+        });
+        assert!(task.wait().unwrap_err().is_cancelled());
+        assert!(other.wait().unwrap_err().is_cancelled());
+    }
+}
+
+#[test]
+fn a_drop_that_panics_spawns_and_wakes_harms_nobody_at_shutdown() {
+    struct Hostile(whirligig::Handle, Arc<Queue<()>>, Arc<AtomicUsize>);
+    impl Drop for Hostile {
+        fn drop(&mut self) {
+            self.1.close();
+            self.0.spawn(async { unreachable!("spawned too late") });
+            self.2.fetch_add(1, SeqCst);
+            panic!("a panic in a drop");
+        }
+    }
+    for runtime in runtimes() {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let queue = Arc::new(Queue::unbounded());
+        let tasks: Vec<_> = (0..10)
+            .map(|_| {
+                let (getter, dropped) = (queue.clone(), dropped.clone());
+                let hostile = Hostile(runtime.handle(), queue.clone(), dropped);
+                runtime.spawn(async move {
+                    let _hostile = hostile;
+                    let _ = getter.get().await;
+                    std::future::pending::<()>().await;
+                })
+            })
+            .collect();
+        drop(runtime);
+        assert_eq!(dropped.load(SeqCst), 10);
+        for task in tasks {
+            let error = task.wait().unwrap_err();
+            assert!(error.is_panic() || error.is_cancelled());
+        }
+    }
+}
+
+#[test]
+fn a_dump_says_what_each_task_waits_for() {
+    for runtime in runtimes() {
+        let queue = Arc::new(Queue::<()>::unbounded());
+        let getter = queue.clone();
+        let handle = runtime.handle();
+        let task = task::Builder::new()
+            .name("getter")
+            .spawn_on(&handle, async move { getter.get().await.unwrap_err() });
+        let dump = loop {
+            let dump = runtime.dump();
+            if dump.tasks[0].waits.is_some() {
+                break dump;
+            }
+            thread::yield_now();
+        };
+        assert_eq!(dump.tasks.len(), 1);
+        assert!(dump.to_string().contains("'getter'"), "{dump}");
+        assert!(dump.to_string().contains("waits for an item at tests/runtime.rs"), "{dump}");
+        queue.close();
+        task.wait().unwrap();
+        // A task's handle is told just before the task leaves the list.
+        runtime.block_on(async {
+            while !whirligig::dump().tasks.is_empty() {
+                task::yield_now().await;
+            }
+        });
+    }
 }

@@ -110,7 +110,7 @@ where
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
     let (completer, handle) = join::pair((), origin.clone(), |_| {});
-    let job = Box::new(move || {
+    let run = Box::new(move || {
         let outcome = if completer.is_cancelled() {
             foreign::call("a blocking job that was dropped", || drop(f));
             Err(Failure::Cancelled)
@@ -119,17 +119,19 @@ where
         };
         completer.complete(outcome, || origin);
     });
-    (job, handle)
+    (Job { run, place }, handle)
 }
 
 /// Under a test clock a queued job counts as busy: time may jump only when it has told its loop.
 fn hold_clock(clock: &Option<TestClock>, job: Job) -> Job {
     let Some(clock) = clock else { return job };
     let hold = clock.hold();
-    Box::new(move || {
-        job();
+    let Job { run, place } = job;
+    let run = Box::new(move || {
+        run();
         drop(hold);
-    })
+    });
+    Job { run, place }
 }
 
 /// The future of [`spawn_blocking`]: the closure's output, or a [`JoinError`] if it panicked, was

@@ -73,8 +73,9 @@ schedulers
 front door
     current.rs
     handle.rs               <- current.rs
-    event_loop.rs           <- current.rs handle.rs
-    runtime.rs              <- current.rs handle.rs
+    dump.rs                 <- current.rs
+    event_loop.rs           <- current.rs dump.rs handle.rs
+    runtime.rs              <- current.rs dump.rs handle.rs
     builder.rs              <- event_loop.rs
 what users await
     task/blocking.rs

@@ -28,15 +28,16 @@ use std::{
         },
     },
     task::Waker,
+    time::Duration,
 };
 
 use self::idle::Idle;
 use crate::{
     blocking::{self, BlockingStats},
-    foreign,
+    clock, foreign,
     id::{self, TaskId},
     place::{Name, Origin},
-    primitives::Arc,
+    primitives::{Arc, Condvar, Mutex, lock, wait_timeout},
     reactor::shared::SharedReactor,
     run_queue::{
         injector::Injector,
@@ -85,7 +86,8 @@ pub(crate) struct Pool {
     /// Whose turn it is to serve a thread that is no worker.
     next_guest: AtomicUsize,
     /// Workers that have not ended.
-    alive: AtomicUsize,
+    alive: Mutex<usize>,
+    ended: Condvar,
     closed: AtomicBool,
     settings: Settings,
     blocking: OnceLock<Arc<blocking::Pool>>,
@@ -115,7 +117,8 @@ impl Pool {
             workers,
             owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
             next_guest: AtomicUsize::new(0),
-            alive: AtomicUsize::new(settings.workers),
+            alive: Mutex::new(settings.workers),
+            ended: Condvar::new(),
             closed: AtomicBool::new(false),
             settings,
             blocking: OnceLock::new(),
@@ -199,12 +202,42 @@ impl Pool {
     /// A worker has ended. The last one closes what all of them had of the kernel, and wakes whoever
     /// else waits on their sources.
     fn end_worker(&self) {
-        if self.alive.fetch_sub(1, SeqCst) > 1 {
-            return;
+        let is_last = {
+            let mut alive = lock(&self.alive);
+            *alive -= 1;
+            *alive == 0
+        };
+        if is_last {
+            for worker in &self.workers {
+                foreign::wake_all(worker.reactor.close().into_iter());
+            }
+            self.ended.notify_all();
         }
-        for worker in &self.workers {
-            foreign::wake_all(worker.reactor.close().into_iter());
+    }
+
+    /// Waits until all workers have ended, and all calls on the blocking pool that had begun, but for
+    /// no longer than `timeout`.
+    pub(crate) fn wait_ended(&self, timeout: Duration) {
+        let end = clock::real_now().saturating_add(clock::nanos(timeout));
+        let left = || Duration::from_nanos(end.saturating_sub(clock::real_now()));
+        let mut alive = lock(&self.alive);
+        while *alive > 0 && !left().is_zero() {
+            alive = wait_timeout(&self.ended, alive, left());
         }
+        drop(alive);
+        if let Some(blocking) = self.blocking.get() {
+            blocking.wait_ended(left);
+        }
+    }
+
+    /// The tasks that have not ended.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = Runnable> {
+        self.owned.iter().flat_map(Owned::tasks)
+    }
+
+    /// The lines whose calls on the blocking pool have not ended.
+    pub(crate) fn blocking_calls(&self) -> Vec<&'static Location<'static>> {
+        self.blocking.get().map(|blocking| blocking.running()).unwrap_or_default()
     }
 
     /// Takes in nothing from here on, drops each task that nobody polls, and has the workers drop
