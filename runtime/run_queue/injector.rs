@@ -157,7 +157,7 @@ mod tests {
         for item in 0..CAPACITY as u32 {
             assert!(owner.push(item).is_ok());
         }
-        let overflow = owner.push(CAPACITY as u32).err().expect("the ring is full");
+        let overflow = owner.push(CAPACITY as u32).expect_err("the ring is full");
         assert_eq!(overflow.len(), CAPACITY / 2 + 1);
         assert!(injector.push_overflow(overflow).is_ok());
         let half = CAPACITY as u32 / 2;
@@ -205,8 +205,8 @@ mod tests {
         assert_eq!(injector.close().len(), 1);
         assert!(injector.is_empty());
         assert!(injector.push(item.clone()).is_err());
-        let overflow = owner.push(item.clone()).err().expect("the ring is full");
-        let refused = injector.push_overflow(overflow).err().expect("the injector is closed");
+        let overflow = owner.push(item.clone()).expect_err("the ring is full");
+        let refused = injector.push_overflow(overflow).expect_err("the injector is closed");
         assert_eq!(refused.len(), CAPACITY / 2 + 1);
         drop(refused);
         assert_eq!(Arc::strong_count(&item), 1 + CAPACITY / 2, "what stayed in the ring");

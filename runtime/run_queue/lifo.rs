@@ -89,7 +89,8 @@ impl<T> LifoSlot<T> {
         // `models::lifo::a_thief_beside_put_and_put`.
         let bumped = self.item.with_mut(|place| unsafe { (*place).replace(item) });
         // Release: comes before the read of a thief that sees this occupant.
-        self.word.store((word + FULL).wrapping_add(ONE_OCCUPANT), Release);
+        let release = if seeded("lifo_puts_relaxed") { Relaxed } else { Release };
+        self.word.store((word + FULL).wrapping_add(ONE_OCCUPANT), release);
         bumped
     }
 

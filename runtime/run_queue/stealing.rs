@@ -139,7 +139,7 @@ impl<T> Shared<T> {
         Front::unpack(self.front.load(Acquire))
     }
 
-    /// A hint: the two counts are not of the same moment.
+    /// A hint: the two counts are not of the same moment. The tail is the later, so never behind.
     fn len(&self) -> usize {
         let head = self.front().head;
         let waiting = self.tail.load(Acquire).wrapping_sub(head);
@@ -164,7 +164,8 @@ impl<T> Shared<T> {
                 after.freed = after.head;
             }
             // Release: as for a pop. What the owner filled came with the tail.
-            match self.front.compare_exchange(front.pack(), after.pack(), Release, Acquire) {
+            let release = if seeded("stealing_claims_relaxed") { Relaxed } else { Release };
+            match self.front.compare_exchange(front.pack(), after.pack(), release, Acquire) {
                 Ok(_) => return Some(Claim { shared: self, next: front.head, end: after.head }),
                 Err(word) => front = Front::unpack(word),
             }
@@ -320,7 +321,7 @@ impl<T> Owner<T> {
             let head = front.head.wrapping_add(1);
             let freed = if front.is_claimed() { front.freed } else { head };
             let after = Front { freed, head }.pack();
-            // Release: a thief that sees this head sees a tail that is not behind it.
+            // Release: who sees this head sees a tail that is not behind it.
             let release = if seeded("stealing_pops_relaxed") { Relaxed } else { Release };
             match self.shared.front.compare_exchange_weak(front.pack(), after, release, Relaxed) {
                 // SAFETY: the exchange moved the head over this slot and no other, and it was filled

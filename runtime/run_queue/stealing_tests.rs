@@ -160,8 +160,8 @@ fn a_queue_may_be_its_own_victim() {
 fn an_overflow_in_progress_keeps_its_slots() {
     let (queue, thief) = (Owner::new(), Owner::new());
     (0..CAPACITY).for_each(|item| assert!(queue.push(item).is_ok()));
-    let first = queue.push(CAPACITY).err().expect("the ring is full");
-    let second = queue.push(CAPACITY + 1).err().expect("no slot is free yet");
+    let first = queue.push(CAPACITY).expect_err("the ring is full");
+    let second = queue.push(CAPACITY + 1).expect_err("no slot is free yet");
     assert_eq!(second.collect::<Vec<_>>(), [CAPACITY + 1]);
     assert_eq!(thief.steal_from(&queue.thief()), None);
     assert_eq!(queue.pop(), Some(CAPACITY / 2), "a pop goes on beside it");

@@ -49,7 +49,7 @@ fn an_overflow_beside_a_close() {
         let queue = Owner::new();
         let items = CAPACITY as u32;
         assert!((0..items).all(|item| queue.push(item).is_ok()));
-        let overflow = queue.push(items).err().expect("the ring is full");
+        let overflow = queue.push(items).expect_err("the ring is full");
         let mut all: Vec<_> =
             injector.push_overflow(overflow).err().into_iter().flatten().collect();
         let left = closer.join().unwrap();

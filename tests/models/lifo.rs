@@ -67,6 +67,31 @@ fn two_thieves_of_one_occupant() {
     });
 }
 
+/// A thief that takes whatever it sees, at once: that, whole, or nothing.
+#[test]
+fn a_thief_that_does_not_wait() {
+    loom::model(|| {
+        let queue = Owner::new();
+        let thief = queue.thief();
+        let thief = thread::spawn(move || {
+            let seen = thief.sight_lifo()?;
+            thief.steal_lifo(seen)
+        });
+        let mut out: Vec<_> = queue.put_lifo(0).into_iter().collect();
+        out.extend(queue.take_lifo());
+        out.extend(queue.put_lifo(1));
+        out.extend(thief.join().unwrap());
+        check(2, &queue, out, None);
+    });
+}
+
+#[test]
+fn an_occupant_announced_before_it_is_in_is_caught() {
+    let finding =
+        seeded_bug_is_caught("models::lifo::a_thief_that_does_not_wait", "lifo_puts_relaxed");
+    assert!(finding.contains("Causality violation"), "{finding}");
+}
+
 /// Without the count, or without comparing it, a thief carries off what was put a moment ago.
 #[test]
 fn stealing_an_occupant_unseen_is_caught() {

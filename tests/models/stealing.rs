@@ -167,6 +167,20 @@ fn a_queue_can_be_stolen_whole() {
     });
 }
 
+/// A neighbour goes by the length. It may be old; it is never one that the queue did not have.
+#[test]
+fn a_length_beside_a_thief() {
+    loom::model(|| {
+        let queue = Owner::new();
+        let (victim, watched) = (queue.thief(), queue.thief());
+        let thief = thread::spawn(move || steal(&victim));
+        let watcher = thread::spawn(move || watched.len());
+        assert!(queue.push(0).is_ok());
+        assert!(watcher.join().unwrap() <= 1, "a tail behind the head");
+        check(1, &[drain(&queue), thief.join().unwrap()]);
+    });
+}
+
 #[test]
 fn a_tail_published_without_its_item_is_caught() {
     let finding = seeded_bug_is_caught(
@@ -198,6 +212,11 @@ fn two_claims_at_once_are_caught() {
 /// A head ahead of the tail looks like a queue of four billion.
 #[test]
 fn a_tail_behind_the_head_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::stealing::a_length_beside_a_thief",
+        "stealing_claims_relaxed",
+    );
+    assert!(finding.contains("a tail behind the head"), "{finding}");
     seeded_bug_is_caught(
         "models::stealing::a_thief_beside_an_owner_that_runs_empty",
         "stealing_pops_relaxed",
