@@ -281,3 +281,7 @@ impl<S> fmt::Debug for Task<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "shared_tests.rs"]
+mod tests;

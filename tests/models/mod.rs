@@ -30,6 +30,7 @@ mod inbox;
 mod join;
 mod queue;
 mod source;
+mod state;
 mod task;
 
 /// Ends of a model that are no finding: it ran out of room, or was not set up.
