@@ -32,7 +32,7 @@
 //! what users await   task/  time/  queue/  io/  net/
 //! front door         current  handle  runtime  builder
 //! scheduler          scheduler/event_loop (the turn)  scheduler/ledger
-//! machines           task/join  task/local  reactor/  timer/  blocking
+//! machines           task/join  task/local  task/shared  reactor/  timer/  blocking
 //! doors              wait  park  inbox
 //! shelves            timer/wheel  queue/core  run_queue/  wait_list
 //! ground             primitives  id  place  budget  stats  foreign  trace  clock

@@ -32,11 +32,11 @@ pub(crate) fn pair<T, L>(
     wake: fn(u64),
 ) -> (Completer<T, L>, JoinHandle<T>) {
     let (completer, joiner) = new(load);
-    (completer, JoinHandle { joiner: Some(joiner), origin, task: Way::Key(wake), place: None })
+    (completer, JoinHandle { joiner: Some(joiner), origin, way: Way::Key(wake), place: None })
 }
 
-/// The two ends of a new task whose waker is made of the task: `make` makes both of its side of the
-/// cell.
+/// The same for a task whose waker counts it: `make` is given the task's side of the cell, and makes
+/// the task and such a waker.
 pub(crate) fn pair_with_waker<T, L, R>(
     load: L,
     origin: Origin,
@@ -44,7 +44,7 @@ pub(crate) fn pair_with_waker<T, L, R>(
 ) -> (R, JoinHandle<T>) {
     let (completer, joiner) = new(load);
     let (task, waker) = make(completer);
-    (task, JoinHandle { joiner: Some(joiner), origin, task: Way::Waker(waker), place: None })
+    (task, JoinHandle { joiner: Some(joiner), origin, way: Way::Waker(waker), place: None })
 }
 
 /// A task's handle: await its output, or cancel it.
@@ -69,7 +69,7 @@ pub struct JoinHandle<T> {
     /// `None` once the output was taken.
     joiner: Option<Joiner<T>>,
     origin: Origin,
-    task: Way,
+    way: Way,
     /// Where the handle is awaited, from its first poll on.
     place: Option<&'static Location<'static>>,
 }
@@ -78,7 +78,7 @@ pub struct JoinHandle<T> {
 enum Way {
     /// The task's waker is a number, which the cell has once the task has arrived at its loop.
     Key(fn(u64)),
-    /// The task is counted, and this counts as well.
+    /// The task is counted, and its handle is one of those who count it.
     Waker(Waker),
 }
 
@@ -91,7 +91,7 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "abort")]
     pub fn cancel(&self) {
         let key = self.joiner.as_ref().and_then(Joiner::cancel);
-        match (&self.task, key) {
+        match (&self.way, key) {
             (Way::Key(wake), Some(key)) => wake(key),
             (Way::Key(_), None) => {}
             (Way::Waker(waker), _) => waker.wake_by_ref(),

@@ -29,9 +29,7 @@ pub(crate) mod owned;
 #[allow(dead_code)]
 pub(crate) mod shared;
 pub(crate) mod slots;
-#[allow(dead_code)]
 pub(crate) mod spawned;
-#[allow(dead_code)]
 pub(crate) mod state;
 mod steps;
 pub(crate) mod tasks;

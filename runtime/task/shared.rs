@@ -181,8 +181,10 @@ impl<S: Schedule> Task<S> {
         }
     }
 
-    /// What the task waits for, if it is idle and one of our own leaf futures noted a wait. For dumps:
-    /// a poll pays nothing for it, since the reader claims the task for a moment.
+    /// What the task waits for, if it is idle and one of our own leaf futures noted a wait. For dumps.
+    ///
+    /// The reader claims the task for a moment, so that a poll need not publish what it notes. A wake
+    /// that comes in that moment is the reader's to carry out, so no lock may be held here.
     pub(crate) fn waits(self: &sync::Arc<Self>) -> Option<Wait> {
         let mut claim = self.life.look()?;
         let wait = claim.with(|body| body.wait);
@@ -281,3 +283,7 @@ impl<S> fmt::Debug for Task<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "shared_tests.rs"]
+mod tests;

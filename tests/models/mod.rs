@@ -33,6 +33,7 @@ mod join;
 mod lifo;
 mod queue;
 mod source;
+mod state;
 mod stealing;
 mod task;
 

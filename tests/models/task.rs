@@ -1,5 +1,5 @@
-//! Models of the task that threads share: its word, `task/state.rs`, the task around it,
-//! `task/shared.rs`, and the list it stands in, `task/owned.rs`.
+//! Models of the task that threads share, `task/shared.rs`, and of the list it stands in,
+//! `task/owned.rs`.
 //!
 //! A worker here is a thread that runs what is in a queue until the queue is empty. It never sleeps:
 //! when all threads are done, the queue is run once more, and then all that was wished for must have
@@ -7,8 +7,8 @@
 //! future that two threads touch at once, or one after the other without an order, and whatever is
 //! never dropped: each future and each output here holds a loom `Arc`.
 //!
-//! loom's threads share the thread-locals, so no future here gives way through `budget`; that side of
-//! `pause` is modelled on the word alone.
+//! loom's threads share the thread-locals, so no future here gives way through `budget`: that side is
+//! modelled on the word alone, in `state.rs`.
 //!
 //! The rival is a model with two whole workers, minutes long: most of its steps would be those of the
 //! run queue and of parking, which have models of their own.
@@ -32,7 +32,6 @@ use crate::{
         owned::Owned,
         shared::{Ran, Runnable, Schedule, Shut, Task},
         spawned::{End, Stage},
-        state::{AfterClaim, Life, Wake},
     },
 };
 
@@ -229,7 +228,10 @@ fn two_wakes_lead_to_one_poll() {
 /// Two wakes and the polls they lead to, all at once.
 #[test]
 fn two_wakes_meet_a_poll() {
-    loom::model(|| {
+    // Without a bound this takes half a minute. A mistake needs few switches at the wrong moment.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(5);
+    model.check(|| {
         let spawned = spawn_idle(3);
         let sender = spawned.sender(1);
         let (stub, seen, waker) = (spawned.stub.clone(), spawned.seen.clone(), spawned.waker());
@@ -399,51 +401,6 @@ fn a_task_comes_as_its_list_is_closed() {
     });
 }
 
-/// The word alone. A claim ends as a wake comes: one of the two schedules, and whoever starts then
-/// sees what was sent.
-fn a_pause_meets_a_wake(again: bool) {
-    loom::model(move || {
-        let life = Arc::new(Life::new(()));
-        let datum = Arc::new(AtomicU32::new(0));
-        let claim = life.start().expect("born scheduled");
-        let (their_life, their_datum) = (life.clone(), datum.clone());
-        let sender = thread::spawn(move || {
-            their_datum.store(1, Relaxed);
-            their_life.wake()
-        });
-        let paused = match claim.pause(again) {
-            AfterClaim::Idle => false,
-            AfterClaim::Schedule => true,
-            AfterClaim::ShutDown(_) => panic!("nobody shuts down"),
-        };
-        // Who gave way may run again before the wake.
-        let started = again.then(|| life.start().expect("it gave way"));
-        let seen = datum.load(Relaxed) == 1;
-        let started =
-            started.is_some_and(|claim| matches!(claim.pause(false), AfterClaim::Schedule));
-        let woken = sender.join().unwrap() == Wake::Schedule;
-        if again {
-            assert!(paused, "it gave way, and is not scheduled");
-            assert!(seen || started || woken, "the wake is lost");
-            assert!(!(started && woken), "it is scheduled twice");
-        } else {
-            assert_ne!(paused, woken, "one of the two schedules");
-            assert!(life.start().is_some());
-            assert_eq!(datum.load(Relaxed), 1);
-        }
-    });
-}
-
-#[test]
-fn a_poll_that_waits_ends_as_a_wake_comes() {
-    a_pause_meets_a_wake(false);
-}
-
-#[test]
-fn a_poll_that_gives_way_ends_as_a_wake_comes() {
-    a_pause_meets_a_wake(true);
-}
-
 /// A wake that finds the task scheduled and leaves it at that: the poll that comes does not see what
 /// was written before the wake.
 #[test]
@@ -468,11 +425,6 @@ fn a_pause_that_forgets_wakes_is_caught() {
     let finding =
         seeded_bug_is_caught("models::task::a_look_meets_a_wake", "task_pause_forgets_wakes");
     assert!(finding.contains("the task has not ended"), "{finding}");
-    let finding = seeded_bug_is_caught(
-        "models::task::a_poll_that_waits_ends_as_a_wake_comes",
-        "task_pause_forgets_wakes",
-    );
-    assert!(finding.contains("one of the two schedules"), "{finding}");
 }
 
 /// A worker that gives the task back without showing what it did to it.
@@ -490,7 +442,7 @@ fn a_shutdown_of_a_running_task_is_caught() {
         "models::task::a_shutdown_meets_a_poll",
         "task_shut_down_while_running",
     );
-    assert!(!finding.is_empty());
+    assert!(finding.contains("Causality violation"), "{finding}");
 }
 
 /// A list that takes a task when it was walked already.
