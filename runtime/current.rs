@@ -184,22 +184,6 @@ pub(crate) fn event_loop() -> Option<Rc<Core>> {
     })
 }
 
-/// The event loop of this thread.
-///
-/// # Panics
-/// If none runs it; `what` names who asked.
-#[inline]
-#[track_caller]
-pub(crate) fn expect_event_loop(what: &str) -> Rc<Core> {
-    match event_loop() {
-        Some(core) => core,
-        None => panic!(
-            "{what} needs an event loop, and none runs this thread: call it from inside \
-             `whirligig::run`, `EventLoop::block_on` or a spawned task"
-        ),
-    }
-}
-
 /// The identity of whoever runs this thread; 0 if nobody does. All workers of a runtime have one.
 #[inline]
 pub(crate) fn loop_id() -> u64 {

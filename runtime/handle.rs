@@ -52,7 +52,7 @@ pub struct LoopGone;
 
 impl fmt::Display for LoopGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event loop or runtime of this handle has been dropped")
+        f.write_str("the runtime of this handle has been dropped")
     }
 }
 

@@ -1,9 +1,10 @@
 //! The sleep: a deadline, and a place in the wheel of whichever loop polled it last.
 //!
-//! A [`Sleep`] shares no state with its loop. It holds numbers: its deadline, the loop's identity and
-//! the timer's key. It is ready when the loop's clock has passed the deadline, not when a flag was
-//! set, so a timer that fired, was cancelled or belongs to a loop that is gone cannot mislead it. This
-//! is what makes it `Send + Sync` on a loop whose wheel is not.
+//! A [`Sleep`] shares no state with its event loop. It holds numbers: its deadline, the loop's
+//! identity and the timer's key. It is ready when the loop's clock has passed the deadline, not when a
+//! flag was set, so a timer that fired, was cancelled or belongs to a loop that is gone cannot mislead
+//! it. This is what makes it `Send + Sync` on a loop whose wheel is not. (A worker's wheel is behind a
+//! lock, and the sleep holds a reference to it: its task moves, its timer stays.)
 
 use std::{
     fmt,
