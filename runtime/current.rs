@@ -132,7 +132,7 @@ where
     match expect(what) {
         Current::EventLoop(core) => core.spawn(future, name, place),
         Current::Worker(worker) => worker.spawn(future, name, place),
-        Current::Guest(member) => member.spawn(future, name, place),
+        Current::Guest(member) => Member::spawn(&member, future, name, place),
     }
 }
 

@@ -132,7 +132,7 @@ impl Handle {
             {
                 worker.spawn(future, name, place)
             }
-            (Home::Pool(member), _) => member.spawn(future, name, place),
+            (Home::Pool(member), _) => Member::spawn(member, future, name, place),
         }
     }
 

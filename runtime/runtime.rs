@@ -294,7 +294,7 @@ impl RuntimeBuilder {
         settings.blocking_queue = settings.blocking_queue.max(1);
         let (pool, seats) = Pool::new(settings)?;
         // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Runtime { member: pool.outside(), threads: Vec::new() };
+        let mut runtime = Runtime { member: Pool::outside(&pool), threads: Vec::new() };
         for seat in seats {
             let mut thread = thread::Builder::new().name(thread_name.clone());
             if let Some(bytes) = stack_size {

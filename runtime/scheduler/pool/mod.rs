@@ -129,13 +129,13 @@ impl Pool {
     }
 
     /// The pool as a new owner's tasks will know it.
-    fn member(self: &Arc<Self>, owner: usize) -> Arc<Member> {
-        Arc::new(Member { pool: self.clone(), owner })
+    fn member(pool: &Arc<Self>, owner: usize) -> Arc<Member> {
+        Arc::new(Member { pool: pool.clone(), owner })
     }
 
     /// The pool as tasks know it that are spawned by no worker.
-    pub(crate) fn outside(self: &Arc<Self>) -> Arc<Member> {
-        self.member(self.workers.len())
+    pub(crate) fn outside(pool: &Arc<Self>) -> Arc<Member> {
+        Self::member(pool, pool.workers.len())
     }
 
     /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
@@ -265,7 +265,7 @@ impl Member {
     /// Spawns a future from outside the workers. A pool that is closed drops it, and the handle says
     /// cancelled.
     pub(crate) fn spawn<F>(
-        self: &Arc<Self>,
+        member: &Arc<Self>,
         future: F,
         name: Name,
         place: &'static Location<'static>,
@@ -274,16 +274,16 @@ impl Member {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = self.make_task(future, TaskId::draw(), name, place);
+        let (task, handle) = Self::make_task(member, future, TaskId::draw(), name, place);
         if let Some(task) = task {
-            self.pool.inject(task);
+            member.pool.inject(task);
         }
         handle
     }
 
     /// Makes a task, to be put into a queue; none if the pool is closed.
     fn make_task<F>(
-        self: &Arc<Self>,
+        member: &Arc<Self>,
         future: F,
         id: TaskId,
         name: Name,
@@ -293,8 +293,8 @@ impl Member {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Task::new(future, Origin { id, name, place }, self.clone());
-        if self.pool.owned[self.owner].insert(&task).is_err() {
+        let (task, handle) = Task::new(future, Origin { id, name, place }, member.clone());
+        if member.pool.owned[member.owner].insert(&task).is_err() {
             task.shut_down();
             return (None, handle);
         }

@@ -133,7 +133,7 @@ impl Worker {
         let workers = pool.workers.len();
         Self {
             number,
-            member: pool.member(number),
+            member: Pool::member(&pool, number),
             pool,
             queue,
             ids: TaskIds::new(),
@@ -337,7 +337,7 @@ impl Worker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = self.member.make_task(future, self.ids.draw(), name, place);
+        let (task, handle) = Member::make_task(&self.member, future, self.ids.draw(), name, place);
         if let Some(task) = task {
             self.push(task);
             // A task that spawns many in one poll gets help before that poll is over.
