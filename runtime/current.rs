@@ -27,7 +27,10 @@ use crate::{
     reactor::Registration,
     scheduler::{
         event_loop::Core,
-        pool::{self, Member, worker::Worker},
+        pool::{
+            self, Member,
+            worker::{SteppedOut, Worker},
+        },
     },
     task::{
         join::JoinHandle,
@@ -69,6 +72,12 @@ pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
 /// The same for a thread that is no worker: what it spawns goes to the pool.
 pub(crate) fn enter_as_guest(member: Arc<Member>) -> Guard<()> {
     Guard::new(Current::Guest(member), ())
+}
+
+/// Makes a worker's thread one that is no worker, until the guard is dropped.
+pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
+    let stepped_out = worker.step_out();
+    Guard::new(Current::Guest(worker.member().clone()), stepped_out)
 }
 
 /// See [`enter`].

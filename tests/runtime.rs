@@ -447,3 +447,19 @@ fn a_dump_says_what_each_task_waits_for() {
         });
     }
 }
+
+#[test]
+fn a_call_that_blocks_in_place_leaves_the_rest_to_the_others() {
+    let runtime = Runtime::builder().worker_threads(2).build().unwrap();
+    let task = runtime.spawn(async {
+        let other = spawn(async { 7 });
+        // Waits, with this worker blocked, for a task that stood in its queue.
+        task::block_in_place(|| other.wait().unwrap())
+    });
+    assert_eq!(task.wait().unwrap(), 7);
+    assert_eq!(task::block_in_place(|| 7), 7, "outside any runtime it is a plain call");
+    let refused = whirligig::run(async {
+        spawn(async { task::block_in_place(|| ()) }).await.unwrap_err().to_string()
+    });
+    assert!(refused.contains("spawn_blocking"), "{refused}");
+}

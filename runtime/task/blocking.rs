@@ -19,7 +19,8 @@ use crate::{
     blocking::{Job, Pool, Refused, Ticket},
     budget,
     clock::TestClock,
-    current, foreign,
+    current::{self, Current},
+    foreign,
     id::TaskId,
     place::{self, Origin, WaitsFor},
     primitives::Arc,
@@ -85,6 +86,37 @@ where
             Err(PoolFull)
         }
     }
+}
+
+/// Runs `f`, which may block, in the middle of a task of a `Runtime`, on this very thread.
+///
+/// Other than [`spawn_blocking`] it may borrow, and it holds up a worker: what that one had in its
+/// queue goes to the others, and what becomes ready behind it meanwhile is taken over by the sentry,
+/// every ten milliseconds. While all workers are in here, nothing else runs. Inside it one may block
+/// on a future or a handle ([`JoinHandle::wait`]).
+///
+/// Where no runtime runs this thread, it just calls `f`.
+///
+/// # Panics
+/// If `f` does, and inside an event loop, which has no other worker to go on: use [`spawn_blocking`].
+///
+/// ```
+/// let runtime = whirligig::Runtime::new()?;
+/// let text = String::from("borrowed");
+/// let length = runtime.block_on(async { whirligig::task::block_in_place(|| text.len()) });
+/// assert_eq!(length, 8);
+/// # std::io::Result::Ok(())
+/// ```
+#[track_caller]
+pub fn block_in_place<T>(f: impl FnOnce() -> T) -> T {
+    let _stepped_out = match current::get() {
+        Some(Current::EventLoop(_)) => panic!(
+            "`block_in_place` would stop this thread's event loop: use `spawn_blocking` instead"
+        ),
+        Some(Current::Worker(worker)) => Some(current::step_out(&worker)),
+        Some(Current::Guest(_)) | None => None,
+    };
+    budget::blocked(f)
 }
 
 /// The blocking pool's queue is full.

@@ -9,7 +9,7 @@ use std::{
 };
 
 pub use self::{
-    blocking::{PoolFull, SpawnBlocking, spawn_blocking, try_spawn_blocking},
+    blocking::{PoolFull, SpawnBlocking, block_in_place, spawn_blocking, try_spawn_blocking},
     join::{JoinError, JoinHandle},
 };
 pub use crate::id::TaskId;

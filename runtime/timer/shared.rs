@@ -20,7 +20,7 @@ use super::{
     wake_due,
     wheel::{Due, Wheel},
 };
-use crate::primitives::{AtomicU64, Mutex, Ordering, lock};
+use crate::primitives::{AtomicU64, Mutex, Ordering, lock, seeded};
 
 pub(crate) struct SharedTimers {
     /// The identity of the runtime.
@@ -94,7 +94,9 @@ impl SharedTimers {
         }
         let State { wheel, pace, .. } = &mut *lock(&self.state);
         let next = wheel.next_deadline().unwrap_or(u64::MAX);
-        self.earliest.store(next, Ordering::Relaxed);
+        if !seeded("timers_keep_an_old_deadline") {
+            self.earliest.store(next, Ordering::Relaxed);
+        }
         if next == u64::MAX { next } else { pace.wake_up_at(next, wheel) }
     }
 
@@ -118,6 +120,11 @@ impl SharedTimers {
     /// The runtime shuts down: takes no timer any more, and hands out all wakers.
     #[must_use]
     pub(crate) fn close(&self) -> Vec<Waker> {
+        if seeded("timers_close_in_two_steps") {
+            let left = lock(&self.state).wheel.take_all();
+            lock(&self.state).closed = true;
+            return left;
+        }
         let mut state = lock(&self.state);
         state.closed = true;
         self.earliest.store(u64::MAX, Ordering::Relaxed);

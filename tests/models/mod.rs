@@ -36,6 +36,7 @@ mod source;
 mod state;
 mod stealing;
 mod task;
+mod timers;
 
 /// Ends of a model that are no finding: it ran out of room, or was not set up.
 const NO_FINDING: [&str; 4] = [

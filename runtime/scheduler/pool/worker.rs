@@ -92,10 +92,12 @@ enum Batch {
     LookDue,
 }
 
+const NOBODY: ManuallyDrop<Option<Rc<Worker>>> = ManuallyDrop::new(None);
+
 thread_local! {
     // Without a destructor it is there to the thread's very end. The guard empties it.
     static CURRENT: RefCell<ManuallyDrop<Option<Rc<Worker>>>> =
-        const { RefCell::new(ManuallyDrop::new(None)) };
+        const { RefCell::new(NOBODY) };
 }
 
 impl Schedule for Member {
@@ -348,6 +350,17 @@ impl Worker {
         handle
     }
 
+    /// This worker is about to be blocked: leaves what it has to the others, and what its thread wakes
+    /// as well, until the guard is dropped.
+    pub(crate) fn step_out(self: &Rc<Self>) -> SteppedOut {
+        while let Some(task) = self.next() {
+            self.pool.inject(task);
+        }
+        self.get_help();
+        CURRENT.with(|current| drop(ManuallyDrop::into_inner(current.replace(NOBODY))));
+        SteppedOut(self.clone())
+    }
+
     /// Asked every so many polls, as the cadence says.
     #[cold]
     fn is_look_due(&self) -> bool {
@@ -424,12 +437,21 @@ impl Worker {
     }
 }
 
+/// See [`Worker::step_out`].
+pub(crate) struct SteppedOut(Rc<Worker>);
+
+impl Drop for SteppedOut {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.0.clone()))));
+    }
+}
+
 /// See [`Worker::enter`].
 pub(crate) struct Entered(());
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let worker = CURRENT.with(|current| current.replace(ManuallyDrop::new(None)));
+        let worker = CURRENT.with(|current| current.replace(NOBODY));
         drop(ManuallyDrop::into_inner(worker));
     }
 }
