@@ -52,6 +52,9 @@ impl Tasks {
         match self.find(key) {
             Some(slot) if !slot.scheduled => {
                 slot.scheduled = true;
+                if let Some(task) = &slot.task {
+                    task.prefetch();
+                }
                 self.run_queue.push(key.slot());
                 true
             }

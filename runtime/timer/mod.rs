@@ -24,7 +24,7 @@ use crate::{
 pub(crate) mod wheel;
 
 /// How late a timer may fire, in nanoseconds, so that dense timers share a wake-up.
-const SHARED: u64 = 250_000;
+const SHARED: u64 = 400_000;
 /// As many firings in about two milliseconds as make timers dense.
 const DENSE: u32 = 10;
 /// Pending deadlines worth counting to see what is due shortly.
