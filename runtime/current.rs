@@ -53,7 +53,7 @@ thread_local! {
     // Without a destructor it is there to the thread's very end. The guards empty it.
     static CURRENT: RefCell<ManuallyDrop<Option<Current>>> =
         const { RefCell::new(ManuallyDrop::new(None)) };
-    /// The identity of that loop, or 0.
+    /// The identity of that loop, or 0: what a source asks before each wait.
     static LOOP_ID: Cell<u64> = const { Cell::new(0) };
 }
 

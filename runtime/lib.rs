@@ -34,15 +34,14 @@
 //! scheduler          scheduler/event_loop (the turn)  scheduler/ledger
 //! machines           task/join  task/local  task/shared  reactor/  timer/  blocking
 //! doors              wait  park  inbox
-//! shelves            timer/wheel  queue/core  run_queue/  wait_list
+//! shelves            timer/wheel  queue/core  run_queue/  wait_list  waiter
 //! ground             primitives  id  place  budget  stats  foreign  trace  clock
 //! ```
 //!
 //! Or it can be read along one wake-up, from the kernel to the task:
 //!
-//! One wake: `reactor/mod.rs` (`wait` returns, `wake_found` calls whoever waited) to
-//! `reactor/source.rs` (`set` finds them) to `task/local.rs` (`wake` puts the task's number into the
-//! run queue; `run_batch` polls it) to `scheduler/event_loop.rs` (`turn` goes round).
+//! One wake: `reactor/mod.rs` (`wait` returns, and finds the source) to `reactor/source.rs` (`set`
+//! finds who waits) to `task/local.rs` (`waking` puts the task's number into the run queue; `run_batch` polls it) to `scheduler/event_loop.rs` (`turn` goes round).
 //!
 //! # What holds
 //!
@@ -81,6 +80,7 @@ pub mod trace;
 
 mod run_queue;
 mod wait_list;
+mod waiter;
 
 mod inbox;
 mod park;

@@ -399,7 +399,11 @@ fn moments_are_added_compared_and_never_overflow() {
     assert_eq!(format!("{:?}", Instant::NEVER), "Instant(never)");
     assert_eq!((now + SECOND) - now, SECOND);
     assert_eq!(now - (now + SECOND), Duration::ZERO, "it saturates");
-    assert_eq!(Instant::from_std(now.into_std()), now);
+    // There and back again: later by what reading a clock took, but always by the same.
+    let back = |moment: Instant| Instant::from_std(moment.into_std());
+    assert!(back(now) >= now, "never early");
+    assert_eq!(back(now + HOUR) - back(now), HOUR);
+    assert_eq!((now + HOUR).into_std() - now.into_std(), HOUR);
     assert!(Instant::NEVER.into_std() > (now + HOUR).into_std());
     assert!(now - Duration::MAX <= now);
 }

@@ -104,7 +104,7 @@ struct Waiting<'a, T: AsFd> {
 impl<T: AsFd> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
         if self.key != 0 {
-            drop(self.source.registration().readiness().leave(self.key));
+            drop(self.source.registration().readiness().leave(self.direction, self.key));
         }
     }
 }

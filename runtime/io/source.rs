@@ -18,8 +18,9 @@ use crate::{
     place::{self, WaitsFor},
     reactor::{
         Registration,
-        source::{Direction, Place, Seen},
+        source::{Direction, Place, Seen, Waited},
     },
+    task::local,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
@@ -175,7 +176,8 @@ impl<T: AsFd> Source<T> {
         self.poll_op(direction, waits_in, cx, place, op)
     }
 
-    /// Leaves a waker. `false`: the descriptor became ready meanwhile.
+    /// Waits for readiness. `false`: the descriptor became ready meanwhile.
+    #[inline]
     pub(super) fn wait(
         &self,
         direction: Direction,
@@ -183,25 +185,13 @@ impl<T: AsFd> Source<T> {
         cx: &mut Context<'_>,
         place: &'static Location<'static>,
     ) -> io::Result<bool> {
-        self.attach()?;
-        let waker = cx.waker().clone();
-        let waits_in = match waits_in {
-            Place::Slot => Place::Slot,
-            Place::Keyed(key) => Place::Keyed(key),
-        };
-        let (waits, old) = self.registration.readiness().wait(direction, waits_in, waker);
-        drop(old);
-        if waits {
-            // Meanwhile another loop may have taken the source over, and gone before our waker was
-            // there to be woken. Whoever takes it over from here on finds it.
-            self.attach()?;
-            let what = match direction {
-                Direction::Read => WaitsFor::Readable,
-                Direction::Write => WaitsFor::Writable,
-            };
-            place::note(what, place);
+        loop {
+            match wait(&self.registration, direction, waits_in, cx, place) {
+                Wait::Waits => return Ok(true),
+                Wait::Ready => return Ok(false),
+                Wait::Elsewhere => register(&self.registration, self.as_fd())?,
+            }
         }
-        Ok(waits)
     }
 
     /// Has this thread's loop watch the descriptor, if it does not.
@@ -218,6 +208,63 @@ impl<T: AsFd> Source<T> {
     }
 }
 
+/// What came of waiting.
+enum Wait {
+    Waits,
+    Ready,
+    /// This thread's loop does not watch the descriptor.
+    Elsewhere,
+}
+
+/// [`Source::wait`], whatever the source is.
+fn wait(
+    registration: &Registration,
+    direction: Direction,
+    waits_in: &mut Place<'_>,
+    cx: &mut Context<'_>,
+    place: &'static Location<'static>,
+) -> Wait {
+    let here = current::loop_id();
+    if !registration.is_at(here) {
+        return Wait::Elsewhere;
+    }
+    let readiness = registration.readiness();
+    let waiter = local::waiter_of(cx.waker());
+    // Said apart, so that what differs between the directions is known beforehand.
+    let (waited, what) = match direction {
+        Direction::Read => (readiness.wait(Direction::Read, waits_in, waiter), WaitsFor::Readable),
+        Direction::Write => {
+            (readiness.wait(Direction::Write, waits_in, waiter), WaitsFor::Writable)
+        }
+    };
+    match waited {
+        Waited::Ready(_waiter) => return Wait::Ready,
+        Waited::Kept(old) => drop(old),
+    }
+    // Meanwhile another loop may have taken the source over, and gone before we were there to be
+    // woken. Whoever takes it over from here on finds us.
+    if !registration.is_at(here) {
+        return Wait::Elsewhere;
+    }
+    place::note(what, place);
+    Wait::Waits
+}
+
+/// Has this thread's loop watch the descriptor.
+#[cold]
+#[track_caller]
+fn register(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let registered = current::watch(registration, fd);
+    if registered.is_err() {
+        wake_waiters(registration);
+    }
+    registered
+}
+
+fn wake_waiters(registration: &Registration) {
+    registration.take_waiters().into_iter().for_each(local::wake_waiter);
+}
+
 impl<T: AsFd> AsFd for Source<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.get_ref().as_fd()
@@ -230,7 +277,7 @@ impl<T: AsFd> Drop for Source<T> {
             self.registration.detach(io.as_fd());
         }
         // Whoever waits in `poll_*` without holding us finds us gone.
-        self.registration.wake_waiters();
+        wake_waiters(&self.registration);
     }
 }
 

@@ -18,8 +18,8 @@ use std::{
     cell::RefCell,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
-    task::Waker,
     time::Duration,
+    vec::Drain,
 };
 
 use mio::{Interest, Token, unix::SourceFd};
@@ -29,11 +29,11 @@ use self::{
     sources::Sources,
 };
 use crate::{
-    foreign,
     inbox::{Address, Inbox},
     primitives::{Arc, AtomicU64, Mutex, Ordering, lock},
     trace::{self, Cause, Event},
     wait::{UNPARK, Unparker, Wait},
+    waiter::Waiter,
 };
 
 pub(crate) mod shared;
@@ -142,15 +142,17 @@ pub(crate) struct Found {
     pub(crate) events: usize,
     /// The unparker or the alarm ended it.
     pub(crate) roused: bool,
+    /// The alarm has rung.
+    pub(crate) alarm: bool,
 }
 
 pub(crate) struct Reactor {
     wait: RefCell<Wait>,
     registry: Arc<Registry>,
     sources: RefCell<Sources>,
-    /// What [`wait`](Self::wait) wakes, kept for its memory.
-    wakers: RefCell<Vec<Waker>>,
-    /// While somebody listens: which source found how many wakers, in order.
+    /// Whom [`wait`](Self::wait) leaves to be woken, kept for its memory.
+    woken: RefCell<Vec<Waiter>>,
+    /// While somebody listens: which source found how many who wait, in order.
     traced: RefCell<Vec<(u32, usize)>>,
     alarm: alarm::Alarm,
 }
@@ -170,7 +172,7 @@ impl Reactor {
             wait: RefCell::new(wait),
             registry: Arc::new(registry),
             sources: RefCell::new(Sources::new()),
-            wakers: RefCell::new(Vec::new()),
+            woken: RefCell::new(Vec::new()),
             traced: RefCell::new(Vec::new()),
             alarm,
         };
@@ -198,52 +200,69 @@ impl Reactor {
         alarm::Alarm::ENDS_WAITS
     }
 
-    /// Asks the kernel what is ready, for up to `timeout`. [`wake_found`](Self::wake_found) goes on
-    /// from there.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<Found> {
+    /// Asks the kernel what is ready, for up to `timeout`. Each task that waits for it is given to
+    /// `wake` by its number; that calls no foreign code, and says whether the task was its own. The
+    /// rest is left for [`wake_found`](Self::wake_found).
+    pub(crate) fn wait(
+        &self,
+        timeout: Option<Duration>,
+        mut wake: impl FnMut(u64) -> bool,
+    ) -> io::Result<Found> {
         let mut found = Found::default();
         let tracing = trace::on();
         let mut wait = self.wait.borrow_mut();
         let events = wait.wait(timeout)?;
         let sources = self.sources.borrow();
-        let mut wakers = self.wakers.borrow_mut();
+        let mut woken = self.woken.borrow_mut();
         for event in events {
             let token = event.token();
             if token == UNPARK || token == ALARM {
                 found.roused = true;
+                found.alarm |= token == ALARM;
                 continue;
             }
             // An event of a source that is gone: its token finds another generation, or nothing.
             let Some(readiness) = sources.get(token) else { continue };
             found.events += 1;
-            let first = wakers.len();
-            readiness.set(Flags::of(event), &mut wakers);
+            let first = woken.len();
+            readiness.set(Flags::of(event), |waiter| match waiter {
+                Waiter::Task(task) if !tracing && wake(task) => {}
+                waiter => woken.push(waiter),
+            });
             if tracing {
-                self.traced.borrow_mut().push((token.0 as u32, wakers.len() - first));
+                self.traced.borrow_mut().push((token.0 as u32, woken.len() - first));
             }
         }
         Ok(found)
     }
 
-    /// Wakes whoever waited for what the last wait found. Wakers are foreign code: they run with
-    /// nothing borrowed, and may even get here again.
-    pub(crate) fn wake_found(&self) {
-        let mut wakers = self.wakers.take();
-        if trace::on() {
-            self.wake_traced(&mut wakers);
+    /// Has `wake_all` wake whom the last wait left to be woken. That may call foreign code: it runs
+    /// with nothing borrowed, and may even get here again.
+    #[inline]
+    pub(crate) fn wake_found(&self, wake_all: impl Fn(Drain<'_, Waiter>)) {
+        if !self.woken.borrow().is_empty() || trace::on() {
+            self.wake_left(wake_all);
         }
-        foreign::wake_all(wakers.drain(..));
-        self.wakers.replace(wakers);
+    }
+
+    #[cold]
+    fn wake_left(&self, wake_all: impl Fn(Drain<'_, Waiter>)) {
+        let mut woken = self.woken.take();
+        if trace::on() {
+            self.wake_traced(&mut woken, &wake_all);
+        }
+        wake_all(woken.drain(..));
+        self.woken.replace(woken);
     }
 
     /// The same, so that each wake is known by its source.
     #[cold]
-    fn wake_traced(&self, wakers: &mut Vec<Waker>) {
+    fn wake_traced(&self, woken: &mut Vec<Waiter>, wake_all: impl Fn(Drain<'_, Waiter>)) {
         for (source, count) in self.traced.take() {
             let source = u64::from(source);
             trace::report(|| Event::Ready { source });
             let before = trace::set_cause(Cause::Source(source));
-            foreign::wake_all(wakers.drain(..count.min(wakers.len())));
+            wake_all(woken.drain(..count.min(woken.len())));
             trace::set_cause(before);
         }
     }
@@ -254,12 +273,12 @@ impl Reactor {
         drop(removed);
     }
 
-    /// The loop goes: hands out the wakers of all who wait on its sources.
-    pub(crate) fn close(&self) -> Vec<Waker> {
+    /// The loop goes: hands out all who wait on its sources.
+    pub(crate) fn close(&self) -> Vec<Waiter> {
         let sources = self.sources.borrow_mut().take_all();
-        let mut wakers = Vec::new();
-        sources.iter().for_each(|readiness| readiness.take_waiters(&mut wakers));
-        wakers
+        let mut woken = Vec::new();
+        sources.iter().for_each(|readiness| readiness.take_waiters(&mut woken));
+        woken
     }
 }
 
@@ -335,27 +354,26 @@ impl Registration {
         loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
     }
 
-    /// Wakes all who wait: the descriptor goes, or nobody watches it.
-    pub(crate) fn wake_waiters(&self) {
-        let mut wakers = Vec::new();
-        self.readiness.take_waiters(&mut wakers);
-        foreign::wake_all(wakers.into_iter());
+    /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
+    #[must_use]
+    pub(crate) fn take_waiters(&self) -> Vec<Waiter> {
+        let mut woken = Vec::new();
+        self.readiness.take_waiters(&mut woken);
+        woken
     }
 
     /// Has `reactor` watch the descriptor from now on, and the loop before no longer.
     ///
     /// # Errors
     /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
-    /// cannot be watched, such as a regular file. Whoever waited is woken then.
+    /// cannot be watched, such as a regular file. Then nobody watches it, and whoever waits is to be
+    /// woken: the loop before would have told them.
     #[cold]
     pub(crate) fn attach(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
-        if let Err(error) = self.move_to(reactor, fd) {
-            // Others waited for what the loop before would have told them.
+        self.move_to(reactor, fd).map_err(|error| {
             self.readiness.refresh();
-            self.wake_waiters();
-            return Err(say_why(error));
-        }
-        Ok(())
+            say_why(error)
+        })
     }
 
     fn move_to(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<()> {

@@ -11,7 +11,7 @@
 //! The rival is one reactor for all workers, tokio's: one of them sleeps in it, and an event for
 //! another's task is handed over, which costs an unpark.
 
-use std::{io, task::Waker, time::Duration};
+use std::{io, time::Duration};
 
 use mio::Token;
 
@@ -25,6 +25,7 @@ use crate::{
     clock::NEVER,
     primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
     wait::{UNPARK, Unparker, Wait},
+    waiter::Waiter,
 };
 
 pub(crate) struct SharedReactor {
@@ -79,7 +80,7 @@ impl SharedReactor {
     }
 
     /// Asks the kernel without waiting. Who is to be woken is put into `woken`.
-    pub(crate) fn look(&self, woken: &mut Vec<Waker>) -> io::Result<Found> {
+    pub(crate) fn look(&self, woken: &mut Vec<Waiter>) -> io::Result<Found> {
         match &mut *lock(&self.kernel) {
             Some(kernel) => self.ask(&mut kernel.wait, Some(Duration::ZERO), woken),
             None => Ok(Found::default()),
@@ -87,7 +88,7 @@ impl SharedReactor {
     }
 
     /// The same for a neighbour. `None`: somebody waits here.
-    pub(crate) fn try_look(&self, woken: &mut Vec<Waker>) -> Option<io::Result<Found>> {
+    pub(crate) fn try_look(&self, woken: &mut Vec<Waiter>) -> Option<io::Result<Found>> {
         let mut kernel = try_lock(&self.kernel)?;
         let Kernel { wait, .. } = kernel.as_mut()?;
         Some(self.ask(wait, Some(Duration::ZERO), woken))
@@ -101,7 +102,7 @@ impl SharedReactor {
         now: u64,
         until: u64,
         limit: Option<Duration>,
-        woken: &mut Vec<Waker>,
+        woken: &mut Vec<Waiter>,
     ) -> io::Result<(Found, u64)> {
         let mut kernel = lock(&self.kernel);
         let Some(Kernel { wait, alarm, alarm_at }) = &mut *kernel else {
@@ -127,7 +128,7 @@ impl SharedReactor {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        woken: &mut Vec<Waker>,
+        woken: &mut Vec<Waiter>,
     ) -> io::Result<Found> {
         let mut found = Found::default();
         let events = wait.wait(timeout)?;
@@ -140,18 +141,19 @@ impl SharedReactor {
             let token = event.token();
             if token == UNPARK || token == ALARM {
                 found.roused = true;
+                found.alarm |= token == ALARM;
             } else if let Some(readiness) = sources.get(token) {
                 found.events += 1;
-                readiness.set(Flags::of(event), woken);
+                readiness.set(Flags::of(event), |waiter| woken.push(waiter));
             }
         }
         Ok(found)
     }
 
-    /// Closes the descriptors, and hands out the wakers of all who wait on its sources. Nobody may
+    /// Closes the descriptors, and hands out all who wait on its sources. Nobody may
     /// sleep here.
     #[must_use]
-    pub(crate) fn close(&self) -> Vec<Waker> {
+    pub(crate) fn close(&self) -> Vec<Waiter> {
         drop(lock(&self.unparker).take());
         drop(lock(&self.registry).take());
         drop(lock(&self.kernel).take());

@@ -1,30 +1,40 @@
 //! One descriptor's readiness, and who waits for it.
 //!
 //! A [`Readiness`] is what the reactor and a socket share: a word that says in which directions the
-//! kernel last called the descriptor ready, and the wakers to call when that changes. The reactor
-//! sets bits; an operation that met `WouldBlock` clears them. Between the two stands a *tick*: the
-//! reactor advances it with each event, and a clear counts only if the tick is still the one read
-//! before the system call. Else an event that arrived between the call and the clear would be lost,
-//! and with edge-triggered registration it never comes again.
+//! kernel last called the descriptor ready, and who is to be told when that changes. The reactor sets
+//! flags; an operation that met `WouldBlock` clears them. Between the two stands a *tick*: the reactor
+//! advances it with each event, and a clear counts only if the tick is still the one read before the
+//! system call. Else an event that arrived between the call and the clear would be lost, and with
+//! edge-triggered registration it never comes again.
 //!
 //! ```text
 // ANCHOR: word
-//!    31                    8 7        0
-//!   +-----------------------+----------+
-//!   |         tick          |  flags   |
-//!   +-----------------------+----------+
+//!    63                            16  12    11 10      9 8    7        0
+//!   +--------------------------------+---+---------+---------+----------+
+//!   |              tick              | o |  writer |  reader |  flags   |
+//!   +--------------------------------+---+---------+---------+----------+
+//!                                  others  waiting, claimed of each slot
 // END: word
 //! ```
 //!
-//! Per direction there is one waker slot, for the `poll_*` traits, whose caller is one task at a time
-//! by their `&mut`, and a list of keyed waiters, for the `&self` futures: two tasks may well wait in
-//! `accept` on one listener, and a single slot would lose one of them. Readiness wakes all.
+//! Each direction has a *slot* for one waiter, and nearly always that is all who wait. A task of an
+//! event loop is a number, so its slot is two atomics, and the word says whose they are: a waiter
+//! claims the slot, writes its number, and sets it waiting, unless an event came meanwhile; the event
+//! that sets the flags takes it out in the same step. Nobody locks anything. All others stand in a
+//! list behind a lock: the second who waits in the same direction (two tasks may well wait in `accept`
+//! on one listener), and whoever's waker is no number. Readiness wakes all.
 //!
 //! A fresh descriptor counts as ready: its first operation goes straight to the kernel.
+//!
+//! The rival is one lock around word and wakers: fewer states, and for a request on a socket two locks
+//! more, one to wait and one to be woken (counted: 110 instructions of 810).
 
-use std::{mem, task::Waker};
+use std::mem;
 
-use crate::primitives::{AtomicU32, Mutex, Ordering, lock, seeded};
+use crate::{
+    primitives::{AtomicU64, Mutex, Ordering, lock, seeded},
+    waiter::Waiter,
+};
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,52 +92,106 @@ impl Direction {
     }
 }
 
-const TICK: u32 = 1 << 8;
+/// What one waiter's slot says of itself in the word. Neither bit: it is free.
+const CLAIMED: u64 = 1 << 8;
+const WAITING: u64 = 1 << 9;
+/// Somebody stands in the list.
+const OTHERS: u64 = 1 << 12;
+const TICK: u64 = 1 << 16;
+const FLAGS: u64 = 0xff;
+
+impl Direction {
+    /// Where this direction's slot has its bits.
+    #[inline]
+    const fn slot(self, bits: u64) -> u64 {
+        bits << (2 * self as u32)
+    }
+}
 
 /// The word as it stood before an operation.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen(u32);
+pub(crate) struct Seen(u64);
 
-/// A keyed waiter's key. 0 is none yet.
-pub(crate) type WaiterKey = u32;
+/// Names a waiter of one source and direction. 0 is none yet. In a slot it is the tick at which the
+/// waiter came, so that it is never mistaken for a later one; in the list a count with the top bit.
+pub(crate) type WaiterKey = u64;
+
+/// The waiter of the `poll_*` traits, one for each direction: their `&mut` lets in one task at a time.
+const TRAITS: WaiterKey = 1 << 62;
+const LISTED: WaiterKey = 1 << 63;
 
 #[derive(Debug)]
 pub(crate) struct Readiness {
-    word: AtomicU32,
-    /// How many keyed waiters there are.
-    keyed: AtomicU32,
-    waiters: Mutex<Waiters>,
+    word: AtomicU64,
+    slots: [Slot; 2],
+    others: Mutex<Others>,
 }
 
-#[derive(Debug, Default)]
-struct Waiters {
-    slots: [Option<Waker>; 2],
-    keyed: Vec<Waiter>,
-    last_key: WaiterKey,
+/// Written by whoever has claimed it, read while it is waiting.
+#[derive(Debug)]
+struct Slot {
+    task: AtomicU64,
+    key: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Waiter {
+struct Others {
+    list: Vec<Other>,
+    last_key: u64,
+}
+
+#[derive(Debug)]
+struct Other {
     key: WaiterKey,
     direction: Direction,
-    waker: Waker,
+    waiter: Waiter,
 }
 
-/// Where a waker is to be kept.
+/// Where a waiter is to be kept.
 #[derive(Debug)]
 pub(crate) enum Place<'a> {
-    /// The direction's one slot.
-    Slot,
-    /// The list, under this key; a key of 0 is replaced by a new one.
+    /// As the direction's one waiter for the `poll_*` traits.
+    Traits,
+    /// Under this key; a key of 0 is replaced by a new one.
     Keyed(&'a mut WaiterKey),
+}
+
+impl Place<'_> {
+    #[inline]
+    fn key(&self) -> WaiterKey {
+        match self {
+            Self::Traits => TRAITS,
+            Self::Keyed(key) => **key,
+        }
+    }
+
+    /// Its key is `new` from now on, unless it has a fixed one. Gives the key that it has then.
+    #[inline]
+    fn set_key(&mut self, new: WaiterKey) -> WaiterKey {
+        if let Self::Keyed(key) = self {
+            **key = new;
+        }
+        self.key()
+    }
+}
+
+/// What came of asking to be woken.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Waited {
+    /// The waiter is kept. A waker that it replaced is dropped by the caller, in the open.
+    Kept(Option<Waiter>),
+    /// The direction is ready already, and nothing is kept.
+    Ready(Waiter),
 }
 
 impl Readiness {
     pub(crate) fn new() -> Self {
+        let slot = || Slot { task: AtomicU64::new(0), key: AtomicU64::new(0) };
         Self {
-            word: AtomicU32::new(Flags::FRESH),
-            keyed: AtomicU32::new(0),
-            waiters: Mutex::new(Waiters::default()),
+            word: AtomicU64::new(Flags::FRESH.into()),
+            slots: [slot(), slot()],
+            others: Mutex::new(Others { list: Vec::new(), last_key: 0 }),
         }
     }
 
@@ -135,7 +199,7 @@ impl Readiness {
     #[inline]
     pub(crate) fn ready(&self, direction: Direction) -> Option<Seen> {
         let word = self.word.load(Ordering::Acquire);
-        (word & direction.mask() != 0).then_some(Seen(word))
+        is_ready(word, direction).then_some(Seen(word))
     }
 
     /// The operation met `WouldBlock`: the direction is not ready, unless an event came meanwhile.
@@ -148,132 +212,272 @@ impl Readiness {
     /// before an urgent byte, and no event follows for what lies behind it.
     #[inline]
     pub(crate) fn clear_after_short_count(&self, direction: Direction, seen: Seen) {
-        if seen.0 & direction.no_short_cut() == 0 {
+        if seen.0 & u64::from(direction.no_short_cut()) == 0 {
             self.clear_flags(direction.mask(), seen);
         }
     }
 
     // ANCHOR: clear
+    #[inline]
     fn clear_flags(&self, flags: u32, seen: Seen) {
+        let flags = u64::from(flags);
         if seeded("source_clear_ignores_tick") {
             self.word.fetch_and(!flags, Ordering::AcqRel);
             return;
         }
         // On failure the word moved on. Either an event came, and the readiness stands; or the other
-        // direction was cleared, and this one still can be.
+        // direction was cleared or waited for, and this one still can be cleared.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            (word & !0xff == seen.0 & !0xff).then_some(word & !flags)
+            (word / TICK == seen.0 / TICK).then_some(word & !flags)
         });
     }
     // END: clear
 
-    /// An event: sets flags, advances the tick, and moves the wakers to call into `wakers`.
-    pub(crate) fn set(&self, flags: Flags, wakers: &mut Vec<Waker>) {
-        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some((word | flags.0).wrapping_add(TICK))
-        });
-        let mut waiters = lock(&self.waiters);
-        for (slot, direction) in [(0, Direction::Read), (1, Direction::Write)] {
-            if flags.0 & direction.mask() != 0
-                && let Some(waker) = waiters.slots[slot].take()
-            {
-                wakers.push(waker);
+    /// An event: sets flags, advances the tick, and takes out those who wait. Each is given to `wake`,
+    /// with no lock held if it is a task, and with the list's if it is foreign.
+    #[inline]
+    pub(crate) fn set(&self, flags: Flags, mut wake: impl FnMut(Waiter)) {
+        let concerns = |direction: Direction| flags.0 & direction.mask() != 0;
+        let waiting = |direction: Direction| {
+            if concerns(direction) { direction.slot(WAITING) } else { 0 }
+        };
+        let take = waiting(Direction::Read) | waiting(Direction::Write);
+        let before = self.advance(flags.0.into(), take, &mut wake);
+        if before & OTHERS != 0 {
+            self.take_others(concerns, &mut wake);
+        }
+    }
+
+    /// Advances the tick, sets flags, and takes out whoever is waiting in the slots of `take`. Gives
+    /// the word from before.
+    #[inline]
+    fn advance(&self, flags: u64, take: u64, wake: &mut impl FnMut(Waiter)) -> u64 {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            // Read first: once it is out of the word, a slot may be claimed anew. It was not if the
+            // exchange succeeds, for whatever frees a slot advances the tick.
+            let task = |direction: Direction| {
+                let is_taken = word & take & direction.slot(WAITING) != 0;
+                is_taken.then(|| self.slots[direction as usize].task.load(Ordering::Relaxed))
+            };
+            let tasks = [task(Direction::Read), task(Direction::Write)];
+            let next = ((word & !take) | flags).wrapping_add(TICK);
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    for (task, slot) in tasks.into_iter().zip(&self.slots) {
+                        let Some(mut task) = task else { continue };
+                        if seeded("source_reads_slot_late") {
+                            task = slot.task.load(Ordering::Relaxed);
+                        }
+                        wake(Waiter::Task(task));
+                    }
+                    return word;
+                }
+                Err(now) => word = now,
             }
         }
+    }
+
+    #[cold]
+    fn take_others(&self, concerns: impl Fn(Direction) -> bool, wake: &mut impl FnMut(Waiter)) {
+        let mut others = lock(&self.others);
         let mut at = 0;
-        while let Some(waiter) = waiters.keyed.get(at) {
-            if flags.0 & waiter.direction.mask() == 0 {
+        while let Some(other) = others.list.get(at) {
+            if !concerns(other.direction) {
                 at += 1;
                 continue;
             }
-            wakers.push(waiters.keyed.remove(at).waker);
+            wake(others.list.remove(at).waiter);
             if seeded("source_wakes_one_waiter") {
                 break;
             }
         }
-        self.count_keyed(&waiters);
+        self.note_others(&others);
     }
 
-    /// Tells those who leave whether there is anything to leave. With the lock held.
-    #[inline]
-    fn count_keyed(&self, waiters: &Waiters) {
-        self.keyed.store(waiters.keyed.len() as u32, Ordering::Relaxed);
+    /// Tells events whether there is a list to look through. With its lock held.
+    fn note_others(&self, others: &Others) {
+        if others.list.is_empty() {
+            self.word.fetch_and(!OTHERS, Ordering::AcqRel);
+        }
     }
 
     /// The descriptor is registered anew: what was known of it is void. The registration's first
     /// event says how things stand.
     pub(crate) fn forget(&self) {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some((word & !0xff).wrapping_add(TICK))
+            Some((word & !FLAGS).wrapping_add(TICK))
         });
     }
 
     /// Nobody watches the descriptor: as if fresh, the next operation asks the kernel.
     pub(crate) fn refresh(&self) {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some(((word & !0xff) | Flags::FRESH).wrapping_add(TICK))
+            Some(((word & !FLAGS) | u64::from(Flags::FRESH)).wrapping_add(TICK))
         });
     }
 
-    /// Keeps `waker` until the direction is ready. `false`: it is ready already, and nothing is kept.
-    ///
-    /// Wakers are foreign: the caller cloned this one in the open, and drops what comes back there.
-    #[must_use]
+    /// Keeps `waiter` until the direction is ready.
+    #[inline]
     pub(crate) fn wait(
         &self,
         direction: Direction,
-        place: Place<'_>,
-        waker: Waker,
-    ) -> (bool, Option<Waker>) {
-        let mut waiters = lock(&self.waiters);
-        // Under the lock: an event sets the word before it takes the lock to look for waiters, so
-        // either we see its flags here or it sees our waker there.
-        if self.ready(direction).is_some() && !seeded("source_wait_without_second_look") {
-            return (false, Some(waker));
+        place: &mut Place<'_>,
+        waiter: Waiter,
+    ) -> Waited {
+        let Waiter::Task(task) = waiter else {
+            return self.wait_in_list(direction, place, waiter);
+        };
+        let slot = &self.slots[direction as usize];
+        let taken = direction.slot(CLAIMED | WAITING);
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if is_ready(word, direction) && !seeded("source_wait_without_second_look") {
+                return Waited::Ready(waiter);
+            }
+            if word & taken != 0 || place.key() & LISTED != 0 {
+                return self.wait_beside(direction, place, waiter);
+            }
+            let claimed = word | direction.slot(CLAIMED);
+            match self.word.compare_exchange(word, claimed, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break word = claimed,
+                Err(now) => word = now,
+            }
         }
-        match place {
-            Place::Slot => (true, waiters.slots[direction as usize].replace(waker)),
-            Place::Keyed(key) => {
-                if let Some(waiter) = waiters.keyed.iter_mut().find(|waiter| waiter.key == *key) {
-                    return (true, Some(mem::replace(&mut waiter.waker, waker)));
-                }
-                waiters.last_key = waiters.last_key.wrapping_add(1).max(1);
-                *key = waiters.last_key;
-                let key = *key;
-                waiters.keyed.push(Waiter { key, direction, waker });
-                self.count_keyed(&waiters);
-                (true, None)
+        // Nobody else writes a slot that is claimed.
+        let key = place.set_key(word / TICK + 1);
+        slot.task.store(task, Ordering::Relaxed);
+        slot.key.store(key, Ordering::Relaxed);
+        // If the word has not changed, no event came since the claim. The next will find us waiting.
+        let waiting = word ^ taken;
+        match self.word.compare_exchange(word, waiting, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Waited::Kept(None),
+            Err(now) => self.end_claim(direction, now, waiter),
+        }
+    }
+
+    /// The word has changed since a slot was claimed: waits all the same, unless it was by an event
+    /// that concerns the direction.
+    #[cold]
+    fn end_claim(&self, direction: Direction, mut word: u64, waiter: Waiter) -> Waited {
+        loop {
+            let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
+            let bits = direction.slot(if ready { CLAIMED } else { CLAIMED | WAITING });
+            let next = word ^ bits;
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) if ready => return Waited::Ready(waiter),
+                Ok(_) => return Waited::Kept(None),
+                Err(now) => word = now,
             }
         }
     }
 
-    /// Removes a keyed waiter whose future is dropped. Its waker is dropped by the caller.
+    /// [`wait`](Self::wait), where the slot is not free: it may be one's own.
+    #[cold]
+    fn wait_beside(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
+        let Waiter::Task(task) = waiter else { unreachable!("only a task goes by way of a slot") };
+        let slot = &self.slots[direction as usize];
+        if place.key() & LISTED == 0 && self.is_in_slot(direction, place.key()) {
+            if slot.task.load(Ordering::Relaxed) == task {
+                // If an event took it out in this moment, the task is being woken.
+                return Waited::Kept(None);
+            }
+            // Another task polls now. It comes in anew.
+            self.leave_slot(direction, place.key());
+            return self.wait(direction, place, waiter);
+        }
+        self.wait_in_list(direction, place, waiter)
+    }
+
+    /// [`wait`](Self::wait), behind the lock.
+    fn wait_in_list(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
+        if place.key() & LISTED == 0 {
+            // It may have come with a number before.
+            self.leave_slot(direction, place.key());
+        }
+        let mut others = lock(&self.others);
+        // Under the lock: an event sets the word before it takes the lock to look for waiters, so
+        // either we see its flags here or it sees us there.
+        let noted = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
+            (!ready).then_some(word | OTHERS)
+        });
+        if noted.is_err() {
+            self.note_others(&others);
+            return Waited::Ready(waiter);
+        }
+        let key = place.key();
+        let same = |other: &&mut Other| other.direction == direction && other.key == key;
+        if let Some(other) = others.list.iter_mut().find(same) {
+            return Waited::Kept(Some(mem::replace(&mut other.waiter, waiter)));
+        }
+        others.last_key += 1;
+        let key = place.set_key(LISTED | others.last_key);
+        others.list.push(Other { key, direction, waiter });
+        Waited::Kept(None)
+    }
+
+    /// Removes a waiter whose future is dropped. What it kept is dropped by the caller, in the open.
     #[must_use]
     #[inline]
-    pub(crate) fn leave(&self, key: WaiterKey) -> Option<Waker> {
-        // Mostly an event has taken the waiter out. Whoever put it in reads here no older a count
-        // than that of the moment when it went in, so 0 means that it is out.
-        if self.keyed.load(Ordering::Relaxed) == 0 {
+    pub(crate) fn leave(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
+        // Mostly an event has taken it out.
+        let word = self.word.load(Ordering::Acquire);
+        if word & (direction.slot(WAITING) | OTHERS) == 0 {
             return None;
         }
-        let mut waiters = lock(&self.waiters);
-        let at = waiters.keyed.iter().position(|waiter| waiter.key == key)?;
-        let left = waiters.keyed.swap_remove(at).waker;
-        self.count_keyed(&waiters);
+        self.leave_now(direction, key)
+    }
+
+    #[cold]
+    fn leave_now(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
+        if key & LISTED == 0 {
+            self.leave_slot(direction, key);
+            return None;
+        }
+        let mut others = lock(&self.others);
+        let at = others.list.iter().position(|other| other.key == key)?;
+        let left = others.list.remove(at).waiter;
+        self.note_others(&others);
         Some(left)
     }
 
-    /// Moves all wakers into `wakers`: the loop that would have woken them is going.
-    pub(crate) fn take_waiters(&self, wakers: &mut Vec<Waker>) {
-        let mut waiters = lock(&self.waiters);
-        wakers.extend(waiters.slots.iter_mut().filter_map(Option::take));
-        wakers.extend(waiters.keyed.drain(..).map(|waiter| waiter.waker));
-        self.count_keyed(&waiters);
+    /// Whether the slot is waiting for the waiter of this key.
+    fn is_in_slot(&self, direction: Direction, key: WaiterKey) -> bool {
+        let slot = &self.slots[direction as usize];
+        self.word.load(Ordering::Acquire) & direction.slot(WAITING) != 0
+            && slot.key.load(Ordering::Relaxed) == key
+    }
+
+    /// Frees the slot if the waiter of this key is in it.
+    fn leave_slot(&self, direction: Direction, key: WaiterKey) {
+        let slot = &self.slots[direction as usize];
+        // As in `advance`: the tick says that the slot was not claimed anew in between.
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let is_ours =
+                word & direction.slot(WAITING) != 0 && slot.key.load(Ordering::Relaxed) == key;
+            let tick = if seeded("source_leaves_without_tick") { 0 } else { TICK };
+            is_ours.then(|| (word & !direction.slot(WAITING)).wrapping_add(tick))
+        });
+    }
+
+    /// Takes out all who wait: the loop that would have woken them is going.
+    pub(crate) fn take_waiters(&self, woken: &mut Vec<Waiter>) {
+        let mut woken = |waiter| woken.push(waiter);
+        let both = Direction::Read.slot(WAITING) | Direction::Write.slot(WAITING);
+        self.advance(0, both, &mut woken);
+        self.take_others(|_| true, &mut woken);
     }
 
     /// Whether anybody waits.
     pub(crate) fn is_waited_on(&self) -> bool {
-        let waiters = lock(&self.waiters);
-        waiters.slots.iter().any(Option::is_some) || !waiters.keyed.is_empty()
+        let slots = CLAIMED | WAITING;
+        let any = Direction::Read.slot(slots) | Direction::Write.slot(slots) | OTHERS;
+        self.word.load(Ordering::Acquire) & any != 0
     }
+}
+
+#[inline]
+fn is_ready(word: u64, direction: Direction) -> bool {
+    word & u64::from(direction.mask()) != 0
 }

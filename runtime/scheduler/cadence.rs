@@ -5,7 +5,9 @@
 //! reads the clock, aiming at [`SAMPLE_EVERY`]; and when the last look is [`LOOK_EVERY`] ago it looks.
 //! A task that polls for a millisecond gets a reading after each poll.
 //!
-//! The rival is a look after a fixed number of polls (tokio's 61): with polls of a millisecond it is
+//! A loop can be built to look after a fixed number of polls instead, so that what it does can be
+//! counted under a tool that makes each poll last a hundred times as long. As a rule that is the rival
+//! (tokio's 61): with polls of a millisecond it is
 //! blind for 61 of them, and with polls of ten nanoseconds it spends a seventh of its time looking.
 
 use std::cell::Cell;
@@ -19,31 +21,47 @@ const LOOK_EVERY: u64 = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct Cadence {
+    /// The last reading.
     now: Cell<u64>,
+    /// The loop was parked since.
+    is_stale: Cell<bool>,
     looked_at: Cell<u64>,
     polls_left: Cell<u32>,
     stride: Cell<u32>,
+    /// Polls between two looks, if that was asked for; 0: by the clock.
+    interval: u32,
 }
 
 impl Cadence {
-    pub(crate) fn new(now: u64) -> Self {
+    pub(crate) fn new(now: u64, interval: u32) -> Self {
         Self {
+            interval,
             now: Cell::new(now),
+            is_stale: Cell::new(false),
             looked_at: Cell::new(now),
             polls_left: Cell::new(1),
             stride: Cell::new(1),
         }
     }
 
-    /// The moment of the last reading.
+    /// The moment of the last reading, if the loop was not parked since.
     #[inline]
-    pub(crate) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> Option<u64> {
+        (!self.is_stale.get()).then_some(self.now.get())
+    }
+
+    /// The moment of the last reading, however long ago.
+    pub(crate) fn last_reading(&self) -> u64 {
         self.now.get()
     }
 
-    /// The clock was read for another reason.
+    /// The clock was read for another reason. The first reading after a park stands for the look that
+    /// ended it.
     pub(crate) fn set_now(&self, now: u64) {
         self.now.set(now);
+        if self.is_stale.replace(false) {
+            self.looked_at.set(now);
+        }
     }
 
     /// Counts a poll. `true`: read the clock.
@@ -60,11 +78,18 @@ impl Cadence {
     }
 
     /// The clock was read because polls were counted. `true`: look. Under a clock that stands still
-    /// that is always.
+    /// that is always, and so it is where the looks go by polls.
     pub(crate) fn sample(&self, now: u64, stands_still: bool) -> bool {
+        let parked = self.is_stale.get();
         let stride = self.stride.get();
-        let stride = if stands_still {
+        let by_polls = stands_still || self.interval != 0;
+        let stride = if self.interval != 0 {
+            self.interval
+        } else if stands_still {
             MOST_POLLS
+        } else if parked {
+            // How long these polls took is not known.
+            stride
         } else {
             let took = now.saturating_sub(self.now.get()).max(1);
             let fitting = u64::from(stride) * SAMPLE_EVERY / took;
@@ -74,19 +99,20 @@ impl Cadence {
         };
         self.stride.set(stride);
         self.polls_left.set(stride);
-        self.now.set(now);
-        stands_still || now.saturating_sub(self.looked_at.get()) >= LOOK_EVERY
+        self.set_now(now);
+        by_polls || now.saturating_sub(self.looked_at.get()) >= LOOK_EVERY
     }
 
     /// The loop looked.
-    pub(crate) fn looked(&self, now: u64) {
-        self.looked_at.set(now);
+    pub(crate) fn looked(&self) {
+        self.looked_at.set(self.now.get());
     }
 
-    /// The loop was parked: it has just looked, and the count starts anew.
-    pub(crate) fn woke(&self, now: u64) {
-        self.now.set(now);
-        self.looked_at.set(now);
+    /// The loop was parked: it has just looked, and the count starts anew. What time it is now, it
+    /// reads when somebody asks: a loop that serves one request after another without timers need not
+    /// know.
+    pub(crate) fn woke(&self) {
+        self.is_stale.set(true);
         self.polls_left.set(self.stride.get());
     }
 }
@@ -97,7 +123,7 @@ mod tests {
 
     /// Polls between two readings, once it has settled, when a poll takes `cost` nanoseconds.
     fn settled(cost: u64) -> u64 {
-        let cadence = Cadence::new(0);
+        let cadence = Cadence::new(0, 0);
         let (mut now, mut polls) = (0, 0);
         for _ in 0..1_000 {
             polls = 1;
@@ -117,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn looks_that_go_by_polls_do_not_go_by_the_clock() {
+        let cadence = Cadence::new(0, 3);
+        cadence.woke();
+        for now in [10, 1_000_000_000, 1_000_000_001] {
+            while !cadence.count() {}
+            assert!(cadence.sample(now, false));
+            assert_eq!([(); 3].map(|()| cadence.count()), [false, false, true]);
+            assert!(cadence.sample(now, false));
+        }
+    }
+
+    #[test]
     fn the_clock_is_read_after_64_small_polls() {
         assert_eq!(settled(10), 64);
     }
@@ -128,7 +166,7 @@ mod tests {
 
     #[test]
     fn slow_polls_after_quick_ones_are_noticed_at_the_next_reading() {
-        let cadence = Cadence::new(0);
+        let cadence = Cadence::new(0, 0);
         let mut now = 0;
         for _ in 0..10_000 {
             now += 10;

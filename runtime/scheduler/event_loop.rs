@@ -35,7 +35,7 @@ use crate::{
     inbox::{Address, Inbox, Message, Number},
     place::{Name, Origin},
     primitives::Arc,
-    reactor::Reactor,
+    reactor::{Found, Reactor},
     stats::{Counters, Stats},
     task::{
         cell::Completer,
@@ -54,6 +54,8 @@ use crate::{
 pub(crate) struct Settings {
     pub(crate) clock: Clock,
     pub(crate) look_before_parking: bool,
+    /// Polls between two looks while tasks are ready; 0: as time goes by.
+    pub(crate) look_interval: u32,
     pub(crate) blocking_threads: usize,
     pub(crate) blocking_queue: usize,
 }
@@ -62,6 +64,7 @@ impl Settings {
     pub(crate) fn usual() -> Self {
         Self {
             clock: Clock::Real,
+            look_interval: 0,
             look_before_parking: available_parallelism().map_or(1, NonZeroUsize::get) > 1,
             blocking_threads: 64,
             blocking_queue: 1024,
@@ -85,7 +88,7 @@ pub(crate) struct Core {
     pub(super) counters: Counters,
     pub(super) cadence: Cadence,
     pub(super) ledger: Option<RefCell<Ledger>>,
-    /// The moment the reactor's alarm is set for; [`NEVER`] if none is.
+    /// The moment the reactor's alarm is set for; [`NEVER`] if it is not, or was seen to ring.
     pub(super) alarm_at: Cell<u64>,
     turning: Cell<bool>,
     /// Left to its host, with the inbox's word on parked.
@@ -125,7 +128,7 @@ impl Core {
             clock: settings.clock.clone(),
             pool: OnceCell::new(),
             counters: Counters::default(),
-            cadence: Cadence::new(now),
+            cadence: Cadence::new(now, settings.look_interval),
             ledger: settings.look_before_parking.then(|| RefCell::new(Ledger::new(now))),
             settings,
             alarm_at: Cell::new(NEVER),
@@ -208,25 +211,49 @@ impl Core {
 
     /// Asks the reactor without waiting.
     pub(super) fn look(&self) -> io::Result<usize> {
-        self.cadence.looked(self.cadence.now());
+        self.cadence.looked();
         if self.reactor.len() == 0 {
             return Ok(0);
         }
         self.counters.looks.add(1);
-        let found = self.reactor.wait(Some(Duration::ZERO))?;
+        let found = self.ask_reactor(Some(Duration::ZERO))?;
         self.counters.events.add(found.events as u64);
         trace::report(|| Event::Looked { found: found.events });
-        self.reactor.wake_found();
+        self.wake_found();
         Ok(found.events)
+    }
+
+    /// Wakes whoever waited for what the reactor found.
+    pub(super) fn wake_found(&self) {
+        self.reactor.wake_found(|woken| woken.for_each(local::wake_waiter));
+    }
+
+    /// Asks the reactor, which wakes the loop's own tasks at once and leaves the others for
+    /// [`wake_found`](Self::wake_found).
+    #[inline]
+    pub(super) fn ask_reactor(&self, timeout: Option<Duration>) -> io::Result<Found> {
+        let found = self.reactor.wait(timeout, self.table.waking())?;
+        if found.alarm {
+            self.alarm_at.set(NEVER);
+        }
+        Ok(found)
     }
 
     /// The loop's time: of this turn, not to the nanosecond, and never ahead of the clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match &self.clock {
-            Clock::Real => self.cadence.now(),
+            Clock::Real => self.cadence.now().unwrap_or_else(|| self.read_clock()),
             Clock::Test(_) => self.clock.now(),
         }
+    }
+
+    /// Reads the real clock, for all who ask until the next reading.
+    #[cold]
+    pub(super) fn read_clock(&self) -> u64 {
+        let now = self.clock.now();
+        self.cadence.set_now(now);
+        now
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -321,7 +348,8 @@ impl Core {
             let now = self.clock.now();
             match &self.clock {
                 _ if next <= now => return Ok(false),
-                Clock::Real => self.set_alarm(now, next)?,
+                Clock::Real if next < self.alarm_at.get() => self.set_alarm(now, next)?,
+                Clock::Real => {}
                 // The next turn has the clock jump.
                 Clock::Test(clock) if clock.may_advance() => return Ok(false),
                 Clock::Test(_) => {}
@@ -355,7 +383,7 @@ impl Core {
         foreign::call("a message to a loop that is gone", || drop(messages));
         let left = self.table.close();
         foreign::wake_all(self.timers.close().into_iter());
-        foreign::wake_all(self.reactor.close().into_iter());
+        self.reactor.close().into_iter().for_each(local::wake_waiter);
         if let Some(pool) = self.pool.get() {
             pool.close();
         }

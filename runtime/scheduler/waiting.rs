@@ -27,61 +27,67 @@ impl Core {
         if let Clock::Test(clock) = &self.clock {
             return self.wait_under_test_clock(clock, limit);
         }
-        let mut now = self.clock.now();
-        self.cadence.set_now(now);
         let next = self.timers.wake_up_at().unwrap_or(NEVER);
-        if next <= now {
+        if next != NEVER && next <= self.now() {
             return self.look().map(drop);
         }
         let limit = match limit {
             Limit::Forever | Limit::UntilStopped => None,
             Limit::Nanos(limit) => Some(limit),
         };
-        if limit != Some(0) && self.look_before_parking(&mut now, next)? {
+        if limit != Some(0) && self.look_before_parking(next)? {
             return Ok(());
         }
-        self.park(now, next, limit)
+        self.park(next, limit)
     }
 
     /// Bets that something happens shortly, if the ledger says so. `true`: it did.
-    fn look_before_parking(&self, now: &mut u64, next: u64) -> io::Result<bool> {
+    fn look_before_parking(&self, next: u64) -> io::Result<bool> {
         let Some(ledger) = &self.ledger else { return Ok(false) };
-        if self.reactor.len() == 0 || !ledger.borrow_mut().bets(*now) {
+        if self.reactor.len() == 0 || !ledger.borrow_mut().bets(self.cadence.last_reading()) {
             return Ok(false);
         }
-        let began = *now;
+        let began = self.read_clock();
         let end = next.min(began + WINDOW);
-        while *now < end {
+        let mut now = began;
+        while now < end {
             self.counters.looks_before_parking.add(1);
-            let found = self.reactor.wait(Some(Duration::ZERO))?;
-            *now = self.clock.now();
-            self.cadence.set_now(*now);
+            let found = self.ask_reactor(Some(Duration::ZERO))?;
+            now = self.read_clock();
             if found.events > 0 || self.inbox.has_news() {
                 self.counters.events.add(found.events as u64);
                 // What came only after the window came because the kernel gave the processor to
                 // somebody else in between: no looking made it come.
-                if *now < end {
+                if now < end {
                     self.counters.bets_won.add(1);
                     ledger.borrow_mut().won();
                 } else {
                     self.counters.bets_lost.add(1);
-                    ledger.borrow_mut().lost(*now - began);
+                    ledger.borrow_mut().lost(now - began);
                 }
-                self.cadence.looked(*now);
+                self.cadence.looked();
                 trace::report(|| Event::Looked { found: found.events });
-                self.reactor.wake_found();
+                self.wake_found();
                 return Ok(true);
             }
         }
         self.counters.bets_lost.add(1);
-        ledger.borrow_mut().lost(*now - began);
-        Ok(*now >= next)
+        ledger.borrow_mut().lost(now - began);
+        Ok(now >= next)
     }
 
-    /// Waits in the kernel, if no message came.
-    fn park(&self, now: u64, next: u64, limit: Option<u64>) -> io::Result<()> {
+    /// Waits in the kernel, if no message came. An alarm that is set already needs no reading of the
+    /// clock: it rings, and if it has rung by now the wait ends at once.
+    #[inline]
+    fn park(&self, next: u64, limit: Option<u64>) -> io::Result<()> {
         let mut timeout = limit.map(Duration::from_nanos);
-        if next != NEVER {
+        // ANCHOR: alarm
+        let is_alarm_set = self.reactor.alarm_ends_waits() && self.alarm_at.get() <= next;
+        if next != NEVER && !is_alarm_set {
+            let now = self.read_clock();
+            if next <= now {
+                return Ok(());
+            }
             if self.reactor.alarm_ends_waits() {
                 self.set_alarm(now, next)?;
             } else {
@@ -89,24 +95,28 @@ impl Core {
                 timeout = Some(timeout.map_or(until_next, |limit| limit.min(until_next)));
             }
         }
+        // END: alarm
         let Some(found) = self.sleep(timeout)? else { return Ok(()) };
-        let woke_at = self.clock.now();
+        self.cadence.woke();
         if let Some(ledger) = &self.ledger {
-            ledger.borrow_mut().parked(woke_at.saturating_sub(now), found.events > 0);
+            // Since the last reading it did not only sleep: a short time is sure to have been short.
+            let before = self.cadence.last_reading();
+            let since = self.read_clock().saturating_sub(before);
+            ledger.borrow_mut().parked(since, found.events > 0);
         }
-        self.cadence.woke(woke_at);
-        self.reactor.wake_found();
+        self.wake_found();
         Ok(())
     }
 
     /// The wait itself, in the protocol of parking. `None`: a message came first.
+    #[inline(always)]
     fn sleep(&self, timeout: Option<Duration>) -> io::Result<Option<Found>> {
         if !self.inbox.park() {
             return Ok(None);
         }
         trace::report(|| Event::Parked);
         self.counters.parks.add(1);
-        let found = self.reactor.wait(timeout);
+        let found = self.ask_reactor(timeout);
         if self.inbox.unparked() {
             self.counters.unparks.add(1);
         }
@@ -116,19 +126,15 @@ impl Core {
         Ok(Some(found))
     }
 
-    /// Sets the alarm, but only if it would come too late or has rung: most timers are cancelled
-    /// before they are due, and an alarm too early is one spurious wake-up.
-    // ANCHOR: alarm
+    /// Sets the alarm. Only if it would come too late, or has rung: most timers are cancelled before
+    /// they are due, and an alarm too early is one spurious wake-up.
     pub(super) fn set_alarm(&self, now: u64, next: u64) -> io::Result<()> {
-        let alarm_at = self.alarm_at.get();
-        if next < alarm_at || alarm_at <= now {
-            self.reactor.set_alarm(next - now)?;
-            self.counters.timer_arms.add(1);
-            self.alarm_at.set(next);
-        }
+        debug_assert!(next < self.alarm_at.get());
+        self.reactor.set_alarm(next - now)?;
+        self.counters.timer_arms.add(1);
+        self.alarm_at.set(next);
         Ok(())
     }
-    // END: alarm
 
     /// Nothing is ready and time stands still: what is on its way through the kernel goes first, then
     /// the clock jumps.
@@ -151,7 +157,7 @@ impl Core {
         };
         if wait != Some(Duration::ZERO) {
             let Some(found) = self.sleep(wait)? else { return Ok(()) };
-            self.reactor.wake_found();
+            self.wake_found();
             if found != Found::default() {
                 return Ok(());
             }

@@ -38,15 +38,16 @@ use super::{
     slots::{ENDED, LIVE, ROOT, Slots},
     spawned::{End, Spawned, Stage},
     steps,
-    tasks::{Batch, Ran, Tasks},
+    tasks::{Batch, Ran, Refused, Tasks},
 };
 use crate::{
-    budget,
+    budget, foreign,
     id::TaskId,
     inbox,
     place::{self, Origin, Wait},
     run_queue::batches::Batches,
     trace,
+    waiter::Waiter,
 };
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -79,6 +80,13 @@ mod waker {
         // and dereference nothing, so they may be called on any thread, any number of times, also
         // after whatever the number named is gone.
         unsafe { Waker::new(data, &VTABLE) }
+    }
+
+    /// The number of a waker, if it is one of ours.
+    #[inline]
+    pub(super) fn key_of(waker: &Waker) -> Option<Key> {
+        let ours = std::ptr::eq(waker.vtable(), &VTABLE);
+        ours.then(|| Key::from_bits(waker.data().addr() as u64))
     }
 
     /// Begins a poll: runs `f` with a context for `key`. The waker's drop does nothing, so it is
@@ -124,6 +132,23 @@ fn wake_elsewhere(key: Key) {
 /// [`wake`] for a key in the bits of a join cell.
 pub(crate) fn wake_bits(bits: u64) {
     wake(Key::from_bits(bits));
+}
+
+/// Whoever `waker` wakes, to be woken by [`wake_waiter`]: a waker of ours is only a number.
+#[inline]
+pub(crate) fn waiter_of(waker: &Waker) -> Waiter {
+    match waker::key_of(waker) {
+        Some(key) => Waiter::Task(key.bits()),
+        None => Waiter::Foreign(waker.clone()),
+    }
+}
+
+/// Wakes one who waited, from whichever thread.
+pub(crate) fn wake_waiter(waiter: Waiter) {
+    match waiter {
+        Waiter::Task(bits) => wake_bits(bits),
+        Waiter::Foreign(waker) => foreign::wake(waker),
+    }
 }
 
 thread_local! {
@@ -177,6 +202,22 @@ impl Table {
             self.wake_traced(key);
         } else {
             self.tasks.borrow_mut().mark(key);
+        }
+    }
+
+    /// What wakes this table's tasks by the bits of their keys, and says of each whether it is this
+    /// table's: the way of the reactor, which wakes many at once. The table is borrowed meanwhile. Not
+    /// for when somebody listens to the trace.
+    #[inline]
+    pub(crate) fn waking(&self) -> impl FnMut(u64) -> bool {
+        let mut tasks = self.tasks.borrow_mut();
+        move |bits| {
+            let key = Key::from_bits(bits);
+            let is_ours = key.number() == self.number;
+            if is_ours {
+                tasks.mark(key);
+            }
+            is_ours
         }
     }
 
@@ -429,10 +470,6 @@ impl Table {
         rows.into_iter().for_each(|(origin, wait, stage)| row(origin, wait, stage));
     }
 }
-
-/// The table is closed.
-#[derive(Debug)]
-pub(crate) struct Refused;
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

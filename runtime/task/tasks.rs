@@ -46,6 +46,9 @@ impl Tasks {
         match self.find(key) {
             Some(slot) if !slot.scheduled => {
                 slot.scheduled = true;
+                if let Some(task) = &slot.task {
+                    task.prefetch();
+                }
                 self.run_queue.push(key.slot());
                 true
             }
@@ -53,6 +56,10 @@ impl Tasks {
         }
     }
 }
+
+/// The table is closed.
+#[derive(Debug)]
+pub(crate) struct Refused;
 
 /// What `Table::run_batch` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

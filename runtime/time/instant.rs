@@ -14,8 +14,8 @@ use crate::{
 /// A moment, by the clock of the loop that runs this thread: real, or a
 /// [`TestClock`](super::TestClock). Outside any loop it is the real one.
 ///
-/// It counts nanoseconds and saturates: a moment too far ahead is never, and one before the process
-/// first asked for the time is that first moment.
+/// It counts nanoseconds of the system's monotonic clock and saturates: a moment too far ahead is
+/// never, and none is before that clock's beginning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub(super) u64);
 
@@ -39,17 +39,14 @@ impl Instant {
         Self::now().duration_since(self)
     }
 
-    /// The same moment in std's terms.
+    /// The same moment in std's terms: not earlier, and later by no more than reading a clock takes.
     pub fn into_std(self) -> std::time::Instant {
-        let since_base = Duration::from_nanos(self.0);
-        // std cannot name every moment either; a century ahead is never enough.
-        let far = Duration::from_secs(100 * 365 * 24 * 3600);
-        clock::base() + since_base.min(far)
+        clock::into_std(self.0)
     }
 
-    /// A moment of std's.
+    /// A moment of std's: not earlier, and later by no more than reading a clock takes.
     pub fn from_std(instant: std::time::Instant) -> Self {
-        Self(nanos(instant.saturating_duration_since(clock::base())))
+        Self(clock::from_std(instant))
     }
 }
 

@@ -10,7 +10,7 @@
 use super::wheel::Wheel;
 
 /// How late a timer may fire, in nanoseconds, so that dense timers share a wake-up.
-const SHARED: u64 = 250_000;
+const SHARED: u64 = 400_000;
 /// As many firings in about two milliseconds as make timers dense.
 const DENSE: u32 = 10;
 /// Pending deadlines worth counting to see what is due shortly.

@@ -4,17 +4,23 @@
 //! loop's timers (`timer/mod.rs`) hold one and tell it the time in nanoseconds since an epoch of
 //! their own.
 //!
-//! Time is written in base 64. A *notch* is 2^16 ns; a deadline's notch number has eight digits of
-//! six bits, one for each level. A timer stands on the level of the highest digit in which its notch
+//! Time is written in base 256. A *notch* is 2^16 ns; a deadline's notch number has six digits of
+//! eight bits, one for each level. A timer stands on the level of the highest digit in which its notch
 //! differs from the wheel's own, in the slot named by that digit. So everything on a level is
 //! earlier than everything on the next, slots are in order within a level, and a bitmap a level
 //! finds the first occupied one. What must hold at all times: a timer's place follows from its
 //! deadline and the wheel's notch alone. When the wheel turns, by however much, the levels below the
 //! highest digit that changed are due as a whole, and so are the slots before that digit's new
-//! value; only the slot it names is looked through, and what is left in it moves to lower levels.
+//! value; of the slot it names, what is not due yet moves to lower levels. So a timer moves at most
+//! once a level: one that is a second away once in all. Wider digits move it less often, and make a
+//! loop's wheel larger.
 //!
 //! Nothing is rounded: slots say where to look, deadlines say what is due, and what is due comes out
 //! by deadline, ties in the order of creation.
+//!
+//! Timers lie scattered in memory, and to follow a list through it is to wait for memory at each
+//! step. Therefore a slot's timers are spread over [`LISTS`] lists, and a turn of the wheel first
+//! walks all lists it has to do with, abreast, and only then touches what it found.
 //!
 //! After Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987). The rival is a heap, or
 //! a sorted map: it always knows the exact next deadline, and pays a logarithm for each insert and
@@ -25,20 +31,22 @@
 //! itself whether an entry is taken, so the slab's own check at each access would only cost.
 
 const NOTCH_BITS: u32 = 16;
-const DIGIT_BITS: u32 = 6;
+const DIGIT_BITS: u32 = 8;
 const SLOTS: usize = 1 << DIGIT_BITS;
-/// Eight levels of 6 bits and the notch's 16 are the 64 bits of a deadline: none overflows.
-const LEVELS: usize = 8;
+/// Six levels of 8 bits and the notch's 16 are the 64 bits of a deadline: none overflows.
+const LEVELS: usize = 6;
 /// One level more, never searched: a deadline of `u64::MAX` means never.
 const NEVER: usize = LEVELS;
-/// The end of a slot's list.
+/// Lists of a slot. A timer's index says on which of them it stands.
+const LISTS: usize = 4;
+/// The end of a list.
 const NIL: u32 = u32::MAX;
 /// The id of a vacant entry. Counted ids never come this far.
 const VACANT: u64 = u64::MAX;
 /// No slot.
 const NOWHERE: usize = usize::MAX;
-/// In `prev`: this timer is the first of the slot in the low bits. So a timer can leave its list
-/// without working out where it stands.
+/// In `prev`: this timer is the first of a list, whose number is in the low bits. So a timer can leave
+/// its list without working out where it stands.
 const FIRST: u32 = 1 << 31;
 /// How many timers of one slot, or timers that are too late, a search looks at.
 const SEARCH: usize = 32;
@@ -74,11 +82,12 @@ pub(crate) struct Wheel<T> {
     /// The first vacant entry.
     vacant: u32,
     len: usize,
-    /// A bit for each slot that is not empty.
-    occupied: [u64; LEVELS + 1],
-    /// The first timer of each slot. Slot numbers run through the levels: level * 64 + digit. Made by
-    /// the first insert: a loop without timers allocates nothing.
-    first: Vec<u32>,
+    occupied: [Occupied; LEVELS + 1],
+    /// The first timers of each slot's lists. Slot numbers run through the levels: level * 256 +
+    /// digit. Made by the first insert: a loop without timers allocates nothing.
+    first: Vec<[u32; LISTS]>,
+    /// What the wheel walks through when it turns, kept for its memory.
+    walk: Vec<u32>,
     /// Where the wheel stands. Never moves back.
     notch: u64,
     inserted: u64,
@@ -97,8 +106,9 @@ impl<T> Wheel<T> {
             entries: Vec::new(),
             vacant: NIL,
             len: 0,
-            occupied: [0; LEVELS + 1],
+            occupied: [Occupied::NONE; LEVELS + 1],
             first: Vec::new(),
+            walk: Vec::new(),
             notch: 0,
             inserted: 0,
             earliest: u64::MAX,
@@ -144,7 +154,7 @@ impl<T> Wheel<T> {
     fn insert_growing(&mut self, deadline: u64, value: T) -> TimerKey {
         let index = self.entries.len();
         assert!(index < FIRST as usize, "a wheel holds at most 2^31 timers");
-        self.first.resize((LEVELS + 1) * SLOTS, NIL);
+        self.first.resize(NEVER * SLOTS + 1, [NIL; LISTS]);
         self.entries.push(Entry { deadline: 0, id: VACANT, next: NIL, prev: NIL, value: None });
         self.vacant = index as u32;
         self.insert(deadline, value)
@@ -224,32 +234,41 @@ impl<T> Wheel<T> {
         let from = due.len();
 
         // The levels below the highest changed digit lie behind now, and so do the slots before it.
+        // The slot now falls into holds both what is due and what is not.
+        let mut walk = std::mem::take(&mut self.walk);
         let top = level_of(self.notch ^ old);
-        let digit = digit_of(self.notch, top);
         for level in 0..=top {
-            let behind = if level < top { u64::MAX } else { (1 << digit) - 1 };
-            while let Some(found) = first_slot(self.occupied[level] & behind) {
-                let mut index = self.take_slot(level * SLOTS + found);
-                while index != NIL {
-                    index = self.hand_over(index, due);
-                }
+            let last = if level < top { SLOTS - 1 } else { digit_of(self.notch, top) };
+            while let Some(found) = self.occupied[level].first().filter(|&found| found <= last) {
+                let lists = self.take_slot(level * SLOTS + found);
+                walk.extend(lists.into_iter().filter(|&first| first != NIL));
             }
         }
-
-        // The slot now falls into. What stays in it moves to lower levels, and is earlier than all
-        // that stands elsewhere.
-        let mut index = self.take_slot(top * SLOTS + digit);
-        let mut earliest_left = u64::MAX;
-        while index != NIL {
+        // ANCHOR: walk
+        // Abreast: what follows each timer joins at the end, so that many loads are under way. What
+        // is left is earlier than all that stands elsewhere.
+        let (mut walked, mut earliest_left) = (0, u64::MAX);
+        while let Some(&index) = walk.get(walked) {
             let Entry { deadline, next, .. } = self.entries[index as usize];
-            if deadline <= now {
-                self.hand_over(index, due);
-            } else {
-                self.link(index, slot_of(deadline, self.notch));
+            if next != NIL {
+                walk.push(next);
+            }
+            if deadline > now {
                 earliest_left = earliest_left.min(deadline);
             }
-            index = next;
+            walked += 1;
         }
+        // END: walk
+
+        for index in walk.drain(..) {
+            let deadline = self.entries[index as usize].deadline;
+            if deadline > now {
+                self.link(index, slot_of(deadline, self.notch));
+            } else {
+                self.hand_over(index, due);
+            }
+        }
+        self.walk = walk;
 
         if earliest_left != u64::MAX {
             (self.earliest, self.known, self.crowded) = (earliest_left, true, NOWHERE);
@@ -269,25 +288,22 @@ impl<T> Wheel<T> {
         let (mut count, mut latest, mut too_late) = (0, 0, 0);
         for level in 0..LEVELS {
             let mut occupied = self.occupied[level];
-            while let Some(found) = first_slot(occupied) {
+            while let Some(found) = occupied.first() {
                 // A timer that is overdue stands in the first slot, whatever its start.
                 if self.start_of(level, found) > limit && (level, found) != self.here() {
                     return (count, latest);
                 }
-                occupied &= occupied - 1;
-                let mut index = self.first[level * SLOTS + found];
-                while index != NIL {
-                    let Entry { deadline, next, .. } = self.entries[index as usize];
+                occupied.remove(found);
+                for Entry { deadline, .. } in self.timers_of(level * SLOTS + found) {
                     if count >= at_most || too_late >= SEARCH {
                         return (count, latest);
                     }
-                    if deadline <= limit {
+                    if *deadline <= limit {
                         count += 1;
-                        latest = latest.max(deadline);
+                        latest = latest.max(*deadline);
                     } else {
                         too_late += 1;
                     }
-                    index = next;
                 }
             }
         }
@@ -297,16 +313,26 @@ impl<T> Wheel<T> {
     /// Empties the wheel of all timers, also those that never fire, in no particular order, and gives
     /// its memory back. For a loop that goes.
     pub(crate) fn take_all(&mut self) -> Vec<T> {
-        (self.occupied, self.first) = ([0; LEVELS + 1], Vec::new());
+        (self.occupied, self.first) = ([Occupied::NONE; LEVELS + 1], Vec::new());
+        self.walk = Vec::new();
         (self.earliest, self.known, self.crowded) = (u64::MAX, true, NOWHERE);
         (self.vacant, self.len) = (NIL, 0);
         std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.value).collect()
     }
 
-    /// Empties a slot. Its list is now the caller's.
-    fn take_slot(&mut self, slot: usize) -> u32 {
-        self.occupied[slot / SLOTS] &= !(1 << (slot % SLOTS));
-        std::mem::replace(&mut self.first[slot], NIL)
+    /// Empties a slot. Its lists are now the caller's.
+    fn take_slot(&mut self, slot: usize) -> [u32; LISTS] {
+        self.occupied[slot / SLOTS].remove(slot % SLOTS);
+        std::mem::replace(&mut self.first[slot], [NIL; LISTS])
+    }
+
+    /// The timers of a slot, list by list.
+    fn timers_of(&self, slot: usize) -> impl Iterator<Item = &Entry<T>> {
+        self.first[slot].iter().flat_map(|&first| {
+            // NIL is the index of no entry.
+            let entry = |index: u32| self.entries.get(index as usize);
+            std::iter::successors(entry(first), move |timer| entry(timer.next))
+        })
     }
 
     /// Level and slot of the notch the wheel has reached.
@@ -321,17 +347,18 @@ impl<T> Wheel<T> {
         (above | slot as u64) << shift << NOTCH_BITS
     }
 
-    /// Makes a timer, which stands in no list, the first of a slot.
+    /// Makes a timer, which stands in no list, the first of one of a slot's.
     #[inline]
     fn link(&mut self, index: u32, slot: usize) {
-        let next = std::mem::replace(&mut self.first[slot], index);
+        let list = index as usize % LISTS;
+        let next = std::mem::replace(&mut self.first[slot][list], index);
+        self.occupied[slot / SLOTS].insert(slot % SLOTS);
         // NIL is the index of no entry.
-        match self.entries.get_mut(next as usize) {
-            Some(entry) => entry.prev = index,
-            None => self.occupied[slot / SLOTS] |= 1 << (slot % SLOTS),
+        if let Some(entry) = self.entries.get_mut(next as usize) {
+            entry.prev = index;
         }
         let entry = &mut self.entries[index as usize];
-        (entry.next, entry.prev) = (next, FIRST | slot as u32);
+        (entry.next, entry.prev) = (next, FIRST | (slot * LISTS + list) as u32);
     }
 
     /// Takes a timer out of its slot's list, given what it says of its neighbours.
@@ -347,46 +374,44 @@ impl<T> Wheel<T> {
             entry.next = next;
             return;
         }
-        let slot = (prev & !FIRST) as usize;
-        if let Some(first) = self.first.get_mut(slot) {
-            *first = next;
-        }
-        if next == NIL {
+        let list = (prev & !FIRST) as usize;
+        let slot = list / LISTS;
+        let Some(first) = self.first.get_mut(slot) else { return };
+        first[list % LISTS] = next;
+        // One by one: they were written one by one, and a wide load would have to wait for that.
+        if first.iter().all(|&first| first == NIL) {
             if let Some(occupied) = self.occupied.get_mut(slot / SLOTS) {
-                *occupied &= !(1 << (slot % SLOTS));
+                occupied.remove(slot % SLOTS);
             }
             // The bound was for a slot that stands empty now.
             self.known &= slot != self.crowded;
         }
     }
 
-    /// Moves a timer, whose list is no longer kept, to `due`. Returns its successor.
-    fn hand_over(&mut self, index: u32, due: &mut Vec<Due<T>>) -> u32 {
+    /// Moves a timer, whose list is no longer kept, to `due`.
+    fn hand_over(&mut self, index: u32, due: &mut Vec<Due<T>>) {
         let entry = &mut self.entries[index as usize];
-        let (deadline, id, next) = (entry.deadline, entry.id, entry.next);
+        let (deadline, id) = (entry.deadline, entry.id);
         let value = entry.value.take();
         (entry.id, entry.next) = (VACANT, self.vacant);
         self.vacant = index;
         self.len -= 1;
         due.extend(value.map(|value| Due { deadline, id, value }));
-        next
     }
 
     /// Finds the earliest deadline, or the best bound a short search gives.
     fn search(&mut self) {
-        (self.known, self.crowded) = (true, NOWHERE);
         let bound = std::mem::replace(&mut self.earliest, u64::MAX);
-        let first = |level| first_slot(self.occupied[level]).map(|found| (level, found));
+        (self.known, self.crowded) = (true, NOWHERE);
+        let first = |level: usize| Some((level, self.occupied[level].first()?));
         let Some((level, found)) = (0..LEVELS).find_map(first) else { return };
         let slot = level * SLOTS + found;
-        let mut index = self.first[slot];
-        for _ in 0..SEARCH {
-            let Entry { deadline, next, .. } = self.entries[index as usize];
-            self.earliest = self.earliest.min(deadline);
-            index = next;
-            if index == NIL {
-                return;
-            }
+        let deadlines = self.timers_of(slot).map(|timer| timer.deadline);
+        let (looked_at, earliest) =
+            deadlines.take(SEARCH + 1).fold((0, u64::MAX), |(n, min), at| (n + 1, at.min(min)));
+        if looked_at <= SEARCH {
+            self.earliest = earliest;
+            return;
         }
         // The bound is what makes progress where the wheel has reached the slot already: expiring
         // there looked through the whole slot, and left the exact deadline behind.
@@ -419,9 +444,28 @@ fn digit_of(notch: u64, level: usize) -> usize {
     (notch >> (level as u32 * DIGIT_BITS)) as usize % SLOTS
 }
 
-#[inline]
-fn first_slot(occupied: u64) -> Option<usize> {
-    (occupied != 0).then(|| occupied.trailing_zeros() as usize)
+/// Which slots of a level are not empty: a bit for each.
+#[derive(Clone, Copy)]
+struct Occupied([u64; SLOTS / 64]);
+
+impl Occupied {
+    const NONE: Self = Self([0; SLOTS / 64]);
+
+    #[inline]
+    fn insert(&mut self, slot: usize) {
+        self.0[slot / 64] |= 1 << (slot % 64);
+    }
+
+    #[inline]
+    fn remove(&mut self, slot: usize) {
+        self.0[slot / 64] &= !(1 << (slot % 64));
+    }
+
+    #[inline]
+    fn first(&self) -> Option<usize> {
+        let at = self.0.iter().position(|&word| word != 0)?;
+        Some(at * 64 + self.0[at].trailing_zeros() as usize)
+    }
 }
 
 #[cfg(all(test, not(loom)))]

@@ -26,6 +26,7 @@ ground
     clock.rs
 shelves
     wait_list.rs
+    waiter.rs
     run_queue/batches.rs
     run_queue/lifo.rs
     run_queue/stealing.rs   <- run_queue/lifo.rs

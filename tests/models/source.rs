@@ -12,33 +12,41 @@ use super::{join::Sleeper, seeded_bug_is_caught};
 use crate::{
     foreign,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
-    reactor::source::{Direction, Flags, Place, Readiness, WaiterKey},
+    reactor::source::{Direction, Flags, Place, Readiness, Waited, WaiterKey},
+    waiter::Waiter,
 };
+
+use std::{sync::Arc as StdArc, task::Waker};
 
 use self::Direction::{Read, Write};
 
-/// A socket without a kernel.
+/// A socket without a kernel, and the tasks that may wait for it. They are there from the beginning,
+/// so that finding a task by its number orders nothing.
 struct Socket {
     bytes: AtomicU32,
     readiness: Readiness,
+    tasks: Vec<(StdArc<Sleeper>, Waker)>,
 }
 
-/// In which of the two ways a reader waits.
+/// As whom one waits.
 #[derive(Clone, Copy)]
-enum WaitsIn {
-    Slot,
-    List,
+enum As {
+    /// A task of an event loop, by its number: in the slot, if that is free.
+    Task,
+    /// Somebody with a waker: in the list.
+    Foreigner,
 }
 
 impl Socket {
     /// As the kernel hands it out: no bytes, and counted as ready until an operation says otherwise.
-    fn fresh() -> Arc<Self> {
-        Arc::new(Self { bytes: AtomicU32::new(0), readiness: Readiness::new() })
+    fn fresh(tasks: usize) -> Arc<Self> {
+        let tasks = (0..tasks).map(|_| Sleeper::new()).collect();
+        Arc::new(Self { bytes: AtomicU32::new(0), readiness: Readiness::new(), tasks })
     }
 
     /// A socket that all who wait already found empty.
-    fn drained() -> Arc<Self> {
-        let socket = Self::fresh();
+    fn drained(tasks: usize) -> Arc<Self> {
+        let socket = Self::fresh(tasks);
         socket.readiness.forget();
         socket
     }
@@ -50,9 +58,14 @@ impl Socket {
     }
 
     fn event(&self, flags: Flags) {
-        let mut wakers = Vec::new();
-        self.readiness.set(flags, &mut wakers);
-        foreign::wake_all(wakers.drain(..));
+        let mut woken = Vec::new();
+        self.readiness.set(flags, |waiter| woken.push(waiter));
+        for waiter in woken {
+            match waiter {
+                Waiter::Task(number) => self.tasks[number as usize].1.wake_by_ref(),
+                Waiter::Foreign(waker) => foreign::wake(waker),
+            }
+        }
     }
 
     /// Reads a byte. `false`: that would block.
@@ -60,10 +73,31 @@ impl Socket {
         self.bytes.fetch_update(Relaxed, Relaxed, |bytes| bytes.checked_sub(1)).is_ok()
     }
 
+    /// One who waits, as the task of this number or with its waker.
+    fn waiter(&self, number: usize, who: As) -> Waiter {
+        match who {
+            As::Task => Waiter::Task(number as u64),
+            As::Foreigner => Waiter::Foreign(self.tasks[number].1.clone()),
+        }
+    }
+
+    /// Waits in a direction. `false`: it is ready.
+    fn wait(&self, direction: Direction, number: usize, who: As, place: &mut Place<'_>) -> bool {
+        match self.readiness.wait(direction, place, self.waiter(number, who)) {
+            Waited::Kept(old) => {
+                drop(old);
+                true
+            }
+            Waited::Ready(_) => false,
+        }
+    }
+
+    fn sleep(&self, number: usize) {
+        self.tasks[number].0.sleep();
+    }
+
     /// Reads a byte as an operation of a socket does: tries while that is worth it, else waits.
-    fn receive(&self, waits_in: WaitsIn) {
-        let (sleeper, waker) = Sleeper::new();
-        let mut key: WaiterKey = 0;
+    fn receive(&self, number: usize, who: As, mut place: Place<'_>) {
         loop {
             if let Some(seen) = self.readiness.ready(Read) {
                 if self.read() {
@@ -71,48 +105,56 @@ impl Socket {
                 }
                 self.readiness.clear(Read, seen);
             }
-            let place = match waits_in {
-                WaitsIn::Slot => Place::Slot,
-                WaitsIn::List => Place::Keyed(&mut key),
-            };
-            let (waits, old) = self.readiness.wait(Read, place, waker.clone());
-            drop(old);
-            if waits {
-                sleeper.sleep();
+            if self.wait(Read, number, who, &mut place) {
+                self.sleep(number);
             }
         }
         // What is dropped with an operation's future.
-        drop(self.readiness.leave(key));
+        if let Place::Keyed(key) = place {
+            drop(self.readiness.leave(Read, *key));
+        }
     }
 }
 
 /// The least that must hold. The event may come before the first try, between a try and its clear,
-/// between the clear and the wait, and during the sleep.
+/// between the clear and the claim of the slot, between that and the wait, and during the sleep.
 #[test]
 fn a_byte_that_comes_is_read() {
     loom::model(|| {
-        let socket = Socket::fresh();
+        let socket = Socket::fresh(1);
         let theirs = socket.clone();
         let reactor = thread::spawn(move || theirs.arrive(1));
-        socket.receive(WaitsIn::Slot);
+        socket.receive(0, As::Task, Place::Traits);
         reactor.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
 }
 
-/// The same for a reader in the list, and with a second event, which may come while the first is
-/// being served.
+/// The same in the list.
+#[test]
+fn a_byte_that_comes_is_read_by_a_foreigner() {
+    loom::model(|| {
+        let socket = Socket::fresh(1);
+        let theirs = socket.clone();
+        let reactor = thread::spawn(move || theirs.arrive(1));
+        socket.receive(0, As::Foreigner, Place::Traits);
+        reactor.join().unwrap();
+        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+    });
+}
+
+/// A second event may come while the first is being served.
 #[test]
 fn a_second_byte_comes_while_the_first_is_read() {
     loom::model(|| {
-        let socket = Socket::fresh();
+        let socket = Socket::fresh(1);
         let theirs = socket.clone();
         let reactor = thread::spawn(move || {
             theirs.arrive(1);
             theirs.arrive(1);
         });
-        socket.receive(WaitsIn::List);
-        socket.receive(WaitsIn::List);
+        socket.receive(0, As::Task, Place::Keyed(&mut 0));
+        socket.receive(0, As::Foreigner, Place::Keyed(&mut 0));
         reactor.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
@@ -122,7 +164,7 @@ fn a_second_byte_comes_while_the_first_is_read() {
 #[test]
 fn a_clear_from_before_the_event_is_void() {
     loom::model(|| {
-        let socket = Socket::fresh();
+        let socket = Socket::fresh(0);
         let seen = socket.readiness.ready(Read).expect("a fresh socket is worth a try");
         let theirs = socket.clone();
         let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
@@ -137,7 +179,7 @@ fn a_clear_from_before_the_event_is_void() {
 #[test]
 fn a_clear_from_before_a_new_registration_is_void() {
     loom::model(|| {
-        let socket = Socket::fresh();
+        let socket = Socket::fresh(0);
         let seen = socket.readiness.ready(Read).expect("a fresh socket is worth a try");
         let theirs = socket.clone();
         let mover = thread::spawn(move || {
@@ -155,7 +197,7 @@ fn a_clear_from_before_a_new_registration_is_void() {
 #[test]
 fn both_directions_are_cleared_at_once() {
     loom::model(|| {
-        let socket = Socket::fresh();
+        let socket = Socket::fresh(0);
         let theirs = socket.clone();
         let clear = |socket: &Socket, direction| {
             let seen = socket.readiness.ready(direction).expect("nobody else clears this");
@@ -173,49 +215,113 @@ fn both_directions_are_cleared_at_once() {
 /// must be woken, for no further event comes.
 #[test]
 fn one_event_wakes_two_waiters() {
-    loom::model(|| {
-        let socket = Socket::drained();
-        let waiters = [(); 2].map(|()| {
+    // Three threads that exchange one word in turn: every order takes minutes, three preemptions two
+    // seconds.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let socket = Socket::drained(2);
+        let waiters = [0, 1].map(|number| {
             let theirs = socket.clone();
             thread::spawn(move || {
-                let (sleeper, waker) = Sleeper::new();
-                let place = Place::Keyed(&mut 0);
-                let (waits, _) = theirs.readiness.wait(Read, place, waker);
-                waits.then_some(sleeper)
+                let waits = theirs.wait(Read, number, As::Task, &mut Place::Keyed(&mut 0));
+                waits.then_some(number)
             })
         });
         socket.event(Flags::READABLE);
         for waiter in waiters {
             // To sleep here and not there spares loom the orders of what concerns one thread only.
-            if let Some(sleeper) = waiter.join().unwrap() {
-                sleeper.sleep();
+            if let Some(number) = waiter.join().unwrap() {
+                socket.sleep(number);
             }
         }
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
 }
 
-/// A waiter whose future is dropped as the event comes. Its waker is woken or handed back, and its
-/// neighbour in the list is woken in any case.
+/// Two in the list, at one event.
 #[test]
-fn a_waiter_leaves_as_the_event_comes() {
+fn one_event_wakes_two_foreigners() {
     loom::model(|| {
-        let socket = Socket::drained();
-        let (neighbour, waker) = Sleeper::new();
-        let mut key = 0;
-        let (waits, _) = socket.readiness.wait(Read, Place::Keyed(&mut key), waker);
-        assert!(waits, "nothing is ready");
+        let socket = Socket::drained(2);
+        for number in [0, 1] {
+            assert!(socket.wait(Read, number, As::Foreigner, &mut Place::Keyed(&mut 0)));
+        }
+        let theirs = socket.clone();
+        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
+        socket.sleep(0);
+        socket.sleep(1);
+        reactor.join().unwrap();
+        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+    });
+}
+
+/// A waiter whose future is dropped as the event comes. It is woken or not; its neighbour is woken in
+/// any case.
+fn leave_beside_a_neighbour(leaver: As, neighbour: As) {
+    loom::model(move || {
+        let socket = Socket::drained(2);
+        assert!(socket.wait(Read, 0, neighbour, &mut Place::Keyed(&mut 0)), "nothing is ready");
         let theirs = socket.clone();
         let leaver = thread::spawn(move || {
-            let (_sleeper, waker) = Sleeper::new();
-            let mut key = 0;
-            drop(theirs.readiness.wait(Read, Place::Keyed(&mut key), waker));
-            drop(theirs.readiness.leave(key));
+            let mut key: WaiterKey = 0;
+            theirs.wait(Read, 1, leaver, &mut Place::Keyed(&mut key));
+            drop(theirs.readiness.leave(Read, key));
         });
         socket.event(Flags::READABLE);
-        neighbour.sleep();
+        socket.sleep(0);
         leaver.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "who left still waits");
+    });
+}
+
+#[test]
+fn a_listed_waiter_leaves_as_the_event_comes() {
+    leave_beside_a_neighbour(As::Foreigner, As::Task);
+}
+
+#[test]
+fn a_waiter_leaves_the_slot_as_the_event_comes() {
+    leave_beside_a_neighbour(As::Task, As::Foreigner);
+}
+
+/// A task leaves the slot and another takes it, while the reactor reads whose it is.
+#[test]
+fn a_slot_changes_hands_as_the_event_comes() {
+    loom::model(|| {
+        let socket = Socket::drained(2);
+        let mut key = 0;
+        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut key)), "nothing is ready");
+        let theirs = socket.clone();
+        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
+        drop(socket.readiness.leave(Read, key));
+        if socket.wait(Read, 1, As::Task, &mut Place::Keyed(&mut 0)) {
+            socket.sleep(1);
+        }
+        reactor.join().unwrap();
+        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+    });
+}
+
+/// One in the slot is being woken when another finds the socket empty and takes that slot.
+#[test]
+fn a_slot_is_taken_while_its_waiter_is_woken() {
+    loom::model(|| {
+        let socket = Socket::drained(2);
+        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut 0)), "nothing is ready");
+        let theirs = socket.clone();
+        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
+        let theirs = socket.clone();
+        let second = thread::spawn(move || {
+            if let Some(seen) = theirs.readiness.ready(Read) {
+                theirs.readiness.clear(Read, seen);
+                let waits = theirs.wait(Read, 1, As::Task, &mut Place::Keyed(&mut 0));
+                assert!(waits, "it was cleared");
+            }
+        });
+        socket.sleep(0);
+        reactor.join().unwrap();
+        second.join().unwrap();
     });
 }
 
@@ -224,16 +330,14 @@ fn a_waiter_leaves_as_the_event_comes() {
 #[test]
 fn an_event_of_one_direction_leaves_the_other() {
     loom::model(|| {
-        let socket = Socket::drained();
+        let socket = Socket::drained(1);
         let theirs = socket.clone();
         let reactor = thread::spawn(move || {
             theirs.event(Flags::READABLE);
             theirs.event(Flags::WRITABLE);
         });
-        let (sleeper, waker) = Sleeper::new();
-        let (waits, _) = socket.readiness.wait(Write, Place::Keyed(&mut 0), waker);
-        if waits {
-            sleeper.sleep();
+        if socket.wait(Write, 0, As::Task, &mut Place::Keyed(&mut 0)) {
+            socket.sleep(0);
         }
         assert!(socket.readiness.ready(Write).is_some(), "woken for the other direction");
         reactor.join().unwrap();
@@ -260,7 +364,7 @@ fn clearing_without_the_tick_is_caught() {
 #[test]
 fn waking_one_waiter_is_caught() {
     let finding = seeded_bug_is_caught(
-        "models::source::one_event_wakes_two_waiters",
+        "models::source::one_event_wakes_two_foreigners",
         "source_wakes_one_waiter",
     );
     assert!(finding.contains("deadlock"), "{finding}");
@@ -272,6 +376,27 @@ fn waiting_without_a_second_look_is_caught() {
     let finding = seeded_bug_is_caught(
         "models::source::a_byte_that_comes_is_read",
         "source_wait_without_second_look",
+    );
+    assert!(finding.contains("deadlock"), "{finding}");
+}
+
+/// A slot that is left with the tick as it was looks untouched once the next has moved in: the event
+/// wakes the one who left.
+#[test]
+fn leaving_without_a_tick_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::source::a_slot_changes_hands_as_the_event_comes",
+        "source_leaves_without_tick",
+    );
+    assert!(finding.contains("deadlock"), "{finding}");
+}
+
+/// Whose slot it was must be read before the slot is given free.
+#[test]
+fn reading_a_slot_that_is_free_again_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::source::a_slot_is_taken_while_its_waiter_is_woken",
+        "source_reads_slot_late",
     );
     assert!(finding.contains("deadlock"), "{finding}");
 }

@@ -139,6 +139,7 @@ fn echo_counts(connections: usize, requests: usize) -> Result<()> {
             server_core: 0,
             client_core: 0,
             client_spins: false,
+            counted: true,
         };
         let count = |tool: &[&str], parse: fn(&str) -> Result<u64>| -> Result<f64> {
             let run = |requests| {

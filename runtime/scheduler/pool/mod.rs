@@ -46,6 +46,7 @@ use crate::{
     stats::{WorkerCounters, WorkerStats},
     task::{
         join::JoinHandle,
+        local,
         owned::Owned,
         shared::{self, Task},
     },
@@ -209,7 +210,7 @@ impl Pool {
         };
         if is_last {
             for worker in &self.workers {
-                foreign::wake_all(worker.reactor.close().into_iter());
+                worker.reactor.close().into_iter().for_each(local::wake_waiter);
             }
             self.ended.notify_all();
         }

@@ -17,7 +17,7 @@
 //! a neighbour for each task that becomes ready, so that none is ever bound to a busy worker, at a
 //! system call each.
 
-use std::{io, task::Waker, time::Duration};
+use std::{io, time::Duration};
 
 use super::{
     Pool, Shared,
@@ -28,6 +28,7 @@ use crate::{
     clock,
     reactor::Found,
     trace::{self, Event},
+    waiter::Waiter,
 };
 
 /// How long the sentry sleeps at most.
@@ -46,7 +47,8 @@ impl Worker {
         let risen = idle.rise(self.number());
         self.searching.set(risen.searching);
         self.pool.unpark(risen.unpark);
-        self.cadence.woke(clock::real_now());
+        self.cadence.woke();
+        self.read_clock();
         self.polls_sampled.set(self.counters().polls.get());
         self.wake(slept?, woken);
         Ok(())
@@ -61,7 +63,7 @@ impl Worker {
 
     /// Sleeps in the kernel, again and again, until there is a reason to get up. Who is to be woken
     /// then is put into `woken`.
-    fn sleep(&self, woken: &mut Vec<Waker>) -> io::Result<Found> {
+    fn sleep(&self, woken: &mut Vec<Waiter>) -> io::Result<Found> {
         let Pool { idle, .. } = &*self.pool;
         let counters = self.counters();
         let mut quiet = 0;
@@ -99,7 +101,7 @@ impl Worker {
     }
 
     /// The sentry's tick. `true`: it took something over, and has to get up for it.
-    fn guard(&self, quiet: &mut u32, woken: &mut Vec<Waker>) -> bool {
+    fn guard(&self, quiet: &mut u32, woken: &mut Vec<Waiter>) -> bool {
         let Pool { idle, injector, workers, .. } = &*self.pool;
         if !idle.anybody_awake() {
             *quiet += 1;
@@ -124,7 +126,7 @@ impl Worker {
     }
 
     /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
-    fn take_over(&self, neighbour: &Shared, seen: &Seen, woken: &mut Vec<Waker>) -> bool {
+    fn take_over(&self, neighbour: &Shared, seen: &Seen, woken: &mut Vec<Waiter>) -> bool {
         // Only the occupant that was there a tick ago.
         let aged = seen.lifo.and_then(|sighting| neighbour.thief.steal_lifo(sighting));
         let mut took = aged.is_some();

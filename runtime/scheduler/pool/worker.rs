@@ -20,7 +20,6 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
-    task::Waker,
 };
 
 use super::{
@@ -28,7 +27,7 @@ use super::{
     idle::{MOST_ALONE, worth_stealing, worth_unparking},
 };
 use crate::{
-    clock, foreign,
+    clock,
     id::TaskIds,
     place::Name,
     primitives::Arc,
@@ -41,10 +40,12 @@ use crate::{
     stats::WorkerCounters,
     task::{
         join::JoinHandle,
+        local,
         shared::{Ran, Schedule},
         spawned::End,
     },
     timer::shared::{DueTimers, SharedTimers},
+    waiter::Waiter,
 };
 
 /// How often in a row the task just woken may run before the others. Two that wake each other would
@@ -70,7 +71,7 @@ pub(crate) struct Worker {
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
-    pub(super) woken: RefCell<Vec<Waker>>,
+    pub(super) woken: RefCell<Vec<Waiter>>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
 }
@@ -139,7 +140,7 @@ impl Worker {
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(clock::real_now()),
+            cadence: Cadence::new(clock::real_now(), 0),
             lifo_left: Cell::new(LIFO_USES),
             polling: Cell::new(false),
             searching: Cell::new(false),
@@ -198,7 +199,15 @@ impl Worker {
     /// The time of this turn, never ahead of the clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        self.cadence.now()
+        self.cadence.now().unwrap_or_else(|| self.read_clock())
+    }
+
+    /// Reads the clock, for all who ask until the next reading.
+    #[cold]
+    pub(super) fn read_clock(&self) -> u64 {
+        let now = clock::real_now();
+        self.cadence.set_now(now);
+        now
     }
 
     pub(crate) fn reactor(&self) -> &SharedReactor {
@@ -211,7 +220,7 @@ impl Worker {
 
     /// Asks the reactor without waiting.
     fn look(&self) -> io::Result<()> {
-        self.cadence.looked(self.now());
+        self.cadence.looked();
         if self.reactor().len() == 0 {
             return Ok(());
         }
@@ -223,9 +232,9 @@ impl Worker {
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
-    pub(super) fn wake(&self, found: Found, mut woken: Vec<Waker>) {
+    pub(super) fn wake(&self, found: Found, mut woken: Vec<Waiter>) {
         self.counters().events.add(found.events as u64);
-        foreign::wake_all(woken.drain(..));
+        woken.drain(..).for_each(local::wake_waiter);
         self.woken.replace(woken);
     }
 
@@ -367,7 +376,8 @@ impl Worker {
         let now = clock::real_now();
         let counters = self.counters();
         let polls = counters.polls.get();
-        let cost = (now - self.cadence.now()) / (polls - self.polls_sampled.replace(polls)).max(1);
+        let cost = (now - self.cadence.last_reading())
+            / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.poll_cost.set(cost);
         let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
         let waiting = self.queue.len() + self.pool.injector.len();

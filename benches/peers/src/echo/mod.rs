@@ -105,6 +105,8 @@ pub(crate) struct Plan {
     pub(crate) server_core: usize,
     pub(crate) client_core: usize,
     pub(crate) client_spins: bool,
+    /// The server runs under a tool that slows it down: its looks go by polls.
+    pub(crate) counted: bool,
 }
 
 impl fmt::Display for Plan {
@@ -124,11 +126,15 @@ impl Plan {
     /// Starts the server, then the load; `wrap` may put the server under a tool. Returns the sample
     /// and what the server's side wrote to standard error, if the tool's words are wanted.
     pub(crate) fn run(self, wrap: impl FnOnce(Command) -> Command) -> Result<(Sample, String)> {
-        let serve = with_options(
+        let mut serve = with_options(
             child::command(["serve", &self.server.to_string()])?,
             &self,
             self.server_core(),
         );
+        if self.counted {
+            // As many as tokio's.
+            serve.args(["--look-interval", "61"]);
+        }
         let mut server = Running::start(wrap(serve))?;
         let address: String = server.line()?;
         let mut load = with_options(child::command(["load", &address])?, &self, self.client_core());
@@ -195,6 +201,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 server_core: options.server_core,
                 client_core: options.client_core,
                 client_spins: options.client_spins,
+                counted: false,
             }));
         }
     }

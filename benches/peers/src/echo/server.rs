@@ -8,6 +8,7 @@
 use std::{
     io,
     net::SocketAddr,
+    num::NonZeroU32,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -43,6 +44,9 @@ pub(crate) struct Serve {
     /// The core to stay on.
     #[arg(long)]
     core: Option<usize>,
+    /// Polls between two looks at the sockets, for ours: under a tool that slows it down.
+    #[arg(long)]
+    look_interval: Option<NonZeroU32>,
 }
 
 /// Processor time the measured requests took.
@@ -95,7 +99,13 @@ impl Serve {
 
     fn serve(&self) -> io::Result<()> {
         let ready = |address: SocketAddr| println!("\"{address}\"");
-        let looking = |look: bool| EventLoop::builder().look_before_parking(look).build();
+        let looking = |look: bool| {
+            let mut builder = EventLoop::builder().look_before_parking(look);
+            if let Some(polls) = self.look_interval {
+                builder = builder.look_interval(polls);
+            }
+            builder.build()
+        };
         let connections = self.connections;
         match self.server {
             Server::Whirligig => {
