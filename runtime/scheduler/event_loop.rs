@@ -156,10 +156,10 @@ impl Core {
         // 2. The tasks that were ready when the turn began. What they wake waits for the next.
         let batch = self.run_ready(root);
         // 3. What the reactor has: a look while tasks are ready, else a wait.
-        if batch == Batch::LookDue {
-            self.look()?;
-        } else if batch == Batch::Done && self.table.ready() == 0 {
-            self.wait_for_something(limit)?;
+        match batch {
+            Batch::LookDue => drop(self.look()?),
+            Batch::Dry => self.wait_for_something(limit)?,
+            Batch::Done | Batch::RootEnded => {}
         }
         // 4. The timers that are due.
         if !self.timers.is_empty() {

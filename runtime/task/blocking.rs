@@ -12,8 +12,8 @@ use std::{
 };
 
 use super::{
-    cell::Failure,
     join::{self, JoinError, JoinHandle},
+    outcome::Failure,
 };
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},

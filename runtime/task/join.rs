@@ -16,7 +16,10 @@ use std::{
     thread::{self, Thread},
 };
 
-use super::cell::{Completer, Failure, Joiner, Outcome, new};
+use super::{
+    cell::{Completer, Joiner, new},
+    outcome::{Failure, Outcome},
+};
 use crate::{
     budget, foreign,
     id::TaskId,
@@ -170,6 +173,7 @@ impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(joiner) = self.joiner.take() {
             joiner.leave(None, &self.origin);

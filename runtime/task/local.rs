@@ -309,11 +309,14 @@ impl Table {
     #[inline]
     pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
         let origin = || self.origin(self.running.get());
-        let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
+        let (mut polls, mut ended) = (0, 0);
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
-        for _ in 0..tasks.run_queue.begin() {
-            let Some((number, slot)) = tasks.pop() else { continue };
+        tasks.run_queue.begin();
+        let batch = loop {
+            let Some((number, slot)) = tasks.pop() else {
+                break if tasks.run_queue.len() == 0 { Batch::Dry } else { Batch::Done };
+            };
             let key = Key::new(self.number, slot.generation, number);
             let task = slot.task.take();
             drop(tasks);
@@ -322,31 +325,29 @@ impl Table {
             if trace::on() {
                 steps::polled(self.id(number));
             }
-            ran.polls += 1;
+            polls += 1;
             match task {
                 Some(task) => match waker::with_context(key, |cx| task.poll(cx, &origin)) {
                     Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
-                        ran.ended += 1;
+                        ended += 1;
                         tasks = self.tasks.borrow_mut();
                     }
                 },
                 None => {
                     if self.poll_root(key, root) {
-                        ran.batch = Batch::RootEnded;
-                        break;
+                        break Batch::RootEnded;
                     }
                     tasks = self.tasks.borrow_mut();
                 }
             }
             if is_look_due() {
-                ran.batch = Batch::LookDue;
-                break;
+                break Batch::LookDue;
             }
-        }
+        };
         budget::end();
-        ran
+        Ran { polls, ended, batch }
     }
 
     /// Polls the root future, if there is one. `true`: it has ended.

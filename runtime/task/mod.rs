@@ -24,6 +24,7 @@ pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
+pub(crate) mod outcome;
 #[allow(dead_code)]
 pub(crate) mod owned;
 #[allow(dead_code)]
@@ -186,17 +187,10 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        give_way(cx, self.place);
+        budget::run_again(cx);
+        place::note(WaitsFor::Turn, self.place);
         Poll::Pending
     }
-}
-
-/// Has the task run again in the next turn. Not inlined: in another crate each thread-local is a call
-/// away, and this is one.
-#[inline(never)]
-fn give_way(cx: &Context<'_>, place: &'static Location<'static>) {
-    budget::run_again(cx);
-    place::note(WaitsFor::Turn, place);
 }
 
 /// Runs a future without a budget: its operations on our queues, sockets and timers are not counted,

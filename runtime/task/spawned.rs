@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::cell::{Completer, Failure};
+use super::{cell::Completer, outcome::Failure};
 use crate::{foreign, place::Origin};
 
 /// A future, until it has been dropped, and the task's side of its cell.

@@ -17,18 +17,18 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
-    /// batch has.
+    /// The number that stands first in the batch, and its slot. `None` if the batch has ended.
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(u32, &mut Slot)> {
-        let number = self.run_queue.pop()?;
-        let slot = &mut self.slots[number];
-        slot.scheduled = false;
-        if slot.next_vacant != LIVE {
+        loop {
+            let number = self.run_queue.pop()?;
+            let slot = &mut self.slots[number];
+            slot.scheduled = false;
+            if slot.next_vacant == LIVE {
+                return Some((number, &mut self.slots[number]));
+            }
             self.slots.free_ended(number);
-            return None;
         }
-        Some((number, &mut self.slots[number]))
     }
 
     /// The slot of a key, if the key is not stale.
@@ -73,8 +73,10 @@ pub(crate) struct Ran {
 /// How a turn's batch came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batch {
-    /// All of it ran.
+    /// All of it ran, and more is ready.
     Done,
+    /// All of it ran, and nothing is ready any more.
+    Dry,
     /// A look at the reactor or the timers is due; the rest keeps its place.
     LookDue,
     /// The root future ended; the rest keeps its place.

@@ -44,9 +44,10 @@ doors
 machines
     blocking.rs
     task/key.rs
-    task/cell.rs
-    task/join.rs            <- task/cell.rs
-    task/spawned.rs         <- task/cell.rs
+    task/outcome.rs
+    task/cell.rs            <- task/outcome.rs
+    task/join.rs            <- task/outcome.rs task/cell.rs
+    task/spawned.rs         <- task/outcome.rs task/cell.rs
     task/slots.rs           <- task/spawned.rs
     task/steps.rs           <- task/spawned.rs
     task/tasks.rs           <- task/key.rs task/slots.rs
