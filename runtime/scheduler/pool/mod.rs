@@ -329,6 +329,9 @@ impl fmt::Debug for Pool {
             .field("workers", &self.workers.len())
             .field("idle", &self.idle)
             .field("injected", &self.injector.len())
+            .field("tasks", &self.owned.iter().map(Owned::len).sum::<usize>())
+            .field("sources", &self.workers.iter().map(|w| w.reactor.count()).sum::<usize>())
+            .field("timers", &self.workers.iter().map(|w| w.timers.len()).sum::<usize>())
             .finish_non_exhaustive()
     }
 }
