@@ -172,14 +172,14 @@ impl Pool {
         &self,
         deadline: u64,
         waker: Waker,
-    ) -> Option<(&Arc<SharedTimers>, (TimerKey, bool))> {
+    ) -> Option<(Arc<SharedTimers>, TimerKey)> {
         let worker = self.next_worker();
         let timers = &self.workers[worker].timers;
-        let inserted @ (_, is_first) = timers.insert(deadline, waker).ok()?;
+        let (key, is_first) = timers.insert(deadline, waker).ok()?;
         if is_first {
             self.unpark(self.idle.rouse(worker).then_some(worker));
         }
-        Some((timers, inserted))
+        Some((timers.clone(), key))
     }
 
     pub(crate) fn stats(&self) -> Vec<WorkerStats> {
