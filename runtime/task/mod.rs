@@ -24,9 +24,7 @@ pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
-#[allow(dead_code)]
 pub(crate) mod owned;
-#[allow(dead_code)]
 pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod spawned;
