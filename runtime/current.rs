@@ -13,7 +13,6 @@ use std::{
     os::fd::BorrowedFd,
     panic::Location,
     rc::Rc,
-    task::Waker,
 };
 
 use mio::Token;
@@ -36,7 +35,6 @@ use crate::{
         join::JoinHandle,
         local::{self, Entered},
     },
-    timer::{TimerKey, shared::SharedTimers},
 };
 
 /// Who runs a thread.
@@ -118,11 +116,18 @@ pub(crate) fn get() -> Option<Current> {
 pub(crate) fn expect(what: &str) -> Current {
     match get() {
         Some(current) => current,
-        None => panic!(
-            "{what} needs a runtime, and none runs this thread: call it from inside \
-             `whirligig::run`, `block_on` or a spawned task"
-        ),
+        None => nobody(what),
     }
+}
+
+/// What `what` needed is not there.
+#[cold]
+#[track_caller]
+pub(crate) fn nobody(what: &str) -> ! {
+    panic!(
+        "{what} needs a runtime, and none runs this thread: call it from inside `whirligig::run`, \
+         `block_on` or a spawned task"
+    )
 }
 
 /// Spawns a future onto whoever runs this thread.
@@ -210,110 +215,6 @@ impl Current {
             Self::EventLoop(core) => core.id,
             Self::Worker(worker) => worker.pool.id,
             Self::Guest(member) => member.pool.id,
-        }
-    }
-
-    /// The time of this turn, never ahead of the clock.
-    #[inline]
-    pub(crate) fn turn_time(&self) -> u64 {
-        match self {
-            Self::EventLoop(core) => core.now(),
-            Self::Worker(worker) => worker.now(),
-            Self::Guest(_) => clock::real_now(),
-        }
-    }
-
-    /// Wakes `waker` at `deadline`. `None`: the runtime has shut down, and nothing fires any more.
-    pub(crate) fn insert_timer(&self, deadline: u64, waker: Waker) -> Option<Timer> {
-        let (timers, (key, _)) = match self {
-            Self::EventLoop(core) => {
-                let home = TimerHome::EventLoop(core.address());
-                return Some(Timer { home, key: core.timers.insert(deadline, waker) });
-            }
-            Self::Worker(worker) => {
-                (worker.timers(), worker.timers().insert(deadline, waker).ok()?)
-            }
-            Self::Guest(member) => member.pool.insert_timer(deadline, waker)?,
-        };
-        Some(Timer { home: TimerHome::Worker(timers.clone()), key })
-    }
-}
-
-/// A timer in somebody's wheel.
-pub(crate) struct Timer {
-    home: TimerHome,
-    key: TimerKey,
-}
-
-/// Whose wheel it is in.
-enum TimerHome {
-    EventLoop(Address),
-    Worker(Arc<SharedTimers>),
-}
-
-impl Timer {
-    /// Whether it is in the wheel of whoever runs this thread, or of a neighbour in the same runtime.
-    #[inline]
-    pub(crate) fn is_here(&self) -> bool {
-        loop_id()
-            == match &self.home {
-                TimerHome::EventLoop(home) => home.loop_id,
-                TimerHome::Worker(timers) => timers.pool_id,
-            }
-    }
-
-    /// Has it wake `waker`. `false`: it has fired. Only where it [is here](Self::is_here).
-    pub(crate) fn set_waker(&self, waker: &Waker) -> bool {
-        let key = self.key;
-        // A waker is cloned and dropped in the open, with no wheel borrowed.
-        match &self.home {
-            TimerHome::EventLoop(_) => {
-                let Some(core) = event_loop() else { return false };
-                let will_wake = core.timers.will_wake(key, waker);
-                if will_wake == Some(false) {
-                    drop(core.timers.replace_waker(key, waker.clone()));
-                }
-                will_wake.is_some()
-            }
-            TimerHome::Worker(timers) => {
-                let will_wake = timers.will_wake(key, waker);
-                if will_wake == Some(false) {
-                    drop(timers.replace_waker(key, waker.clone()));
-                }
-                will_wake.is_some()
-            }
-        }
-    }
-
-    /// Moves the deadline, if that can be done from here.
-    pub(crate) fn re_arm(&self, deadline: u64) -> bool {
-        match &self.home {
-            TimerHome::EventLoop(home) => event_loop().is_some_and(|core| {
-                core.id == home.loop_id && core.timers.re_arm(self.key, deadline)
-            }),
-            // Its worker may sleep, and would have to be told.
-            TimerHome::Worker(_) => false,
-        }
-    }
-
-    /// Takes it out of its wheel: at once if that is shared or this thread's, else by a message that
-    /// need not unpark its loop. At the worst it wakes a task for nothing meanwhile.
-    pub(crate) fn cancel(self) {
-        let Self { home, key } = self;
-        match home {
-            TimerHome::Worker(timers) => drop(timers.cancel(key)),
-            TimerHome::EventLoop(home) => match event_loop() {
-                Some(core) if core.id == home.loop_id => drop(core.timers.cancel(key)),
-                _ => {
-                    let cancel = Box::new(move || {
-                        if let Some(core) = event_loop() {
-                            drop(core.timers.cancel(key));
-                        }
-                    });
-                    // A loop that is gone has no timers.
-                    drop(home.call(cancel, Urgency::Whenever));
-                }
-            },
         }
     }
 }

@@ -98,6 +98,7 @@ mod dump;
 mod event_loop;
 mod handle;
 mod runtime;
+mod timer_home;
 
 pub mod io;
 pub mod net;

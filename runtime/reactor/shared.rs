@@ -71,6 +71,11 @@ impl SharedReactor {
         self.len.load(Ordering::Relaxed)
     }
 
+    /// How many there are now.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.sources).len()
+    }
+
     /// Ends the present or the next wait.
     pub(crate) fn unpark(&self) {
         let unparker = lock(&self.unparker).clone();

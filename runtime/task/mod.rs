@@ -25,9 +25,7 @@ pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
 pub(crate) mod outcome;
-#[allow(dead_code)]
 pub(crate) mod owned;
-#[allow(dead_code)]
 pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod spawned;

@@ -19,8 +19,9 @@ use super::instant::Instant;
 use crate::{
     budget,
     clock::NEVER,
-    current::{self, Timer},
+    current,
     place::{self, WaitsFor},
+    timer_home::{Timer, turn_time},
 };
 
 /// Waits for `duration`, from now. `asyncio.sleep`.
@@ -92,16 +93,16 @@ impl Sleep {
     // ANCHOR: poll
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let current = current::expect("`sleep`");
-        if self.deadline != NEVER && current.turn_time() >= self.deadline {
+        if self.deadline != NEVER && turn_time(&current) >= self.deadline {
             self.leave();
             return Poll::Ready(());
         }
         match &self.timer {
-            Some(timer) if timer.is_here() && timer.set_waker(cx.waker()) => {}
+            Some(timer) if timer.set_waker(cx.waker()) => {}
             // It fired, and the clock is back before the deadline: reset since; or it is elsewhere.
             _ => {
                 self.leave();
-                self.timer = current.insert_timer(self.deadline, cx.waker().clone());
+                self.timer = Timer::insert(&current, self.deadline, cx.waker().clone());
             }
         }
         place::note(WaitsFor::Timer, self.place);

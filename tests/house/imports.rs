@@ -75,6 +75,7 @@ schedulers
 front door
     current.rs
     handle.rs               <- current.rs
+    timer_home.rs           <- current.rs
     dump.rs                 <- current.rs
     event_loop.rs           <- current.rs dump.rs handle.rs
     runtime.rs              <- current.rs dump.rs handle.rs

@@ -172,14 +172,14 @@ impl Pool {
         &self,
         deadline: u64,
         waker: Waker,
-    ) -> Option<(&Arc<SharedTimers>, (TimerKey, bool))> {
+    ) -> Option<(Arc<SharedTimers>, TimerKey)> {
         let worker = self.next_worker();
         let timers = &self.workers[worker].timers;
-        let inserted @ (_, is_first) = timers.insert(deadline, waker).ok()?;
+        let (key, is_first) = timers.insert(deadline, waker).ok()?;
         if is_first {
             self.unpark(self.idle.rouse(worker).then_some(worker));
         }
-        Some((timers, inserted))
+        Some((timers.clone(), key))
     }
 
     pub(crate) fn stats(&self) -> Vec<WorkerStats> {
@@ -329,6 +329,9 @@ impl fmt::Debug for Pool {
             .field("workers", &self.workers.len())
             .field("idle", &self.idle)
             .field("injected", &self.injector.len())
+            .field("tasks", &self.owned.iter().map(Owned::len).sum::<usize>())
+            .field("sources", &self.workers.iter().map(|w| w.reactor.count()).sum::<usize>())
+            .field("timers", &self.workers.iter().map(|w| w.timers.len()).sum::<usize>())
             .finish_non_exhaustive()
     }
 }

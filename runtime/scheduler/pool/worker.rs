@@ -20,6 +20,7 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
+    task::Waker,
 };
 
 use super::{
@@ -44,7 +45,10 @@ use crate::{
         shared::{Ran, Schedule},
         spawned::End,
     },
-    timer::shared::{DueTimers, SharedTimers},
+    timer::{
+        TimerKey,
+        shared::{DueTimers, SharedTimers},
+    },
     waiter::Waiter,
 };
 
@@ -208,6 +212,17 @@ impl Worker {
         let now = clock::real_now();
         self.cadence.set_now(now);
         now
+    }
+
+    /// Inserts a timer from a task of this worker, which is awake, and looks before it sleeps. `None`:
+    /// the pool is closed.
+    pub(crate) fn insert_timer(
+        &self,
+        deadline: u64,
+        waker: Waker,
+    ) -> Option<(Arc<SharedTimers>, TimerKey)> {
+        let (key, _is_first) = self.timers().insert(deadline, waker).ok()?;
+        Some((self.timers().clone(), key))
     }
 
     pub(crate) fn reactor(&self) -> &SharedReactor {
