@@ -14,16 +14,23 @@
 use std::{
     collections::VecDeque,
     fmt, io,
+    panic::Location,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     task::Waker,
     thread,
     time::Duration,
 };
 
+use slab::Slab;
+
 use crate::foreign;
 
 /// Work for the pool. It tells its own outcome; run or dropped, it is told once.
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+pub(crate) struct Job {
+    pub(crate) run: Box<dyn FnOnce() + Send>,
+    /// The line that made the call, to name it if it does not end.
+    pub(crate) place: &'static Location<'static>,
+}
 
 /// After how long without work a thread ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -54,11 +61,15 @@ struct Shared {
     most_queued: usize,
     state: Mutex<State>,
     work: Condvar,
+    /// A call has ended in a closed pool.
+    all_ended: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     queue: VecDeque<Job>,
+    /// The calls that have begun and not ended.
+    running: Slab<&'static Location<'static>>,
     /// Those who wait for room, in order. The first as many as there is room for may come.
     waiting: VecDeque<(Ticket, Option<Waker>)>,
     last_ticket: Ticket,
@@ -83,8 +94,13 @@ pub(crate) enum Refused {
 
 impl Pool {
     pub(crate) fn new(most_threads: usize, most_queued: usize) -> Self {
-        let shared =
-            Shared { most_threads, most_queued, state: Mutex::default(), work: Condvar::new() };
+        let shared = Shared {
+            most_threads,
+            most_queued,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            all_ended: Condvar::new(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -166,6 +182,20 @@ impl Pool {
         }
     }
 
+    /// The lines of the calls that have begun and not ended.
+    pub(crate) fn running(&self) -> Vec<&'static Location<'static>> {
+        self.shared.lock().running.iter().map(|(_, place)| *place).collect()
+    }
+
+    /// Waits until all calls have ended, or nothing is `left` of the time for it. Once closed.
+    pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
+        let mut state = self.shared.lock();
+        while !state.running.is_empty() && !left().is_zero() {
+            let waited = self.shared.all_ended.wait_timeout(state, left());
+            state = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+
     /// Takes no more jobs, drops those that have not begun, and has idle threads end. Does not wait
     /// for those that have.
     pub(crate) fn close(&self) {
@@ -211,13 +241,18 @@ impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            while let Some(job) = state.queue.pop_front() {
+            while let Some(Job { run, place }) = state.queue.pop_front() {
                 let woken = self.next_to_come(&mut state);
+                let running = state.running.insert(place);
                 drop(state);
                 foreign::wake_all(woken.into_iter());
-                foreign::call("a blocking job's outcome", job);
+                foreign::call("a blocking job's outcome", run);
                 state = self.lock();
+                state.running.remove(running);
                 state.ended += 1;
+                if state.closed {
+                    self.all_ended.notify_all();
+                }
             }
             if state.closed {
                 break;

@@ -96,6 +96,18 @@ impl Suspended {
     }
 }
 
+/// Runs `f` as if outside any poll: it may block.
+pub(crate) fn blocked<R>(f: impl FnOnce() -> R) -> R {
+    struct Resume(Suspended);
+    impl Drop for Resume {
+        fn drop(&mut self) {
+            self.0.resume();
+        }
+    }
+    let _resume = Resume(suspend());
+    f()
+}
+
 /// Has the task that is polled run again in the next turn.
 ///
 /// This is what waking oneself comes to, and costs a comparison and a flag that the scheduler looks

@@ -4,7 +4,7 @@ use std::{io, num::NonZeroU32};
 
 use crate::{
     clock::{Clock, TestClock},
-    runtime::EventLoop,
+    event_loop::EventLoop,
     scheduler::event_loop::Settings,
 };
 

@@ -7,24 +7,44 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::Future,
+    io,
     mem::ManuallyDrop,
+    os::fd::BorrowedFd,
+    panic::Location,
     rc::Rc,
 };
 
 use mio::Token;
 
 use crate::{
-    clock,
-    inbox::Urgency,
-    reactor::Registry,
-    scheduler::event_loop::Core,
-    task::local::{self, Entered},
+    blocking,
+    clock::{self, Clock, TestClock},
+    inbox::{Address, Urgency},
+    place::Name,
+    primitives::Arc,
+    reactor::Registration,
+    scheduler::{
+        event_loop::Core,
+        pool::{
+            self, Member,
+            worker::{SteppedOut, Worker},
+        },
+    },
+    task::{
+        join::JoinHandle,
+        local::{self, Entered},
+    },
 };
 
 /// Who runs a thread.
 #[derive(Clone)]
 pub(crate) enum Current {
     EventLoop(Rc<Core>),
+    /// One of a runtime's workers.
+    Worker(Rc<Worker>),
+    /// A thread that polls a future in a runtime's `block_on`, or has entered it.
+    Guest(Arc<Member>),
 }
 
 thread_local! {
@@ -36,22 +56,44 @@ thread_local! {
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
-pub(crate) fn enter(core: Rc<Core>) -> Guard {
+pub(crate) fn enter(core: Rc<Core>) -> Guard<Entered> {
     let table = local::enter(core.table.clone());
-    let outer_id = LOOP_ID.replace(core.id);
-    let outer = CURRENT.replace(ManuallyDrop::new(Some(Current::EventLoop(core))));
-    let outer = ManuallyDrop::into_inner(outer);
-    Guard { outer, outer_id, _table: table }
+    Guard::new(Current::EventLoop(core), table)
+}
+
+/// The same for a worker, which is its thread's for good.
+pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
+    let entered = worker.enter();
+    Guard::new(Current::Worker(worker), entered)
+}
+
+/// The same for a thread that is no worker: what it spawns goes to the pool.
+pub(crate) fn enter_as_guest(member: Arc<Member>) -> Guard<()> {
+    Guard::new(Current::Guest(member), ())
+}
+
+/// Makes a worker's thread one that is no worker, until the guard is dropped.
+pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
+    let stepped_out = worker.step_out();
+    Guard::new(Current::Guest(worker.member().clone()), stepped_out)
 }
 
 /// See [`enter`].
-pub(crate) struct Guard {
+pub(crate) struct Guard<T> {
     outer: Option<Current>,
     outer_id: u64,
-    _table: Entered,
+    _entered: T,
 }
 
-impl Drop for Guard {
+impl<T> Guard<T> {
+    fn new(current: Current, entered: T) -> Self {
+        let outer_id = LOOP_ID.replace(current.id());
+        let outer = CURRENT.replace(ManuallyDrop::new(Some(current)));
+        Self { outer: ManuallyDrop::into_inner(outer), outer_id, _entered: entered }
+    }
+}
+
+impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
         let outer = self.outer.take();
         LOOP_ID.set(self.outer_id);
@@ -59,32 +101,107 @@ impl Drop for Guard {
     }
 }
 
-/// The identity of the loop that runs this thread; 0 if none does.
+/// Who runs this thread, if anybody does.
 #[inline]
-pub(crate) fn loop_id() -> u64 {
-    LOOP_ID.get()
+pub(crate) fn get() -> Option<Current> {
+    CURRENT.with_borrow(|current| Option::clone(current))
+}
+
+/// Who runs this thread.
+///
+/// # Panics
+/// If nobody does; `what` names who asked.
+#[inline]
+#[track_caller]
+pub(crate) fn expect(what: &str) -> Current {
+    match get() {
+        Some(current) => current,
+        None => nobody(what),
+    }
+}
+
+/// What `what` needed is not there.
+#[cold]
+#[track_caller]
+pub(crate) fn nobody(what: &str) -> ! {
+    panic!(
+        "{what} needs a runtime, and none runs this thread: call it from inside `whirligig::run`, \
+         `block_on` or a spawned task"
+    )
+}
+
+/// Spawns a future onto whoever runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn spawn<F>(
+    what: &str,
+    future: F,
+    name: Name,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match expect(what) {
+        Current::EventLoop(core) => core.spawn(future, name, place),
+        Current::Worker(worker) => worker.spawn(future, name, place),
+        Current::Guest(member) => Member::spawn(&member, future, name, place),
+    }
+}
+
+/// Spawns a future that must not leave this thread.
+///
+/// # Panics
+/// If no event loop runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn spawn_local<F>(
+    what: &str,
+    future: F,
+    name: Name,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match expect(what) {
+        Current::EventLoop(core) => core.spawn(future, name, place),
+        Current::Worker(_) | Current::Guest(_) => panic!(
+            "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move \
+             between threads: use `spawn` if the future can be made `Send`; else run it on a thread \
+             of its own by `whirligig::run`, and talk to it through a `queue::Queue`"
+        ),
+    }
+}
+
+/// The blocking pool of whoever runs this thread, and the test clock that its jobs hold up.
+#[track_caller]
+pub(crate) fn blocking(what: &str) -> (Arc<blocking::Pool>, Option<TestClock>) {
+    match expect(what) {
+        Current::EventLoop(core) => match core.clock() {
+            Clock::Test(clock) => (core.pool().clone(), Some(clock.clone())),
+            Clock::Real => (core.pool().clone(), None),
+        },
+        Current::Worker(worker) => (worker.pool.blocking().clone(), None),
+        Current::Guest(member) => (member.pool.blocking().clone(), None),
+    }
 }
 
 /// The event loop of this thread, if one runs it.
 #[inline]
 pub(crate) fn event_loop() -> Option<Rc<Core>> {
-    CURRENT.with_borrow(|current| current.as_ref().map(|Current::EventLoop(core)| core.clone()))
+    CURRENT.with_borrow(|current| match &**current {
+        Some(Current::EventLoop(core)) => Some(core.clone()),
+        _ => None,
+    })
 }
 
-/// The event loop of this thread.
-///
-/// # Panics
-/// If none runs it; `what` names who asked.
+/// The identity of whoever runs this thread; 0 if nobody does. All workers of a runtime have one.
 #[inline]
-#[track_caller]
-pub(crate) fn expect_event_loop(what: &str) -> Rc<Core> {
-    match event_loop() {
-        Some(core) => core,
-        None => panic!(
-            "{what} needs an event loop, and none runs this thread: call it from inside \
-             `whirligig::run`, `EventLoop::block_on` or a spawned task"
-        ),
-    }
+pub(crate) fn loop_id() -> u64 {
+    LOOP_ID.get()
 }
 
 /// The present moment, by the clock of this thread's loop, or the real one.
@@ -92,11 +209,20 @@ pub(crate) fn now() -> u64 {
     event_loop().map_or_else(clock::real_now, |core| core.clock().now())
 }
 
-/// Has the loop of a registry forget a token: at once on its own thread, else by a message that need
-/// not unpark it.
-pub(crate) fn forget_source(registry: &Registry, token: Token) {
+impl Current {
+    fn id(&self) -> u64 {
+        match self {
+            Self::EventLoop(core) => core.id,
+            Self::Worker(worker) => worker.pool.id,
+            Self::Guest(member) => member.pool.id,
+        }
+    }
+}
+
+/// Has a loop forget a token: at once on its own thread, else by a message that need not unpark it.
+pub(crate) fn forget_source(home: Address, token: Token) {
     match event_loop() {
-        Some(core) if core.id == registry.loop_id => core.reactor.remove(token),
+        Some(core) if core.id == home.loop_id => core.reactor.remove(token),
         _ => {
             let forget = Box::new(move || {
                 if let Some(core) = event_loop() {
@@ -104,7 +230,25 @@ pub(crate) fn forget_source(registry: &Registry, token: Token) {
                 }
             });
             // A loop that is gone has nothing to forget.
-            drop(registry.inbox.call(registry.loop_id, forget, Urgency::Whenever));
+            drop(home.call(forget, Urgency::Whenever));
         }
+    }
+}
+
+/// Has whoever runs this thread watch a descriptor.
+///
+/// # Errors
+/// See [`Registration::attach`].
+#[cold]
+#[track_caller]
+pub(crate) fn watch(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
+    match expect("waiting for a descriptor") {
+        Current::EventLoop(core) => {
+            registration.attach(&core.reactor, fd)?;
+            core.count_registration();
+            Ok(())
+        }
+        Current::Worker(worker) => registration.attach(worker.reactor(), fd),
+        Current::Guest(member) => registration.attach(member.pool.next_reactor(), fd),
     }
 }

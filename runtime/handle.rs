@@ -1,22 +1,24 @@
-//! What another thread may hold of a loop.
+//! What another thread may hold of an event loop or a runtime.
 
 use std::{fmt, future::Future, panic::Location};
 
 use crate::{
-    current,
+    current::{self, Current},
     id::TaskId,
-    inbox::{Inbox, Urgency},
+    inbox::{Address, Urgency},
     place::{Name, Origin},
+    primitives::Arc,
+    scheduler::pool::Member,
     task::{
         join::{self, JoinHandle},
         local,
     },
 };
 
-/// A grip on an event loop, for any thread: spawn onto it, run something there, stop it.
+/// A grip on an event loop or a runtime, for any thread: spawn onto it, run something there, stop it.
 ///
-/// It is a number and a reference into a table, so it is cheap to clone, and may outlive its loop:
-/// then spawning gives a handle that says cancelled, and the rest does nothing.
+/// It is cheap to clone, and may outlive what it is a grip on: then spawning gives a handle that says
+/// cancelled, and the rest does nothing.
 ///
 /// ```
 /// use whirligig::EventLoop;
@@ -32,45 +34,74 @@ use crate::{
 /// assert_eq!(answer.join().unwrap().unwrap(), 42);
 /// # std::io::Result::Ok(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Handle {
-    pub(crate) loop_id: u64,
-    pub(crate) inbox: &'static Inbox,
+    pub(crate) home: Home,
 }
 
-/// A loop is gone, so nothing can be run there.
+/// What a handle is a grip on.
+#[derive(Clone)]
+pub(crate) enum Home {
+    EventLoop(Address),
+    Pool(Arc<Member>),
+}
+
+/// An event loop or a runtime is gone, so nothing can be run there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopGone;
 
 impl fmt::Display for LoopGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the event loop of this handle has been dropped")
+        f.write_str("the runtime of this handle has been dropped")
     }
 }
 
 impl std::error::Error for LoopGone {}
 
 impl Handle {
-    /// The handle of the loop that runs this thread.
+    /// The handle of whoever runs this thread.
     ///
     /// # Panics
-    /// If no loop runs this thread.
+    /// If nobody does.
     #[track_caller]
     #[doc(alias = "get_running_loop")]
     pub fn current() -> Self {
-        Self::try_current().unwrap_or_else(|| {
-            drop(current::expect_event_loop("`Handle::current`"));
-            unreachable!("a current loop has a handle")
-        })
+        Self::of(current::expect("`Handle::current`"))
     }
 
-    /// The handle of the loop that runs this thread, if one does.
+    /// The handle of whoever runs this thread, if anybody does.
     pub fn try_current() -> Option<Self> {
-        current::event_loop().map(|core| Self { loop_id: core.id, inbox: core.inbox })
+        current::get().map(Self::of)
     }
 
-    /// Spawns a future onto the loop. Tasks start in the order in which they were spawned by one
-    /// thread. If the loop is gone, the future is dropped here and the handle says cancelled.
+    fn of(current: Current) -> Self {
+        let home = match current {
+            Current::EventLoop(core) => Home::EventLoop(core.address()),
+            Current::Worker(worker) => Home::Pool(worker.member().clone()),
+            Current::Guest(member) => Home::Pool(member),
+        };
+        Self { home }
+    }
+
+    /// Makes a runtime this thread's, until the guard is dropped: `spawn`, timers and sockets used
+    /// here, outside any task, go to it.
+    ///
+    /// # Panics
+    /// If this is the handle of an event loop, which belongs to its own thread: spawn onto it instead.
+    #[track_caller]
+    #[must_use = "the runtime is this thread's only as long as the guard lives"]
+    pub fn enter(&self) -> Enter {
+        match &self.home {
+            Home::Pool(member) => Enter { _guard: current::enter_as_guest(member.clone()) },
+            Home::EventLoop(_) => panic!(
+                "an event loop cannot be entered by its handle: it belongs to its own thread. Use \
+                 `Handle::spawn` instead"
+            ),
+        }
+    }
+
+    /// Spawns a future. On an event loop, tasks start in the order in which they were spawned by one
+    /// thread. If the loop or runtime is gone, the future is dropped here and the handle says cancelled.
     #[track_caller]
     #[doc(alias = "run_coroutine_threadsafe")]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
@@ -91,32 +122,39 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        if let Some(core) = current::event_loop().filter(|core| core.id == self.loop_id) {
-            return core.spawn(future, name, place);
-        }
-        let origin = Origin { id: TaskId::draw(), name, place };
-        let (completer, handle) = join::pair(Some(future), origin.clone(), local::wake_bits);
-        let spawn = move || {
-            if let Some(core) = current::event_loop() {
-                core.spawn_sent(origin, completer);
+        match (&self.home, current::get()) {
+            (Home::EventLoop(home), Some(Current::EventLoop(core))) if core.id == home.loop_id => {
+                core.spawn(future, name, place)
             }
-        };
-        // Refused, the closure is dropped here, and with it future and completer.
-        drop(self.inbox.call(self.loop_id, Box::new(spawn), Urgency::Now));
-        handle
+            (Home::EventLoop(home), _) => send(*home, future, name, place),
+            (Home::Pool(member), Some(Current::Worker(worker)))
+                if Arc::ptr_eq(&member.pool, &worker.pool) =>
+            {
+                worker.spawn(future, name, place)
+            }
+            (Home::Pool(member), _) => Member::spawn(member, future, name, place),
+        }
     }
 
-    /// Runs `f` on the loop's thread, at the beginning of its next turn, and unparks it for that. A
-    /// panic of `f` is reported and ends nothing else.
+    /// Runs `f` on the loop's thread, at the beginning of its next turn, and unparks it for that; on a
+    /// runtime, soon on one of its workers. A panic of `f` is reported and ends nothing else.
     ///
     /// # Errors
-    /// [`LoopGone`] if the loop has been dropped; `f` is dropped here then.
+    /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.
     pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
-        self.inbox.call(self.loop_id, Box::new(f), Urgency::Now).map_err(|_f| LoopGone)
+        match &self.home {
+            Home::EventLoop(home) => home.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone),
+            Home::Pool(member) if member.pool.is_closed() => Err(LoopGone),
+            Home::Pool(_) => {
+                drop(self.spawn(async { f() }));
+                Ok(())
+            }
+        }
     }
 
     /// Has `EventLoop::run_forever` return at the end of the turn in which this arrives, or of its
-    /// first turn if it is not running yet. `block_on` is not ended by it: its future decides.
+    /// first turn if it is not running yet. `block_on` is not ended by it: its future decides. A
+    /// runtime ends when it is dropped or shut down: this does nothing to it.
     pub fn stop(&self) {
         let stop = || {
             if let Some(core) = current::event_loop() {
@@ -124,12 +162,52 @@ impl Handle {
             }
         };
         // A loop that is gone has stopped.
-        drop(self.inbox.call(self.loop_id, Box::new(stop), Urgency::Now));
+        if let Home::EventLoop(home) = &self.home {
+            drop(home.call(Box::new(stop), Urgency::Now));
+        }
+    }
+}
+
+/// Sends a future to the thread of its loop.
+fn send<F>(
+    home: Address,
+    future: F,
+    name: Name,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let origin = Origin { id: TaskId::draw(), name, place };
+    let (completer, handle) = join::pair(Some(future), origin.clone(), local::wake_bits);
+    let spawn = move || {
+        if let Some(core) = current::event_loop() {
+            core.spawn_sent(origin, completer);
+        }
+    };
+    // Refused, the closure is dropped here, and with it future and completer.
+    drop(home.call(Box::new(spawn), Urgency::Now));
+    handle
+}
+
+/// Keeps a runtime this thread's. See [`Handle::enter`].
+pub struct Enter {
+    _guard: current::Guard<()>,
+}
+
+impl fmt::Debug for Enter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enter").finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("loop_id", &self.loop_id).finish_non_exhaustive()
+        let id = match &self.home {
+            Home::EventLoop(home) => home.loop_id,
+            Home::Pool(member) => member.pool.id,
+        };
+        f.debug_struct("Handle").field("id", &id).finish_non_exhaustive()
     }
 }

@@ -23,6 +23,7 @@ impl TaskId {
         Self::from_count(NEXT_TASK.fetch_add(1, Relaxed))
     }
 
+    #[inline]
     fn from_count(count: u64) -> Self {
         Self(NonZeroU64::new(count).expect("64 bits of task identities do not run out"))
     }

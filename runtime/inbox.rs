@@ -147,6 +147,20 @@ impl Inbox {
     }
 }
 
+/// Where a loop is reached, for any thread and any time: once the loop is gone, nobody is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address {
+    pub(crate) loop_id: u64,
+    pub(crate) inbox: &'static Inbox,
+}
+
+impl Address {
+    /// See [`Inbox::call`].
+    pub(crate) fn call(self, call: Call, urgency: Urgency) -> Result<(), Call> {
+        self.inbox.call(self.loop_id, call, urgency)
+    }
+}
+
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").field("word", &self.word).finish_non_exhaustive()

@@ -32,9 +32,9 @@
 //! what users await   task/  time/  queue/  io/  net/
 //! front door         current  handle  runtime  builder
 //! scheduler          scheduler/event_loop (the turn)  scheduler/ledger
-//! machines           task/join  task/local  reactor/  timer/  blocking
+//! machines           task/join  task/local  task/shared  reactor/  timer/  blocking
 //! doors              wait  park  inbox
-//! shelves            timer/wheel  queue/core  wait_list  waiter
+//! shelves            timer/wheel  queue/core  run_queue/  wait_list  waiter
 //! ground             primitives  id  place  budget  stats  foreign  trace  clock
 //! ```
 //!
@@ -59,10 +59,12 @@
 pub use crate::blocking::BlockingStats;
 pub use crate::{
     builder::Builder,
-    handle::{Handle, LoopGone},
+    dump::{Dump, TaskDump, dump},
+    event_loop::{EventLoop, Turn, run},
+    handle::{Enter, Handle, LoopGone},
     place::WaitsFor,
-    runtime::{Dump, EventLoop, TaskDump, Turn, dump, run},
-    stats::Stats,
+    runtime::{Runtime, RuntimeBuilder, StillRunning},
+    stats::{Stats, WorkerStats},
     task::{spawn, spawn_local},
 };
 
@@ -92,8 +94,11 @@ mod scheduler;
 
 mod builder;
 mod current;
+mod dump;
+mod event_loop;
 mod handle;
 mod runtime;
+mod timer_home;
 
 pub mod io;
 pub mod net;

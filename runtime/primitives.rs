@@ -8,11 +8,12 @@
 //! Statics are outside the models (loom's objects live only within one of its runs). What is only
 //! ever counted, such as the next identity, uses [`counter`], which is std's in both builds.
 
+use std::{sync::TryLockError, time::Duration};
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread,
 };
@@ -20,8 +21,8 @@ pub(crate) use std::{
 #[cfg(loom)]
 pub(crate) use loom::{
     sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+        Arc, Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
     },
     thread,
 };
@@ -35,6 +36,25 @@ pub(crate) mod counter {
 /// this crate leaves its data whole at each step, and no foreign code runs inside one.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Locks `mutex` if nobody has it.
+pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Waits on `condvar` for no longer than `timeout`. Never in a model: loom knows no time.
+pub(crate) fn wait_timeout<'a, T>(
+    condvar: &Condvar,
+    guard: MutexGuard<'a, T>,
+    timeout: Duration,
+) -> MutexGuard<'a, T> {
+    let waited = condvar.wait_timeout(guard, timeout);
+    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
 /// A cell whose every access loom checks for data races.
@@ -57,6 +77,12 @@ impl<T> UnsafeCell<T> {
 
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
+
+/// How large a structure is: `size`, or `in_models`, because there each further step multiplies the
+/// orders to try.
+pub(crate) const fn sized(size: u32, in_models: u32) -> u32 {
+    if cfg!(loom) { in_models } else { size }
+}
 
 /// Whether the seeded bug `name` is switched on, by the environment variable `SEEDED`.
 ///

@@ -1,331 +1,317 @@
-//! The event loop as its owner holds it.
+//! The multi-threaded runtime as its owner holds it.
 
 use std::{
     fmt,
     future::Future,
     io,
-    os::fd::{AsFd, BorrowedFd},
+    num::NonZeroUsize,
     panic::Location,
     pin::pin,
     rc::Rc,
-    task::Poll,
+    sync::Arc as StdArc,
+    task::{Context, Poll, Waker},
+    thread::{self, JoinHandle as Thread, available_parallelism},
     time::Duration,
 };
 
 use crate::{
     blocking::BlockingStats,
-    current,
-    handle::Handle,
-    id::TaskId,
-    place::WaitsFor,
-    scheduler::event_loop::{Core, Limit, Settings},
-    stats::Stats,
-    task::{join::JoinHandle, tasks::Stage},
-    trace::{self, Event},
+    budget,
+    current::{self, Current},
+    dump::{Dump, TaskDump},
+    handle::{Enter, Handle, Home},
+    place,
+    primitives::Arc,
+    scheduler::pool::{Member, Pool, Seat, Settings, parker::Parker, worker::Worker},
+    stats::WorkerStats,
+    task::join::JoinHandle,
 };
 
-/// Runs a future to its end on a new event loop, and gives its output. asyncio's `run`.
+/// A multi-threaded runtime: a number of workers, each a loop of its own with sockets and timers, that
+/// steal tasks from each other. Its tasks are `Send`.
 ///
-/// The loop is dropped at the end, and with it every task that has not ended.
-///
-/// # Panics
-/// If the system cannot give the loop its descriptors (see [`EventLoop::new`]), or if the future
-/// panics.
+/// Dropping it drops each task that has not ended, exactly once, and waits for the workers to end
+/// their present polls; inside one of its own tasks it does not wait.
 ///
 /// ```
-/// let answer = whirligig::run(async {
-///     whirligig::time::sleep(std::time::Duration::from_millis(1)).await;
-///     6 * 7
+/// let runtime = whirligig::Runtime::new()?;
+/// let answer = runtime.block_on(async {
+///     let task = whirligig::spawn(async { 6 * 7 });
+///     task.await.unwrap()
 /// });
 /// assert_eq!(answer, 42);
-/// ```
-#[track_caller]
-#[doc(alias = "main")]
-pub fn run<F: Future>(future: F) -> F::Output {
-    match EventLoop::new() {
-        Ok(event_loop) => event_loop.block_on(future),
-        Err(error) => panic!("no event loop: {error}"),
-    }
-}
-
-/// A single-threaded event loop: its tasks need not be `Send`.
-///
-/// Dropping the loop drops each task that has not ended, in its own thread, exactly once. Other
-/// loops' tasks that wait on this one's handles, timers or sockets are woken.
-///
-/// A loop cannot be carried over a fork: the child shares the kernel's half of it.
-///
-/// ```
-/// let event_loop = whirligig::EventLoop::new()?;
-/// let greeting = event_loop.spawn_local(async { "Hello" });
-/// assert_eq!(event_loop.block_on(greeting).unwrap(), "Hello");
 /// # std::io::Result::Ok(())
 /// ```
-#[doc(alias = "Runtime")]
-#[doc(alias = "LocalRuntime")]
-pub struct EventLoop {
-    core: Rc<Core>,
+pub struct Runtime {
+    /// The runtime as the tasks know it that are spawned outside its workers.
+    member: Arc<Member>,
+    threads: Vec<Thread<()>>,
 }
 
-/// What a call of [`EventLoop::turn`] left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Turn {
-    /// Something is ready: turn again without waiting. Otherwise the loop's descriptor becomes
-    /// readable when there is something to do.
-    pub ready: bool,
-    /// Tasks that have not ended.
-    pub tasks: usize,
-}
-
-impl EventLoop {
-    /// Makes a loop with the usual settings. `asyncio.new_event_loop`.
+impl Runtime {
+    /// Makes a runtime with the usual settings: a worker for each processor.
     ///
     /// # Errors
-    /// What the system says when it cannot give the loop its descriptors (a poll, an eventfd, a
-    /// timerfd), or when 65,536 loops exist at once.
-    #[doc(alias = "new_event_loop")]
+    /// What the system says when it cannot give each worker its descriptors and its thread.
     pub fn new() -> io::Result<Self> {
-        Self::with_settings(Settings::usual())
+        Self::builder().build()
     }
 
-    pub(crate) fn with_settings(settings: Settings) -> io::Result<Self> {
-        Core::new(settings, current::forget_source).map(|core| Self { core: Rc::new(core) })
+    /// Other settings than the usual.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::new()
     }
 
-    /// Runs the loop until `future` has ended, and gives its output.
+    /// Runs `future` to its end on this thread, and gives its output. Its tasks run on the workers.
     ///
-    /// Tasks that have not ended by then stay, and go on in the next call.
+    /// May be called from several threads at once.
     ///
     /// # Panics
-    /// If the future panics; inside a task of this same loop; and when the kernel refuses to wait
-    /// (which it does only for a broken descriptor). Inside a task of *another* loop it works, and
-    /// stops that one meanwhile.
+    /// If the future panics, and inside a task of this same runtime, whose worker it would stop.
     #[track_caller]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        let _turning = self.core.begin_turning();
-        self.core.resume();
-        let _guard = current::enter(self.core.clone());
-        let id = self.core.draw_task_id();
-        self.core.table.open_root(id, Location::caller());
-        let _root = RootOpen(&self.core);
-
-        let mut future = pin!(future);
-        let mut output = None;
-        let mut poll = |cx: &mut std::task::Context<'_>| match future.as_mut().poll(cx) {
-            Poll::Ready(ready) => {
-                output = Some(ready);
-                true
-            }
-            Poll::Pending => false,
-        };
-        expect_wait(self.core.run(Some(&mut poll)));
-        trace::report(|| Event::Completed { task: id });
-        output.expect("the root future ended")
+        assert!(
+            !(self.runs_this_thread() && budget::is_polling()),
+            "`block_on` inside a task of the same runtime would stop the worker that it may be \
+             waiting for: await the future instead, or spawn it"
+        );
+        let _guard = current::enter_as_guest(self.member.clone());
+        run_root(future)
     }
 
-    /// Runs the loop until [`Handle::stop`].
-    ///
-    /// # Panics
-    /// As for [`block_on`](Self::block_on).
-    #[track_caller]
-    pub fn run_forever(&self) {
-        let _turning = self.core.begin_turning();
-        self.core.resume();
-        let _guard = current::enter(self.core.clone());
-        loop {
-            expect_wait(self.core.turn(&mut None, Limit::UntilStopped));
-            if self.core.take_stop() {
-                break;
-            }
-        }
-    }
-
-    /// One turn, for a loop that is a guest in another: takes what other threads left, runs the tasks
-    /// that are ready, waits up to `timeout` (for ever on `None`) if none is, and fires what is due.
-    ///
-    /// The host watches the loop's descriptor ([`AsFd`]) for readability, and turns with a timeout of
-    /// zero when it is readable, and again while [`Turn::ready`].
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let guest = whirligig::EventLoop::new()?;
-    /// let task = guest.spawn_local(async { 6 * 7 });
-    /// while guest.turn(Some(Duration::ZERO))?.ready {}
-    /// assert!(task.is_finished());
-    /// # std::io::Result::Ok(())
-    /// ```
-    ///
-    /// # Errors
-    /// What the kernel says if it refuses to wait.
-    ///
-    /// # Panics
-    /// Inside a task of this same loop.
-    #[track_caller]
-    #[doc(alias = "_run_once")]
-    pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
-        let _turning = self.core.begin_turning();
-        self.core.resume();
-        let _guard = current::enter(self.core.clone());
-        self.core.turn(&mut None, Limit::of(timeout))?;
-        let ready = !self.core.rest()?;
-        Ok(Turn { ready, tasks: self.core.table.len() })
-    }
-
-    /// Spawns a future onto this loop. It starts when the loop turns, in the order of spawning.
+    /// Spawns a future onto the runtime.
     #[track_caller]
     #[doc(alias = "create_task")]
-    pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
-        F: Future + 'static,
-        F::Output: 'static,
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
     {
-        let handle = self.core.spawn(future, None, Location::caller());
-        self.core.rouse();
-        handle
+        self.handle().spawn_named(future, None, Location::caller())
     }
 
-    /// What other threads may hold of this loop.
+    /// What other threads may hold of the runtime.
     pub fn handle(&self) -> Handle {
-        Handle { loop_id: self.core.id, inbox: self.core.inbox }
+        Handle { home: Home::Pool(self.member.clone()) }
     }
 
-    /// What the loop has done so far, counted.
+    /// See [`Handle::enter`].
+    pub fn enter(&self) -> Enter {
+        self.handle().enter()
+    }
+
+    /// What each worker has done so far, counted.
     #[doc(alias = "metrics")]
-    pub fn stats(&self) -> Stats {
-        self.core.stats()
+    pub fn stats(&self) -> Vec<WorkerStats> {
+        self.member.pool.stats()
     }
 
-    /// How the loop's blocking pool stands.
-    pub fn blocking_stats(&self) -> BlockingStats {
-        self.core.pool.get().map(|pool| pool.stats()).unwrap_or_default()
-    }
-
-    /// Each task: its name, where it was spawned, and what it waits for at which line.
-    ///
-    /// ```
-    /// let event_loop = whirligig::EventLoop::new()?;
-    /// event_loop.spawn_local(std::future::pending::<()>());
-    /// println!("{}", event_loop.dump());
-    /// # std::io::Result::Ok(())
-    /// ```
+    /// Each task: its name, where it was spawned, and what it waits for at which line. (The future of
+    /// a `block_on` is no task.)
     #[doc(alias = "all_tasks")]
     pub fn dump(&self) -> Dump {
-        Dump::of(&self.core)
+        Dump::of_pool(&self.member.pool)
+    }
+
+    /// Drops each task that has not ended, and waits until those that run have come to the end of
+    /// their poll, and so have the calls on the blocking pool, but for no longer than `timeout`.
+    ///
+    /// # Errors
+    /// What had not ended by then. A task or a call that ends later is dropped then.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
+        let pool = self.member.pool.clone();
+        pool.close();
+        // Their threads are left to themselves: `drop` would wait for them.
+        self.threads.clear();
+        pool.wait_ended(timeout);
+        let tasks: Vec<_> = Dump::of_pool(&pool).tasks;
+        let blocking_calls = pool.blocking_calls();
+        if tasks.is_empty() && blocking_calls.is_empty() {
+            return Ok(());
+        }
+        Err(StillRunning { tasks, blocking_calls })
+    }
+
+    /// Drops each task that has not ended, and waits for nothing: what runs is dropped at the end of
+    /// its poll. May be called inside a task.
+    pub fn shutdown_background(mut self) {
+        self.threads.clear();
+    }
+
+    fn runs_this_thread(&self) -> bool {
+        matches!(
+            current::get(),
+            Some(Current::Worker(worker)) if Arc::ptr_eq(&worker.pool, &self.member.pool)
+        )
+    }
+
+    /// How the runtime's blocking pool stands.
+    pub fn blocking_stats(&self) -> BlockingStats {
+        self.member.pool.blocking_stats()
     }
 }
 
-/// Each task of the loop that runs this thread. See [`EventLoop::dump`].
-///
-/// # Panics
-/// If no loop runs this thread.
-#[track_caller]
-#[doc(alias = "all_tasks")]
-pub fn dump() -> Dump {
-    Dump::of(&current::expect_event_loop("`dump`"))
-}
-
-impl AsFd for EventLoop {
-    /// Readable when the loop has something to do, after a [`turn`](EventLoop::turn) that said that
-    /// nothing is ready.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.core.reactor.as_fd()
+/// Polls a root future until it has ended.
+fn run_root<F: Future>(future: F) -> F::Output {
+    let parker = StdArc::new(Parker::new());
+    let waker = Waker::from(parker.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        budget::begin(&waker);
+        let polled = future.as_mut().poll(&mut cx);
+        let again = budget::runs_again();
+        budget::end();
+        place::take();
+        match polled {
+            Poll::Ready(output) => return output,
+            Poll::Pending if again => {}
+            Poll::Pending => parker.sleep(),
+        }
     }
 }
 
-impl Drop for EventLoop {
+impl Drop for Runtime {
     fn drop(&mut self) {
-        let _guard = current::enter(self.core.clone());
-        self.core.close();
+        self.member.pool.close();
+        let inside = self.runs_this_thread();
+        for thread in self.threads.drain(..).filter(|_| !inside) {
+            // A worker that panicked has said so.
+            let _ = thread.join();
+        }
     }
 }
 
-impl fmt::Debug for EventLoop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.core.fmt(f)
-    }
-}
-
-#[track_caller]
-fn expect_wait<T>(waited: io::Result<T>) -> T {
-    waited.unwrap_or_else(|error| panic!("the event loop cannot wait: {error}"))
-}
-
-/// The root future stands on the stack of `block_on`; its wakers are stale once that returns.
-struct RootOpen<'a>(&'a Core);
-
-impl Drop for RootOpen<'_> {
-    fn drop(&mut self) {
-        self.0.table.close_root();
-    }
-}
-
-/// The tasks of a loop, as [`EventLoop::dump`] found them. `Display` prints a line each.
-#[derive(Debug, Clone)]
-pub struct Dump {
-    /// The tasks that have not ended, the root future first.
-    pub tasks: Vec<TaskDump>,
-}
-
-/// One task in a [`Dump`].
-#[derive(Debug, Clone)]
+/// What had not ended when [`Runtime::shutdown_timeout`] was over. `Display` prints a line each.
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct TaskDump {
-    /// Its identity.
-    pub id: TaskId,
-    /// Its name, if it was given one.
-    pub name: Option<String>,
-    /// The line that spawned it (or called `block_on`).
-    pub spawned_at: &'static Location<'static>,
-    /// What it waits for and the line that waits, as the last of our own leaf futures noted it;
-    /// `None` if it has not waited yet, or waits for somebody else's.
-    pub waits: Option<(WaitsFor, &'static Location<'static>)>,
-    /// It stands in the run queue.
-    pub scheduled: bool,
-    /// It is being polled: whoever asked for the dump is inside it.
-    pub running: bool,
+pub struct StillRunning {
+    /// The tasks whose present poll has not come to an end.
+    pub tasks: Vec<TaskDump>,
+    /// The lines that made the calls on the blocking pool that have not ended.
+    pub blocking_calls: Vec<&'static Location<'static>>,
 }
 
-impl Dump {
-    fn of(core: &Core) -> Self {
-        let mut tasks = Vec::new();
-        core.table.each(|origin, wait, stage| {
-            tasks.push(TaskDump {
-                id: origin.id,
-                name: origin.name.map(|name| name.to_string()),
-                spawned_at: origin.place,
-                waits: wait.map(|wait| (wait.what, wait.place)),
-                scheduled: stage == Stage::Scheduled,
-                running: stage == Stage::Running,
-            });
-        });
-        Self { tasks }
-    }
-}
-
-impl fmt::Display for Dump {
+impl fmt::Display for StillRunning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the runtime was shut down, but")?;
         for task in &self.tasks {
-            writeln!(f, "{task}")?;
+            write!(f, "\n{task}")?;
+        }
+        for place in &self.blocking_calls {
+            write!(f, "\na blocking call made at {place} is running")?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for TaskDump {
+impl std::error::Error for StillRunning {}
+
+impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.id)?;
-        if let Some(name) = &self.name {
-            write!(f, " '{name}'")?;
-        }
-        write!(f, ", spawned at {}, ", self.spawned_at)?;
-        match self.waits {
-            _ if self.running => f.write_str("is running"),
-            _ if self.scheduled => f.write_str("is scheduled"),
-            Some((what, place)) => write!(f, "waits for {what} at {place}"),
-            None => f.write_str("waits for a future of another crate"),
+        f.debug_tuple("Runtime").field(&self.member.pool).finish()
+    }
+}
+
+/// Makes a [`Runtime`] with other settings than the usual. From [`Runtime::builder`].
+///
+/// ```
+/// let runtime = whirligig::Runtime::builder().worker_threads(2).build()?;
+/// # drop(runtime);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct RuntimeBuilder {
+    settings: Settings,
+    thread_name: String,
+    stack_size: Option<usize>,
+}
+
+impl RuntimeBuilder {
+    fn new() -> Self {
+        let workers = available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            settings: Settings { workers, blocking_threads: 512, blocking_queue: 1024 },
+            thread_name: "whirligig-worker".to_owned(),
+            stack_size: None,
         }
     }
+
+    /// How many workers there are, each on a thread of its own. The default is one for each processor.
+    pub fn worker_threads(mut self, workers: usize) -> Self {
+        self.settings.workers = workers;
+        self
+    }
+
+    /// What the workers' threads are called. The default is `whirligig-worker`.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// How many bytes of stack each worker's thread has. The default is that of `std::thread`.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// How many threads the runtime's blocking pool has at most. The default is 512.
+    #[doc(alias = "max_blocking_threads")]
+    pub fn blocking_threads(mut self, most: usize) -> Self {
+        self.settings.blocking_threads = most;
+        self
+    }
+
+    /// How many jobs may wait for one of those threads before `spawn_blocking` itself has to wait.
+    /// The default is 1,024; 0 means that a job must find an idle thread.
+    pub fn blocking_queue(mut self, most: usize) -> Self {
+        self.settings.blocking_queue = most;
+        self
+    }
+
+    /// Makes the runtime and starts its workers.
+    ///
+    /// # Errors
+    /// What the system says when it cannot give each worker its descriptors and its thread; and
+    /// `InvalidInput` for settings that cannot work, by name.
+    pub fn build(self) -> io::Result<Runtime> {
+        let Self { mut settings, thread_name, stack_size } = self;
+        let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        match settings.workers {
+            0 => return invalid("worker_threads is 0: nobody would run the tasks"),
+            1..=MOST_WORKERS => {}
+            _ => return invalid("worker_threads is more than 1,024"),
+        }
+        if settings.blocking_threads == 0 {
+            return invalid("blocking_threads is 0: `spawn_blocking` would wait for ever");
+        }
+        if thread_name.contains('\0') {
+            return invalid("thread_name has a zero byte in it, which ends a name");
+        }
+        // A queue of none still needs room for the job that starts a thread.
+        settings.blocking_queue = settings.blocking_queue.max(1);
+        let (pool, seats) = Pool::new(settings)?;
+        // Dropped on an error below, it ends the threads that were started.
+        let mut runtime = Runtime { member: Pool::outside(&pool), threads: Vec::new() };
+        for seat in seats {
+            let mut thread = thread::Builder::new().name(thread_name.clone());
+            if let Some(bytes) = stack_size {
+                thread = thread.stack_size(bytes);
+            }
+            runtime.threads.push(thread.spawn(move || work(seat))?);
+        }
+        Ok(runtime)
+    }
+}
+
+/// A number of workers beyond which something must be wrong.
+const MOST_WORKERS: usize = 1_024;
+
+/// What a worker's thread does.
+fn work(seat: Seat) {
+    let worker = Rc::new(Worker::new(seat));
+    let _guard = current::enter_worker(worker.clone());
+    worker.run();
 }

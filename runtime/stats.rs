@@ -5,6 +5,8 @@
 
 use std::cell::Cell;
 
+use crate::primitives::counter::{AtomicU64, Relaxed};
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts of one event loop, from `EventLoop::stats`.
@@ -70,5 +72,79 @@ impl Counter {
     #[inline]
     pub(crate) fn add(&self, n: u64) {
         self.0.set(self.0.get() + n);
+    }
+}
+
+macro_rules! worker_counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts of one worker of a `Runtime`, from `Runtime::stats`.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct WorkerStats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct WorkerCounters {
+            $(pub(crate) $name: SharedCounter,)*
+            /// What a poll took of late, in nanoseconds.
+            pub(crate) poll_cost: SharedCounter,
+        }
+
+        impl WorkerCounters {
+            pub(crate) fn read(&self) -> WorkerStats {
+                WorkerStats { $($name: self.$name.get(),)* }
+            }
+        }
+    };
+}
+
+worker_counters! {
+    /// Polls of tasks.
+    polls,
+    /// Times it stole from a neighbour.
+    steals,
+    /// Times it took its share of what was injected.
+    injected,
+    /// Tasks that did not fit into its queue and went to the injector.
+    overflowed,
+    /// Times it parked: waited in the kernel.
+    parks,
+    /// Parks that another thread ended.
+    unparks,
+    /// Looks at its reactor while tasks were ready.
+    looks,
+    /// Events the kernel reported for its sources.
+    events,
+    /// Timers of its own that it fired.
+    timers_fired,
+    /// System calls that set its timer descriptor.
+    timer_arms,
+    /// Times it took over, as the sentry, what waited behind a neighbour's long poll.
+    takeovers,
+    /// Neighbours it unparked because it had more than it could do alone.
+    unparked,
+}
+
+/// A count that one thread writes and others read.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCounter(AtomicU64);
+
+impl SharedCounter {
+    /// By the one thread that writes.
+    #[inline]
+    pub(crate) fn add(&self, n: u64) {
+        self.set(self.get() + n);
+    }
+
+    /// By the one thread that writes.
+    #[inline]
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }

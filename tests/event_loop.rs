@@ -335,16 +335,17 @@ fn closures_of_other_threads_run_on_the_loops_thread_until_it_is_gone() {
     let handle = event_loop.handle();
     let home = thread::current().id();
     let (tell, told) = oneshot::channel();
+    let sender = handle.clone();
     thread::spawn(move || {
-        handle.call_soon_threadsafe(|| panic!("harms nobody")).unwrap();
-        handle.call_soon_threadsafe(move || tell.send(thread::current().id()).unwrap()).unwrap();
+        sender.call_soon_threadsafe(|| panic!("harms nobody")).unwrap();
+        sender.call_soon_threadsafe(move || tell.send(thread::current().id()).unwrap()).unwrap();
     });
     assert_eq!(event_loop.block_on(told).unwrap(), home);
 
     drop(event_loop);
     let (kept, ended) = mpsc::channel::<()>();
     let refused = handle.call_soon_threadsafe(move || kept.send(()).unwrap());
-    assert_eq!(refused.unwrap_err().to_string(), "the event loop of this handle has been dropped");
+    assert_eq!(refused.unwrap_err().to_string(), "the runtime of this handle has been dropped");
     assert!(ended.recv().is_err(), "a refused closure is dropped, not run");
     assert!(handle.spawn(async {}).wait().unwrap_err().is_cancelled());
     handle.stop();

@@ -405,7 +405,7 @@ fn waiting_needs_a_loop() {
     let payload =
         catch_unwind(AssertUnwindSafe(|| block_on(source.readable()))).expect_err("no loop");
     let text = payload.downcast_ref::<String>().expect("a message");
-    assert!(text.contains("needs an event loop") && text.contains("whirligig::run"), "{text}");
+    assert!(text.contains("needs a runtime") && text.contains("whirligig::run"), "{text}");
     let mut byte = [0];
     let would_block = source.try_read_with(|mut pipe| pipe.read(&mut byte)).unwrap_err();
     assert_eq!(would_block.kind(), ErrorKind::WouldBlock);

@@ -194,12 +194,13 @@ impl<T: AsFd> Source<T> {
         }
     }
 
-    /// Has this thread's loop watch the descriptor.
+    /// Has this thread's loop watch the descriptor, if it does not.
+    #[inline]
     pub(super) fn attach(&self) -> io::Result<()> {
         if self.registration.is_at(current::loop_id()) {
             return Ok(());
         }
-        register(&self.registration, self.as_fd())
+        current::watch(&self.registration, self.as_fd())
     }
 
     pub(super) fn registration(&self) -> &Registration {
@@ -251,12 +252,11 @@ fn wait(
 
 /// Has this thread's loop watch the descriptor.
 #[cold]
+#[track_caller]
 fn register(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
-    let core = current::expect_event_loop("waiting for a descriptor");
-    let registered = registration.attach(&core.reactor, fd);
-    match registered {
-        Ok(()) => core.count_registration(),
-        Err(_) => wake_waiters(registration),
+    let registered = current::watch(registration, fd);
+    if registered.is_err() {
+        wake_waiters(registration);
     }
     registered
 }

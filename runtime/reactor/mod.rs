@@ -1,8 +1,8 @@
 //! The reactor: which descriptors a loop watches, and what the kernel says of them.
 //!
-//! It owns the loop's `mio::Poll` and a slab of sources. A source's token is its place in that slab
-//! and a generation, so that an event of a descriptor that is gone finds nothing. [`Reactor::wait`]
-//! is the only place where the loop's thread sleeps.
+//! It owns the loop's `mio::Poll` and the sources by their tokens (`sources.rs`). [`Reactor::wait`] is
+//! the only place where the loop's thread sleeps. (A worker's reactor, which others may look at, is in
+//! `shared.rs`.)
 //!
 //! A socket holds a [`Registration`]: the shared [`Readiness`], and where it is registered. It is
 //! registered once, edge-triggered, for both directions, by the loop that first had to wait for it;
@@ -15,7 +15,7 @@
 //! reason about, and two system calls more per wait.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     time::Duration,
@@ -23,18 +23,22 @@ use std::{
 };
 
 use mio::{Interest, Token, unix::SourceFd};
-use slab::Slab;
 
-use self::source::{Flags, Readiness};
+use self::{
+    source::{Flags, Readiness},
+    sources::Sources,
+};
 use crate::{
-    inbox::Inbox,
+    inbox::{Address, Inbox},
     primitives::{Arc, AtomicU64, Mutex, Ordering, lock},
     trace::{self, Cause, Event},
     wait::{UNPARK, Unparker, Wait},
     waiter::Waiter,
 };
 
+pub(crate) mod shared;
 pub(crate) mod source;
+mod sources;
 
 /// A loop's way of being told when time is up.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -100,24 +104,35 @@ mod alarm {
 
 const ALARM: Token = Token(usize::MAX - 1);
 
-/// A source's token: generation and place in the slab.
-fn token(generation: u32, at: usize) -> Token {
-    Token((generation as usize) << 32 | at)
-}
-
 /// What a source needs of its loop, from any thread.
 #[derive(Debug)]
 pub(crate) struct Registry {
     mio: mio::Registry,
+    /// The identity of the loop, or of the runtime, all of whose workers have one.
     pub(crate) loop_id: u64,
-    pub(crate) inbox: &'static Inbox,
-    /// Has the loop forget a token, from whichever thread: at once on its own.
-    forget: fn(&Registry, Token),
+    sources: Where,
 }
 
-struct Entry {
-    generation: u32,
-    readiness: Arc<Readiness>,
+/// Where the sources of a reactor are, for another thread.
+#[derive(Debug)]
+enum Where {
+    /// On the loop's thread. The function has the loop of this address forget a token: at once on its
+    /// own thread.
+    Loop(&'static Inbox, fn(Address, Token)),
+    Worker(Arc<Mutex<Sources>>),
+}
+
+impl Registry {
+    /// Forgets a source, from whichever thread.
+    fn forget(&self, token: Token) {
+        match &self.sources {
+            Where::Loop(inbox, forget) => forget(Address { loop_id: self.loop_id, inbox }, token),
+            Where::Worker(sources) => {
+                let removed = lock(sources).remove(token);
+                drop(removed);
+            }
+        }
+    }
 }
 
 /// What a wait or a look found.
@@ -134,8 +149,7 @@ pub(crate) struct Found {
 pub(crate) struct Reactor {
     wait: RefCell<Wait>,
     registry: Arc<Registry>,
-    sources: RefCell<Slab<Entry>>,
-    next_generation: Cell<u32>,
+    sources: RefCell<Sources>,
     /// Whom [`wait`](Self::wait) leaves to be woken, kept for its memory.
     woken: RefCell<Vec<Waiter>>,
     /// While somebody listens: which source found how many who wait, in order.
@@ -147,17 +161,17 @@ impl Reactor {
     pub(crate) fn new(
         loop_id: u64,
         inbox: &'static Inbox,
-        forget: fn(&Registry, Token),
+        forget: fn(Address, Token),
     ) -> io::Result<(Self, Unparker)> {
         let wait = Wait::new()?;
         let unparker = Unparker::new(&wait)?;
         let alarm = alarm::Alarm::new(wait.registry())?;
-        let registry = Registry { mio: wait.registry().try_clone()?, loop_id, inbox, forget };
+        let sources = Where::Loop(inbox, forget);
+        let registry = Registry { mio: wait.registry().try_clone()?, loop_id, sources };
         let reactor = Self {
             wait: RefCell::new(wait),
             registry: Arc::new(registry),
-            sources: RefCell::new(Slab::new()),
-            next_generation: Cell::new(0),
+            sources: RefCell::new(Sources::new()),
             woken: RefCell::new(Vec::new()),
             traced: RefCell::new(Vec::new()),
             alarm,
@@ -173,7 +187,7 @@ impl Reactor {
 
     /// Whether a task waits on any of them. Walks them all.
     pub(crate) fn is_waited_on(&self) -> bool {
-        self.sources.borrow().iter().any(|(_, entry)| entry.readiness.is_waited_on())
+        self.sources.borrow().iter().any(Readiness::is_waited_on)
     }
 
     /// Sets the alarm to end a wait `after` nanoseconds from now.
@@ -208,13 +222,10 @@ impl Reactor {
                 continue;
             }
             // An event of a source that is gone: its token finds another generation, or nothing.
-            let Some(entry) = sources.get(token.0 & 0xffff_ffff) else { continue };
-            if entry.generation as usize != token.0 >> 32 {
-                continue;
-            }
+            let Some(readiness) = sources.get(token) else { continue };
             found.events += 1;
             let first = woken.len();
-            entry.readiness.set(Flags::of(event), |waiter| match waiter {
+            readiness.set(Flags::of(event), |waiter| match waiter {
                 Waiter::Task(task) if !tracing && wake(task) => {}
                 waiter => woken.push(waiter),
             });
@@ -258,31 +269,16 @@ impl Reactor {
 
     /// Forgets a source. On the loop's own thread.
     pub(crate) fn remove(&self, token: Token) {
-        let removed = {
-            let mut sources = self.sources.borrow_mut();
-            let at = token.0 & 0xffff_ffff;
-            let ours = sources.get(at).is_some_and(|e| e.generation as usize == token.0 >> 32);
-            ours.then(|| sources.remove(at))
-        };
+        let removed = self.sources.borrow_mut().remove(token);
         drop(removed);
     }
 
     /// The loop goes: hands out all who wait on its sources.
     pub(crate) fn close(&self) -> Vec<Waiter> {
-        let entries: Vec<_> = self.sources.borrow_mut().drain().collect();
+        let sources = self.sources.borrow_mut().take_all();
         let mut woken = Vec::new();
-        for entry in &entries {
-            entry.readiness.take_waiters(&mut woken);
-        }
+        sources.iter().for_each(|readiness| readiness.take_waiters(&mut woken));
         woken
-    }
-
-    fn insert(&self, readiness: Arc<Readiness>) -> Token {
-        let mut sources = self.sources.borrow_mut();
-        // 31 bits, so that no token of ours can be one of the two fixed ones.
-        let generation = self.next_generation.get();
-        self.next_generation.set((generation + 1) & 0x7fff_ffff);
-        token(generation, sources.insert(Entry { generation, readiness }))
     }
 }
 
@@ -296,6 +292,29 @@ impl AsFd for Reactor {
 impl std::fmt::Debug for Reactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reactor").field("sources", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// A reactor that a descriptor can be registered with.
+pub(crate) trait Watch {
+    /// # Errors
+    /// If it is closed.
+    fn registry(&self) -> io::Result<Arc<Registry>>;
+
+    /// Takes a source in.
+    ///
+    /// # Errors
+    /// If it is closed.
+    fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token>;
+}
+
+impl Watch for Reactor {
+    fn registry(&self) -> io::Result<Arc<Registry>> {
+        Ok(self.registry.clone())
+    }
+
+    fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token> {
+        Ok(self.sources.borrow_mut().insert(readiness))
     }
 }
 
@@ -328,7 +347,8 @@ impl Registration {
         &self.readiness
     }
 
-    /// Whether the loop of this identity watches the descriptor. None has the identity 0.
+    /// Whether the loop of this identity watches the descriptor, or a worker of that runtime. None has
+    /// the identity 0.
     #[inline]
     pub(crate) fn is_at(&self, loop_id: u64) -> bool {
         loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
@@ -349,14 +369,15 @@ impl Registration {
     /// cannot be watched, such as a regular file. Then nobody watches it, and whoever waits is to be
     /// woken: the loop before would have told them.
     #[cold]
-    pub(crate) fn attach(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<()> {
+    pub(crate) fn attach(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.move_to(reactor, fd).map_err(|error| {
             self.readiness.refresh();
             say_why(error)
         })
     }
 
-    fn move_to(&self, reactor: &Reactor, fd: BorrowedFd<'_>) -> io::Result<()> {
+    fn move_to(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let registry = reactor.registry()?;
         let mut home = lock(&self.home);
         if let Some(old) = home.take() {
             self.home_id.store(0, Ordering::Release);
@@ -364,18 +385,16 @@ impl Registration {
         }
         // Before the registration, whose first event says how things stand.
         self.readiness.forget();
-        let token = reactor.insert(self.readiness.clone());
+        let token = reactor.insert(self.readiness.clone())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let interest = interest | Interest::PRIORITY;
-        if let Err(error) =
-            reactor.registry.mio.register(&mut SourceFd(&fd.as_raw_fd()), token, interest)
-        {
-            reactor.remove(token);
+        if let Err(error) = registry.mio.register(&mut SourceFd(&fd.as_raw_fd()), token, interest) {
+            registry.forget(token);
             return Err(error);
         }
-        *home = Some(Home { registry: reactor.registry.clone(), token });
-        self.home_id.store(reactor.registry.loop_id, Ordering::Release);
+        self.home_id.store(registry.loop_id, Ordering::Release);
+        *home = Some(Home { registry, token });
         Ok(())
     }
 
@@ -404,6 +423,6 @@ impl Home {
         let Self { registry, token } = self;
         // It fails if the descriptor is not open any more; then the kernel has forgotten it already.
         let _ = registry.mio.deregister(&mut SourceFd(&fd.as_raw_fd()));
-        (registry.forget)(&registry, token);
+        registry.forget(token);
     }
 }

@@ -40,17 +40,15 @@ impl Batches {
         self.batch.len() - self.run + self.next.len()
     }
 
-    /// Begins a turn: how many numbers to pop. What is left of a batch that was cut short, or all
-    /// that is ready.
+    /// Begins a turn: the batch is what is left of one that was cut short, or all that is ready.
     #[inline]
     // ANCHOR: batch
-    pub(crate) fn begin(&mut self) -> usize {
+    pub(crate) fn begin(&mut self) {
         if self.run == self.batch.len() {
             self.batch.clear();
             self.run = 0;
             mem::swap(&mut self.batch, &mut self.next);
         }
-        self.batch.len() - self.run
     }
     // END: batch
 
@@ -72,13 +70,13 @@ mod tests {
         let mut queue = Batches::default();
         queue.push(1);
         queue.push(2);
-        assert_eq!(queue.begin(), 2);
+        queue.begin();
         assert_eq!(queue.pop(), Some(1));
         queue.push(3);
         assert_eq!(queue.len(), 2);
         assert_eq!(queue.pop(), Some(2));
         assert_eq!(queue.pop(), None, "3 belongs to the next batch");
-        assert_eq!(queue.begin(), 1);
+        queue.begin();
         assert_eq!(queue.pop(), Some(3));
         assert_eq!(queue.len(), 0);
     }
@@ -87,12 +85,12 @@ mod tests {
     fn a_batch_that_is_cut_short_keeps_its_place() {
         let mut queue = Batches::default();
         (1..=3).for_each(|number| queue.push(number));
-        assert_eq!(queue.begin(), 3);
+        queue.begin();
         assert_eq!(queue.pop(), Some(1));
         queue.push(1);
-        assert_eq!(queue.begin(), 2, "the rest of the batch comes first");
+        queue.begin(); // the rest of the batch comes first
         assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(2), Some(3), None]);
-        assert_eq!(queue.begin(), 1);
+        queue.begin();
         assert_eq!(queue.pop(), Some(1));
     }
 }

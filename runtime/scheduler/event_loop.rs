@@ -32,10 +32,10 @@ use crate::{
     clock::{Clock, NEVER, nanos},
     foreign,
     id::{TaskId, TaskIds},
-    inbox::{Inbox, Message, Number},
+    inbox::{Address, Inbox, Message, Number},
     place::{Name, Origin},
     primitives::Arc,
-    reactor::{Found, Reactor, Registry},
+    reactor::{Found, Reactor},
     stats::{Counters, Stats},
     task::{
         cell::Completer,
@@ -106,7 +106,7 @@ pub(crate) enum Limit {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, forget: fn(&Registry, mio::Token)) -> io::Result<Self> {
+    pub(crate) fn new(settings: Settings, forget: fn(Address, mio::Token)) -> io::Result<Self> {
         let number = Number::draw()?;
         let id = crate::id::draw_loop_id();
         let inbox = crate::inbox::find(number.get()).expect("a drawn number has an inbox");
@@ -156,10 +156,10 @@ impl Core {
         // 2. The tasks that were ready when the turn began. What they wake waits for the next.
         let batch = self.run_ready(root);
         // 3. What the reactor has: a look while tasks are ready, else a wait.
-        if batch == Batch::LookDue {
-            self.look()?;
-        } else if batch == Batch::Done && self.table.ready() == 0 {
-            self.wait_for_something(limit)?;
+        match batch {
+            Batch::LookDue => drop(self.look()?),
+            Batch::Dry => self.wait_for_something(limit)?,
+            Batch::Done | Batch::RootEnded => {}
         }
         // 4. The timers that are due.
         if !self.timers.is_empty() {
@@ -303,6 +303,10 @@ impl Core {
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         let Settings { blocking_threads, blocking_queue, .. } = self.settings;
         self.pool.get_or_init(|| Arc::new(Pool::new(blocking_threads, blocking_queue)))
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address { loop_id: self.id, inbox: self.inbox }
     }
 
     pub(crate) fn stats(&self) -> Stats {

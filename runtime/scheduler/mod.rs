@@ -3,4 +3,5 @@
 pub(crate) mod cadence;
 pub(crate) mod event_loop;
 pub(crate) mod ledger;
+pub(crate) mod pool;
 mod waiting;

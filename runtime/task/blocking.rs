@@ -12,18 +12,18 @@ use std::{
 };
 
 use super::{
-    cell::Failure,
     join::{self, JoinError, JoinHandle},
+    outcome::Failure,
 };
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},
     budget,
-    clock::{Clock, TestClock},
-    current, foreign,
+    clock::TestClock,
+    current::{self, Current},
+    foreign,
     id::TaskId,
     place::{self, Origin, WaitsFor},
     primitives::Arc,
-    scheduler::event_loop::Core,
 };
 
 /// Runs `f` on a thread of the loop's blocking pool. `asyncio.to_thread`.
@@ -57,17 +57,9 @@ where
     T: Send + 'static,
 {
     let place = Location::caller();
-    let core = current::expect_event_loop("`spawn_blocking`");
+    let (pool, clock) = current::blocking("`spawn_blocking`");
     let (job, handle) = make_job(f, place);
-    let pool = core.pool().clone();
-    let mut spawned = SpawnBlocking {
-        waiting: Some(job),
-        ticket: 0,
-        clock: test_clock(&core),
-        pool,
-        handle,
-        place,
-    };
+    let mut spawned = SpawnBlocking { waiting: Some(job), ticket: 0, clock, pool, handle, place };
     spawned.submit();
     spawned
 }
@@ -85,15 +77,46 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let core = current::expect_event_loop("`try_spawn_blocking`");
+    let (pool, clock) = current::blocking("`try_spawn_blocking`");
     let (job, handle) = make_job(f, Location::caller());
-    match core.pool().submit(job, 0, |job| hold_clock(&test_clock(&core), job)) {
+    match pool.submit(job, 0, |job| hold_clock(&clock, job)) {
         Ok(()) => Ok(handle),
         Err(refused) => {
             refused.drop_job();
             Err(PoolFull)
         }
     }
+}
+
+/// Runs `f`, which may block, in the middle of a task of a `Runtime`, on this very thread.
+///
+/// Other than [`spawn_blocking`] it may borrow, and it holds up a worker: what that one had in its
+/// queue goes to the others, and what becomes ready behind it meanwhile is taken over by the sentry,
+/// every ten milliseconds. While all workers are in here, nothing else runs. Inside it one may block
+/// on a future or a handle ([`JoinHandle::wait`]).
+///
+/// Where no runtime runs this thread, it just calls `f`.
+///
+/// # Panics
+/// If `f` does, and inside an event loop, which has no other worker to go on: use [`spawn_blocking`].
+///
+/// ```
+/// let runtime = whirligig::Runtime::new()?;
+/// let text = String::from("borrowed");
+/// let length = runtime.block_on(async { whirligig::task::block_in_place(|| text.len()) });
+/// assert_eq!(length, 8);
+/// # std::io::Result::Ok(())
+/// ```
+#[track_caller]
+pub fn block_in_place<T>(f: impl FnOnce() -> T) -> T {
+    let _stepped_out = match current::get() {
+        Some(Current::EventLoop(_)) => panic!(
+            "`block_in_place` would stop this thread's event loop: use `spawn_blocking` instead"
+        ),
+        Some(Current::Worker(worker)) => Some(current::step_out(&worker)),
+        Some(Current::Guest(_)) | None => None,
+    };
+    budget::blocked(f)
 }
 
 /// The blocking pool's queue is full.
@@ -119,7 +142,7 @@ where
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
     let (completer, handle) = join::pair((), origin.clone(), |_| {});
-    let job = Box::new(move || {
+    let run = Box::new(move || {
         let outcome = if completer.is_cancelled() {
             foreign::call("a blocking job that was dropped", || drop(f));
             Err(Failure::Cancelled)
@@ -128,24 +151,19 @@ where
         };
         completer.complete(outcome, || origin);
     });
-    (job, handle)
-}
-
-fn test_clock(core: &Core) -> Option<TestClock> {
-    match core.clock() {
-        Clock::Test(clock) => Some(clock.clone()),
-        Clock::Real => None,
-    }
+    (Job { run, place }, handle)
 }
 
 /// Under a test clock a queued job counts as busy: time may jump only when it has told its loop.
 fn hold_clock(clock: &Option<TestClock>, job: Job) -> Job {
     let Some(clock) = clock else { return job };
     let hold = clock.hold();
-    Box::new(move || {
-        job();
+    let Job { run, place } = job;
+    let run = Box::new(move || {
+        run();
         drop(hold);
-    })
+    });
+    Job { run, place }
 }
 
 /// The future of [`spawn_blocking`]: the closure's output, or a [`JoinError`] if it panicked, was

@@ -34,22 +34,17 @@
 //!
 //! Cancelling goes the other way, through a second word: the address of the task's waker, and a bit
 //! that asks for cancellation. Both live in one word because the two sides race: whichever comes
-//! second sees the other.
+//! second sees the other. (A task that threads share has no such address. Its handle holds a waker.)
 //!
 //! The rivals are `Arc<Mutex<State>>`, no unsafe and twice the price of a spawn; and a cell apart from
 //! the future, less unsafe and one allocation more (measured for spawn and join: 1,410 instructions
 //! with two, 1,000 with one).
 
 use std::{
-    any::Any,
-    cell::UnsafeCell as StdUnsafeCell,
-    mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    ptr::NonNull,
-    task::{Context, Waker},
+    cell::UnsafeCell as StdUnsafeCell, mem::ManuallyDrop, pin::Pin, ptr::NonNull, task::Context,
 };
 
+use super::outcome::{Failure, Interest, Outcome, Report, Unseen};
 use crate::{
     foreign,
     place::Origin,
@@ -65,26 +60,6 @@ const DETACHED: u8 = 4;
 /// Set in `address` when somebody asked for cancellation. A waker's key never has it: slots count to
 /// 2^31 only.
 const CANCEL: u64 = 1 << 31;
-
-/// How a task ended.
-pub(crate) type Outcome<T> = Result<T, Failure>;
-
-/// Why there is no output.
-pub(crate) enum Failure {
-    Cancelled,
-    Panicked(Box<dyn Any + Send>),
-}
-
-/// Reports an outcome that nobody will see.
-pub(crate) type Report<T> = fn(&Outcome<T>, &Origin);
-
-/// Who wants to know of the end.
-enum Interest<T> {
-    Nobody,
-    Waker(Waker),
-    /// A joiner that left, and asked to have a failure reported.
-    Report(Report<T>),
-}
 
 struct Cell<T> {
     state: AtomicU8,
@@ -107,16 +82,21 @@ struct Whole<T, L> {
 /// Makes the two sides of a new cell.
 #[inline(always)]
 pub(crate) fn new<T, L>(load: L) -> (Completer<T, L>, Joiner<T>) {
-    let whole = Box::new(Whole {
-        cell: Cell {
-            state: AtomicU8::new(EMPTY),
-            address: AtomicU64::new(0),
-            interest: UnsafeCell::new(Interest::Nobody),
-            output: UnsafeCell::new(None),
-            free: shared::free::<T, L>,
+    // The room first, so that cell and load are written where they stay.
+    let room = Box::new_uninit();
+    let whole = Box::write(
+        room,
+        Whole {
+            cell: Cell {
+                state: AtomicU8::new(EMPTY),
+                address: AtomicU64::new(0),
+                interest: UnsafeCell::new(Interest::Nobody),
+                output: UnsafeCell::new(None),
+                free: shared::free::<T, L>,
+            },
+            load: StdUnsafeCell::new(ManuallyDrop::new(load)),
         },
-        load: StdUnsafeCell::new(ManuallyDrop::new(load)),
-    });
+    );
     let whole = NonNull::from(Box::leak(whole));
     (Completer { whole }, Joiner { cell: whole.cast() })
 }
@@ -203,6 +183,7 @@ mod shared {
 
         /// Drops the load, then leaves the outcome for the joiner. An outcome that nobody will ever
         /// see is handed back, with the reporter a joiner left behind.
+        #[inline(always)]
         pub(super) fn publish(self, outcome: Outcome<T>) -> Unseen<T> {
             let whole = ManuallyDrop::new(self).whole;
             let pointer: NonNull<Cell<T>> = whole.cast();
@@ -212,45 +193,73 @@ mod shared {
             });
             // SAFETY: see `cell`. Not used after the state allows the joiner to free it.
             let cell = unsafe { pointer.as_ref() };
+            // Most tasks that nobody awaits were detached long before their end.
+            if cell.state.load(Ordering::Acquire) == DETACHED {
+                // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone. Its output
+                // slot is empty, and the interest is moved out once.
+                let interest = unsafe {
+                    let interest = cell.interest.with_mut(|at| at.read());
+                    free::<T, L>(pointer);
+                    interest
+                };
+                return Unseen::Yes(outcome, interest);
+            }
             // SAFETY: until COMPLETE the output slot is the completer's.
             cell.output.with_mut(|slot| unsafe { *slot = Some(outcome) });
             let release =
                 if seeded("join_relaxed_complete") { Ordering::Relaxed } else { Ordering::AcqRel };
-            loop {
-                match cell.state.compare_exchange(EMPTY, COMPLETE, release, Ordering::Acquire) {
-                    Ok(_) => return Unseen::No,
-                    Err(WAITING) => {}
-                    Err(_detached) => {
-                        // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone.
-                        return Unseen::of(unsafe { take_apart(pointer) });
-                    }
-                }
-                if seeded("join_takes_the_waker_unlocked") {
-                    cell.state.store(COMPLETE, Ordering::Release);
-                } else if cell
-                    .state
-                    .compare_exchange(WAITING, LOCKED, Ordering::AcqRel, Ordering::Relaxed)
-                    .is_err()
-                {
-                    continue;
-                }
-                // SAFETY: in LOCKED the interest slot is the completer's.
-                let interest = cell
-                    .interest
-                    .with_mut(|slot| unsafe { std::mem::replace(&mut *slot, Interest::Nobody) });
-                let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
-                    DETACHED => {
-                        // SAFETY: as above.
-                        Unseen::of(unsafe { take_apart(pointer) })
-                    }
-                    _ => Unseen::No,
-                };
-                // The waker is foreign code: it is called when we are done with the cell.
-                if let Interest::Waker(waker) = interest {
-                    foreign::wake(waker);
-                }
-                return unseen;
+            match cell.state.compare_exchange(EMPTY, COMPLETE, release, Ordering::Acquire) {
+                Ok(_) => Unseen::No,
+                // SAFETY: the outcome is written, and the state is not COMPLETE yet.
+                Err(_) => unsafe { complete_late(pointer) },
             }
+        }
+    }
+
+    /// Completes a cell whose joiner waits, or has just left.
+    ///
+    /// # Safety
+    /// The caller is the completer, wrote the outcome, and has not set COMPLETE. It does not use the
+    /// cell after this.
+    unsafe fn complete_late<T>(pointer: NonNull<Cell<T>>) -> Unseen<T> {
+        // SAFETY: by the caller's promise the joiner cannot have freed it. Not used after the state
+        // allows it to.
+        let cell = unsafe { pointer.as_ref() };
+        loop {
+            match cell.state.compare_exchange(EMPTY, COMPLETE, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Unseen::No,
+                Err(WAITING) => {}
+                Err(_detached) => {
+                    // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone.
+                    return Unseen::of(unsafe { take_apart(pointer) });
+                }
+            }
+            if seeded("join_takes_the_waker_unlocked") {
+                cell.state.store(COMPLETE, Ordering::Release);
+            } else if cell
+                .state
+                .compare_exchange(WAITING, LOCKED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
+                continue;
+            }
+            // SAFETY: in LOCKED the interest slot is the completer's.
+            let interest = cell
+                .interest
+                .with_mut(|slot| unsafe { std::mem::replace(&mut *slot, Interest::Nobody) });
+            let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
+                DETACHED => {
+                    // SAFETY: as above.
+                    Unseen::of(unsafe { take_apart(pointer) })
+                }
+                _ => Unseen::No,
+            };
+            // The waker is foreign code: it is called when we are done with the cell.
+            if let Interest::Waker(waker) = interest {
+                foreign::wake(waker);
+            }
+            return unseen;
         }
     }
 
@@ -331,62 +340,6 @@ mod shared {
     }
 }
 
-/// An outcome, if no handle will ever see it.
-enum Unseen<T> {
-    No,
-    Yes(Outcome<T>, Interest<T>),
-}
-
-impl<T> Unseen<T> {
-    fn of((outcome, interest): (Option<Outcome<T>>, Interest<T>)) -> Self {
-        match outcome {
-            Some(outcome) => Self::Yes(outcome, interest),
-            None => Self::No,
-        }
-    }
-
-    /// Drops an output that nobody will see, and reports a panic, or whatever a joiner asked to have
-    /// reported. All of that is foreign code.
-    #[inline]
-    fn settle(self, origin: impl FnOnce() -> Origin) {
-        match self {
-            Self::No => {}
-            Self::Yes(Ok(output), Interest::Nobody) => {
-                if std::mem::needs_drop::<T>() {
-                    foreign::call("an output's drop", || drop(output));
-                }
-            }
-            Self::Yes(outcome, interest) => report(outcome, interest, &origin()),
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: &Origin) {
-    let reported = catch_unwind(AssertUnwindSafe(|| {
-        match (&outcome, &interest) {
-            (Err(Failure::Panicked(payload)), _) => report_panic(origin, payload.as_ref()),
-            (outcome, Interest::Report(report)) => report(outcome, origin),
-            _ => {}
-        }
-        drop(interest);
-        drop(outcome);
-    }));
-    if let Err(payload) = reported {
-        report_panic(origin, payload.as_ref());
-        foreign::discard(payload);
-    }
-}
-
-/// Tells the world of a panic that no handle will.
-fn report_panic(origin: &Origin, payload: &(dyn Any + Send)) {
-    eprintln!(
-        "whirligig: {origin}, panicked and nobody awaits it: {}",
-        foreign::panic_text(payload)
-    );
-}
-
 impl<T, L> Drop for Completer<T, L> {
     /// A task that is dropped without having been run counts as cancelled.
     fn drop(&mut self) {
@@ -463,9 +416,18 @@ impl<T> Joiner<T> {
 impl<T> Joiner<T> {
     /// Leaves. An outcome that is there, or comes, is reported by `report`; without one, only a panic
     /// is.
+    #[inline]
     pub(crate) fn leave(mut self, report: Option<Report<T>>, origin: &Origin) {
-        self.say_goodbye(report).settle(|| origin.clone());
+        // A handle that is dropped at once, with its task still to run, is the common one.
+        if report.is_some() || !self.exchange(EMPTY, DETACHED) {
+            self.leave_late(report, origin);
+        }
         std::mem::forget(self);
+    }
+
+    #[cold]
+    fn leave_late(&mut self, report: Option<Report<T>>, origin: &Origin) {
+        self.say_goodbye(report).settle(|| origin.clone());
     }
 }
 

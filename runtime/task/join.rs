@@ -16,7 +16,10 @@ use std::{
     thread::{self, Thread},
 };
 
-use super::cell::{Completer, Failure, Joiner, Outcome, new};
+use super::{
+    cell::{Completer, Joiner, new},
+    outcome::{Failure, Outcome},
+};
 use crate::{
     budget, foreign,
     id::TaskId,
@@ -32,7 +35,19 @@ pub(crate) fn pair<T, L>(
     wake: fn(u64),
 ) -> (Completer<T, L>, JoinHandle<T>) {
     let (completer, joiner) = new(load);
-    (completer, JoinHandle { joiner: Some(joiner), origin, wake, place: None })
+    (completer, JoinHandle { joiner: Some(joiner), origin, way: Way::Key(wake), place: None })
+}
+
+/// The same for a task whose waker counts it: `make` is given the task's side of the cell, and makes
+/// the task and such a waker.
+pub(crate) fn pair_with_waker<T, L, R>(
+    load: L,
+    origin: Origin,
+    make: impl FnOnce(Completer<T, L>) -> (R, Waker),
+) -> (R, JoinHandle<T>) {
+    let (completer, joiner) = new(load);
+    let (task, waker) = make(completer);
+    (task, JoinHandle { joiner: Some(joiner), origin, way: Way::Waker(waker), place: None })
 }
 
 /// A task's handle: await its output, or cancel it.
@@ -57,10 +72,17 @@ pub struct JoinHandle<T> {
     /// `None` once the output was taken.
     joiner: Option<Joiner<T>>,
     origin: Origin,
-    /// How to wake a task by its key: the cell knows no scheduler.
-    wake: fn(u64),
+    way: Way,
     /// Where the handle is awaited, from its first poll on.
     place: Option<&'static Location<'static>>,
+}
+
+/// How a cancelled task is woken, so that its poll finds out. The handle knows no scheduler.
+enum Way {
+    /// The task's waker is a number, which the cell has once the task has arrived at its loop.
+    Key(fn(u64)),
+    /// The task is counted, and its handle is one of those who count it.
+    Waker(Waker),
 }
 
 impl<T> JoinHandle<T> {
@@ -71,8 +93,11 @@ impl<T> JoinHandle<T> {
     /// A job of `spawn_blocking` is cancelled only if it has not begun.
     #[doc(alias = "abort")]
     pub fn cancel(&self) {
-        if let Some(key) = self.joiner.as_ref().and_then(Joiner::cancel) {
-            (self.wake)(key);
+        let key = self.joiner.as_ref().and_then(Joiner::cancel);
+        match (&self.way, key) {
+            (Way::Key(wake), Some(key)) => wake(key),
+            (Way::Key(_), None) => {}
+            (Way::Waker(waker), _) => waker.wake_by_ref(),
         }
     }
 
@@ -148,6 +173,7 @@ impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
 }
 
 impl<T> Drop for JoinHandle<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(joiner) = self.joiner.take() {
             joiner.leave(None, &self.origin);

@@ -36,8 +36,9 @@ use std::{
 use super::{
     key::Key,
     slots::{ENDED, LIVE, ROOT, Slots},
-    spawned::{End, Spawned},
-    tasks::{Batch, Ran, Refused, Stage, Tasks, trace_end, trace_wait},
+    spawned::{End, Spawned, Stage},
+    steps,
+    tasks::{Batch, Ran, Refused, Tasks},
 };
 use crate::{
     budget, foreign,
@@ -45,7 +46,7 @@ use crate::{
     inbox,
     place::{self, Origin, Wait},
     run_queue::batches::Batches,
-    trace::{self, Cause, Event},
+    trace,
     waiter::Waiter,
 };
 
@@ -229,10 +230,7 @@ impl Table {
             (inner.find(key).map(|slot| slot.id), news)
         };
         if let Some(task) = live {
-            trace::report(|| Event::Woken { task, by: trace::cause() });
-            if news {
-                trace::report(|| Event::Scheduled { task });
-            }
+            steps::woken(task, news);
         }
     }
 
@@ -266,20 +264,9 @@ impl Table {
         inner.run_queue.push(number);
         drop(inner);
         if trace::on() {
-            self.report_spawned(number);
+            steps::spawned(&self.origin(number));
         }
         Ok(())
-    }
-
-    #[cold]
-    fn report_spawned(&self, number: u32) {
-        let (id, name, place) = {
-            let inner = self.tasks.borrow();
-            let slot = &inner.slots[number];
-            (slot.id, slot.name.as_ref().map(|name| Rc::from(&***name)), slot.place)
-        };
-        trace::report(|| Event::Spawned { task: id, name, place });
-        trace::report(|| Event::Scheduled { task: id });
     }
 
     /// Readies the root slot for a new `block_on`, and schedules it.
@@ -322,44 +309,45 @@ impl Table {
     #[inline]
     pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
         let origin = || self.origin(self.running.get());
-        let mut ran = Ran { polls: 0, ended: 0, batch: Batch::Done };
+        let (mut polls, mut ended) = (0, 0);
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
-        for _ in 0..tasks.run_queue.begin() {
-            let Some((number, slot)) = tasks.pop() else { continue };
+        tasks.run_queue.begin();
+        let batch = loop {
+            let Some((number, slot)) = tasks.pop() else {
+                break if tasks.run_queue.len() == 0 { Batch::Dry } else { Batch::Done };
+            };
             let key = Key::new(self.number, slot.generation, number);
             let task = slot.task.take();
             drop(tasks);
 
             self.running.set(number);
             if trace::on() {
-                self.trace_poll(number);
+                steps::polled(self.id(number));
             }
-            ran.polls += 1;
+            polls += 1;
             match task {
                 Some(task) => match waker::with_context(key, |cx| task.poll(cx, &origin)) {
                     Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
-                        ran.ended += 1;
+                        ended += 1;
                         tasks = self.tasks.borrow_mut();
                     }
                 },
                 None => {
                     if self.poll_root(key, root) {
-                        ran.batch = Batch::RootEnded;
-                        break;
+                        break Batch::RootEnded;
                     }
                     tasks = self.tasks.borrow_mut();
                 }
             }
             if is_look_due() {
-                ran.batch = Batch::LookDue;
-                break;
+                break Batch::LookDue;
             }
-        }
+        };
         budget::end();
-        ran
+        Ran { polls, ended, batch }
     }
 
     /// Polls the root future, if there is one. `true`: it has ended.
@@ -397,7 +385,7 @@ impl Table {
         if trace::on() {
             let id = tasks.slots[number].id;
             drop(tasks);
-            trace_wait(id, again, wait);
+            steps::waits(id, again, wait);
             return self.tasks.borrow_mut();
         }
         tasks
@@ -415,16 +403,13 @@ impl Table {
         drop(inner);
         drop(name);
         if trace::on() {
-            trace_end(id, end);
+            steps::ended(id, end);
         }
     }
 
     #[cold]
-    #[inline(never)]
-    fn trace_poll(&self, number: u32) {
-        let id = self.tasks.borrow().slots[number].id;
-        trace::report(|| Event::Polled { task: id });
-        trace::set_cause(Cause::Task(id));
+    fn id(&self, number: u32) -> TaskId {
+        self.tasks.borrow().slots[number].id
     }
 
     fn origin(&self, number: u32) -> Origin {

@@ -9,7 +9,7 @@ use std::{
 };
 
 pub use self::{
-    blocking::{PoolFull, SpawnBlocking, spawn_blocking, try_spawn_blocking},
+    blocking::{PoolFull, SpawnBlocking, block_in_place, spawn_blocking, try_spawn_blocking},
     join::{JoinError, JoinHandle},
 };
 pub use crate::id::TaskId;
@@ -24,8 +24,13 @@ pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
+pub(crate) mod outcome;
+pub(crate) mod owned;
+pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod spawned;
+pub(crate) mod state;
+mod steps;
 pub(crate) mod tasks;
 
 /// Spawns a future onto the runtime that polls the caller.
@@ -49,7 +54,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    current::expect_event_loop("`spawn`").spawn(future, None, Location::caller())
+    current::spawn("`spawn`", future, None, Location::caller())
 }
 
 /// Spawns a future that need not be `Send` onto the event loop that polls the caller.
@@ -73,7 +78,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    current::expect_event_loop("`spawn_local`").spawn(future, None, Location::caller())
+    current::spawn_local("`spawn_local`", future, None, Location::caller())
 }
 
 /// Spawns tasks with a name, for traces, dumps and reports.
@@ -114,8 +119,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let core = current::expect_event_loop("`task::Builder::spawn`");
-        core.spawn(future, self.into_name(), Location::caller())
+        current::spawn("`task::Builder::spawn`", future, self.into_name(), Location::caller())
     }
 
     /// As [`spawn_local`].
@@ -128,8 +132,8 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let core = current::expect_event_loop("`task::Builder::spawn_local`");
-        core.spawn(future, self.into_name(), Location::caller())
+        let what = "`task::Builder::spawn_local`";
+        current::spawn_local(what, future, self.into_name(), Location::caller())
     }
 
     /// As [`Handle::spawn`], from any thread.
@@ -181,17 +185,10 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        give_way(cx, self.place);
+        budget::run_again(cx);
+        place::note(WaitsFor::Turn, self.place);
         Poll::Pending
     }
-}
-
-/// Has the task run again in the next turn. Not inlined: in another crate each thread-local is a call
-/// away, and this is one.
-#[inline(never)]
-fn give_way(cx: &Context<'_>, place: &'static Location<'static>) {
-    budget::run_again(cx);
-    place::note(WaitsFor::Turn, place);
 }
 
 /// Runs a future without a budget: its operations on our queues, sockets and timers are not counted,

@@ -17,7 +17,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::cell::{Completer, Failure};
+use super::{cell::Completer, outcome::Failure};
 use crate::{foreign, place::Origin};
 
 /// A future, until it has been dropped, and the task's side of its cell.
@@ -49,7 +49,38 @@ pub(crate) enum End {
     Cancelled,
 }
 
+/// Where in its life a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Idle,
+    Scheduled,
+    Running,
+}
+
+/// A [`Spawned`] that any thread may poll, cancel or drop.
+#[derive(Debug)]
+pub(crate) struct SpawnedSend(Spawned);
+
+impl SpawnedSend {
+    /// See [`Spawned::poll`].
+    #[inline]
+    pub(crate) fn poll(
+        self,
+        cx: &mut Context<'_>,
+        origin: &dyn Fn() -> Origin,
+    ) -> Result<Self, End> {
+        self.0.poll(cx, origin).map(Self)
+    }
+
+    /// See [`Spawned::cancel`].
+    pub(crate) fn cancel(self, origin: &dyn Fn() -> Origin) {
+        self.0.cancel(origin);
+    }
+}
+
 /// Drops the future, then tells. The handle must not resolve before the future is gone.
+// Out of line, so that a poll that does not end its task is the shorter for it.
+#[inline(never)]
 // ANCHOR: end
 fn end<F: Future>(
     mut side: Side<F>,
@@ -120,6 +151,19 @@ mod erased {
             unsafe { (functions.cancel)(side, origin) }
         }
     }
+
+    impl SpawnedSend {
+        pub(crate) fn new<F: Future + Send>(side: Side<F>) -> Self
+        where
+            F::Output: Send,
+        {
+            Self(Spawned::new(side))
+        }
+    }
+
+    // SAFETY: the pointer stands for a `Side<F>`, and by the bounds of `new`, which alone makes one
+    // of these, that may be sent. `tests/models/task.rs` has one polled and dropped by threads in turn.
+    unsafe impl Send for SpawnedSend {}
 
     impl Drop for Spawned {
         /// Only if something panics on the way: a table ends its tasks by `poll` or `cancel`.

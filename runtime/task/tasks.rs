@@ -6,14 +6,8 @@
 use super::{
     key::Key,
     slots::{LIVE, Slot, Slots},
-    spawned::End,
 };
-use crate::{
-    id::TaskId,
-    place::Wait,
-    run_queue::batches::Batches,
-    trace::{self, Cause, Event},
-};
+use crate::run_queue::batches::Batches;
 
 /// One loop's tasks.
 pub(super) struct Tasks {
@@ -23,18 +17,18 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// The number that stands first in the batch, and its slot. `None` if its task has ended, or the
-    /// batch has.
+    /// The number that stands first in the batch, and its slot. `None` if the batch has ended.
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<(u32, &mut Slot)> {
-        let number = self.run_queue.pop()?;
-        let slot = &mut self.slots[number];
-        slot.scheduled = false;
-        if slot.next_vacant != LIVE {
+        loop {
+            let number = self.run_queue.pop()?;
+            let slot = &mut self.slots[number];
+            slot.scheduled = false;
+            if slot.next_vacant == LIVE {
+                return Some((number, &mut self.slots[number]));
+            }
             self.slots.free_ended(number);
-            return None;
         }
-        Some((number, &mut self.slots[number]))
     }
 
     /// The slot of a key, if the key is not stale.
@@ -63,14 +57,6 @@ impl Tasks {
     }
 }
 
-/// Where in its life a task is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Idle,
-    Scheduled,
-    Running,
-}
-
 /// The table is closed.
 #[derive(Debug)]
 pub(crate) struct Refused;
@@ -87,32 +73,12 @@ pub(crate) struct Ran {
 /// How a turn's batch came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batch {
-    /// All of it ran.
+    /// All of it ran, and more is ready.
     Done,
+    /// All of it ran, and nothing is ready any more.
+    Dry,
     /// A look at the reactor or the timers is due; the rest keeps its place.
     LookDue,
     /// The root future ended; the rest keeps its place.
     RootEnded,
-}
-
-#[cold]
-#[inline(never)]
-pub(super) fn trace_wait(task: TaskId, again: bool, wait: Option<Wait>) {
-    trace::set_cause(Cause::Outside);
-    if again {
-        trace::report(|| Event::Woken { task, by: Cause::Task(task) });
-        trace::report(|| Event::Scheduled { task });
-    }
-    trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
-}
-
-#[cold]
-#[inline(never)]
-pub(super) fn trace_end(task: TaskId, end: End) {
-    trace::set_cause(Cause::Outside);
-    trace::report(|| match end {
-        End::Panicked => Event::Panicked { task },
-        End::Cancelled => Event::Cancelled { task },
-        End::Completed | End::Pending => Event::Completed { task },
-    });
 }

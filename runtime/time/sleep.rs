@@ -1,9 +1,10 @@
 //! The sleep: a deadline, and a place in the wheel of whichever loop polled it last.
 //!
-//! A [`Sleep`] shares no state with its loop. It holds numbers: its deadline, the loop's identity and
-//! the timer's key. It is ready when the loop's clock has passed the deadline, not when a flag was
-//! set, so a timer that fired, was cancelled or belongs to a loop that is gone cannot mislead it. This
-//! is what makes it `Send + Sync` on a loop whose wheel is not.
+//! A [`Sleep`] shares no state with its event loop. It holds numbers: its deadline, the loop's
+//! identity and the timer's key. It is ready when the loop's clock has passed the deadline, not when a
+//! flag was set, so a timer that fired, was cancelled or belongs to a loop that is gone cannot mislead
+//! it. This is what makes it `Send + Sync` on a loop whose wheel is not. (A worker's wheel is behind a
+//! lock, and the sleep holds a reference to it: its task moves, its timer stays.)
 
 use std::{
     fmt,
@@ -19,10 +20,8 @@ use crate::{
     budget,
     clock::NEVER,
     current,
-    handle::Handle,
-    inbox::Urgency,
     place::{self, WaitsFor},
-    timer::TimerKey,
+    timer_home::{Timer, turn_time},
 };
 
 /// Waits for `duration`, from now. `asyncio.sleep`.
@@ -61,7 +60,7 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 pub struct Sleep {
     deadline: u64,
     /// Where its timer is, from the first `Pending` on.
-    timer: Option<(Handle, TimerKey)>,
+    timer: Option<Timer>,
     place: &'static Location<'static>,
 }
 
@@ -80,10 +79,8 @@ impl Sleep {
     /// next poll sees to it, so poll it after a reset.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline.0;
-        let Some((home, key)) = self.timer else { return };
-        match current::event_loop() {
-            Some(core) if core.id == home.loop_id && core.timers.re_arm(key, deadline.0) => {}
-            _ => self.leave(),
+        if self.timer.as_ref().is_some_and(|timer| !timer.re_arm(deadline.0)) {
+            self.leave();
         }
     }
 
@@ -95,26 +92,17 @@ impl Sleep {
     #[track_caller]
     // ANCHOR: poll
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let core = current::expect_event_loop("`sleep`");
-        if self.deadline != NEVER && core.now() >= self.deadline {
+        let current = current::expect("`sleep`");
+        if self.deadline != NEVER && turn_time(&current) >= self.deadline {
             self.leave();
             return Poll::Ready(());
         }
-        match self.timer {
-            Some((home, key)) if home.loop_id == core.id => {
-                match core.timers.will_wake(key, cx.waker()) {
-                    Some(true) => {}
-                    Some(false) => {
-                        let waker = cx.waker().clone();
-                        drop(core.timers.replace_waker(key, waker));
-                    }
-                    // It fired, and the clock is back before the deadline: reset since.
-                    None => self.enter(&core, cx),
-                }
-            }
+        match &self.timer {
+            Some(timer) if timer.set_waker(cx.waker()) => {}
+            // It fired, and the clock is back before the deadline: reset since; or it is elsewhere.
             _ => {
                 self.leave();
-                self.enter(&core, cx);
+                self.timer = Timer::insert(&current, self.deadline, cx.waker().clone());
             }
         }
         place::note(WaitsFor::Timer, self.place);
@@ -122,27 +110,10 @@ impl Sleep {
     }
     // END: poll
 
-    fn enter(&mut self, core: &crate::scheduler::event_loop::Core, cx: &mut Context<'_>) {
-        let waker = cx.waker().clone();
-        let key = core.timers.insert(self.deadline, waker);
-        self.timer = Some((Handle { loop_id: core.id, inbox: core.inbox }, key));
-    }
-
-    /// Takes the timer out of its wheel: at once on its loop, else by a message that need not unpark
-    /// that one. At the worst the timer wakes a task for nothing meanwhile.
+    /// Takes the timer out of its wheel.
     fn leave(&mut self) {
-        let Some((home, key)) = self.timer.take() else { return };
-        match current::event_loop() {
-            Some(core) if core.id == home.loop_id => drop(core.timers.cancel(key)),
-            _ => {
-                let cancel = Box::new(move || {
-                    if let Some(core) = current::event_loop() {
-                        drop(core.timers.cancel(key));
-                    }
-                });
-                // A loop that is gone has no timers.
-                drop(home.inbox.call(home.loop_id, cancel, Urgency::Whenever));
-            }
+        if let Some(timer) = self.timer.take() {
+            timer.cancel();
         }
     }
 }

@@ -3,40 +3,30 @@
 //! `time::Sleep` inserts, re-arms and cancels; the loop asks when to wake up and fires what is due.
 //! Due timers fire in the order of their deadlines, equal ones in the order of creation.
 //!
-//! A loop that wakes up for each of very many timers does little else: parking costs some 8
-//! microseconds of processor time. So timers are met exactly while they are sparse, and share a
-//! wake-up, at most [`SHARED`] late, while they come densely. Dense means both: several fired within
-//! the last milliseconds, and another is due shortly after the next.
+//! The wheel is plain data (`wheel.rs`), and so is the decision when to wake up (`pace.rs`). This is
+//! the shell around them of a loop that shares them with nobody; a worker's is in `shared.rs`.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    task::Waker,
-};
+use std::{cell::RefCell, fmt, task::Waker};
 
 pub(crate) use self::wheel::TimerKey;
-use self::wheel::{Due, Wheel};
+use self::{
+    pace::Pace,
+    wheel::{Due, Wheel},
+};
 use crate::{
     foreign,
     trace::{self, Cause, Event},
 };
 
+pub(crate) mod pace;
+pub(crate) mod shared;
 pub(crate) mod wheel;
-
-/// How late a timer may fire, in nanoseconds, so that dense timers share a wake-up.
-const SHARED: u64 = 400_000;
-/// As many firings in about two milliseconds as make timers dense.
-const DENSE: u32 = 10;
-/// Pending deadlines worth counting to see what is due shortly.
-const COUNTED: usize = 16;
 
 pub(crate) struct Timers {
     wheel: RefCell<Wheel<Waker>>,
     /// Where due timers are sorted, kept for its memory.
     due: RefCell<Vec<Due<Waker>>>,
-    /// Firings of late, halved each millisecond.
-    heat: Cell<u32>,
-    heat_at: Cell<u64>,
+    pace: RefCell<Pace>,
 }
 
 impl Timers {
@@ -44,8 +34,7 @@ impl Timers {
         Self {
             wheel: RefCell::new(Wheel::new()),
             due: RefCell::new(Vec::new()),
-            heat: Cell::new(0),
-            heat_at: Cell::new(0),
+            pace: RefCell::new(Pace::new()),
         }
     }
 
@@ -100,17 +89,7 @@ impl Timers {
     /// When to wake up: at the next deadline, or somewhat later if timers are dense.
     pub(crate) fn wake_up_at(&self) -> Option<u64> {
         let next = self.next_deadline()?;
-        self.cool(next);
-        if self.heat.get() < DENSE {
-            return Some(next);
-        }
-        let limit = next.saturating_add(SHARED);
-        let (count, last) = self.wheel.borrow().due_until(limit, COUNTED);
-        Some(match count {
-            0 | 1 => next,
-            COUNTED.. => limit,
-            _ => last.max(next),
-        })
+        Some(self.pace.borrow_mut().wake_up_at(next, &self.wheel.borrow()))
     }
 
     /// Fires what is due at `now`. Returns how many that were.
@@ -121,33 +100,29 @@ impl Timers {
         let mut due = self.due.take();
         self.wheel.borrow_mut().expire(now, &mut due);
         let fired = due.len();
-        self.cool(now);
-        self.heat.set(self.heat.get().saturating_add(fired.min(1 << 16) as u32));
-        for Due { id, value: waker, .. } in due.drain(..) {
-            if trace::on() {
-                trace::report(|| Event::Fired { timer: id });
-                let before = trace::set_cause(Cause::Timer(id));
-                foreign::wake(waker);
-                trace::set_cause(before);
-            } else {
-                foreign::wake(waker);
-            }
-        }
+        self.pace.borrow_mut().fired(now, fired);
+        wake_due(&mut due);
         self.due.replace(due);
         fired
-    }
-
-    fn cool(&self, now: u64) {
-        let milliseconds = now.saturating_sub(self.heat_at.get()) >> 20;
-        if milliseconds > 0 {
-            self.heat.set(self.heat.get() >> milliseconds.min(31));
-            self.heat_at.set(now);
-        }
     }
 
     /// The loop goes: hands out all wakers.
     pub(crate) fn close(&self) -> Vec<Waker> {
         self.wheel.borrow_mut().take_all()
+    }
+}
+
+/// Wakes those whose time has come, in order. Wakers are foreign code: with nothing borrowed.
+fn wake_due(due: &mut Vec<Due<Waker>>) {
+    for Due { id, value: waker, .. } in due.drain(..) {
+        if trace::on() {
+            trace::report(|| Event::Fired { timer: id });
+            let before = trace::set_cause(Cause::Timer(id));
+            foreign::wake(waker);
+            trace::set_cause(before);
+        } else {
+            foreign::wake(waker);
+        }
     }
 }
 

@@ -131,7 +131,7 @@ impl<T> Wheel<T> {
     /// # Panics
     ///
     /// With 2^31 timers in the wheel, which take 80 GiB.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
         let key = TimerKey { index: self.vacant, id: self.inserted };
         let slot = slot_of(deadline, self.notch);
@@ -406,9 +406,11 @@ impl<T> Wheel<T> {
         let first = |level: usize| Some((level, self.occupied[level].first()?));
         let Some((level, found)) = (0..LEVELS).find_map(first) else { return };
         let slot = level * SLOTS + found;
-        let deadlines = self.timers_of(slot).map(|timer| timer.deadline);
-        let (looked_at, earliest) =
-            deadlines.take(SEARCH + 1).fold((0, u64::MAX), |(n, min), at| (n + 1, at.min(min)));
+        let (mut looked_at, mut earliest) = (0, u64::MAX);
+        for timer in self.timers_of(slot).take(SEARCH + 1) {
+            looked_at += 1;
+            earliest = earliest.min(timer.deadline);
+        }
         if looked_at <= SEARCH {
             self.earliest = earliest;
             return;

@@ -20,7 +20,7 @@ ground
     id.rs                   <- primitives.rs
     place.rs                <- id.rs
     budget.rs
-    stats.rs
+    stats.rs                <- primitives.rs
     foreign.rs
     trace.rs                <- id.rs place.rs
     clock.rs
@@ -28,8 +28,12 @@ shelves
     wait_list.rs
     waiter.rs
     run_queue/batches.rs
+    run_queue/lifo.rs
+    run_queue/stealing.rs   <- run_queue/lifo.rs
+    run_queue/injector.rs   <- run_queue/stealing.rs
     run_queue/mod.rs
     timer/wheel.rs
+    timer/pace.rs           <- timer/wheel.rs
     queue/error.rs
     queue/waiting.rs        <- wait_list.rs
     queue/core.rs           <- wait_list.rs queue/error.rs queue/waiting.rs
@@ -40,26 +44,42 @@ doors
 machines
     blocking.rs
     task/key.rs
-    task/cell.rs
-    task/join.rs            <- task/cell.rs
-    task/spawned.rs         <- task/cell.rs
+    task/outcome.rs
+    task/cell.rs            <- task/outcome.rs
+    task/join.rs            <- task/outcome.rs task/cell.rs
+    task/spawned.rs         <- task/outcome.rs task/cell.rs
     task/slots.rs           <- task/spawned.rs
-    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
-    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/tasks.rs
+    task/steps.rs           <- task/spawned.rs
+    task/tasks.rs           <- task/key.rs task/slots.rs
+    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
+    task/state.rs           <- task/spawned.rs
+    task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
+    task/owned.rs           <- task/shared.rs
     reactor/source.rs
-    reactor/mod.rs          <- reactor/source.rs
+    reactor/sources.rs      <- reactor/source.rs
+    reactor/mod.rs          <- reactor/source.rs reactor/sources.rs
+    reactor/shared.rs       <- reactor/source.rs reactor/sources.rs reactor/mod.rs
     timer/mod.rs
+    timer/shared.rs         <- timer/mod.rs
 schedulers
     scheduler/ledger.rs
     scheduler/cadence.rs
     scheduler/event_loop.rs <- scheduler/ledger.rs scheduler/cadence.rs
     scheduler/waiting.rs    <- scheduler/event_loop.rs scheduler/ledger.rs
+    scheduler/pool/idle.rs
+    scheduler/pool/parker.rs
+    scheduler/pool/mod.rs   <- scheduler/pool/idle.rs
+    scheduler/pool/worker.rs <- scheduler/cadence.rs scheduler/pool/idle.rs scheduler/pool/mod.rs
+    scheduler/pool/parking.rs <- scheduler/pool/idle.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
     scheduler/mod.rs
 front door
     current.rs
     handle.rs               <- current.rs
-    runtime.rs              <- current.rs handle.rs
-    builder.rs              <- runtime.rs
+    timer_home.rs           <- current.rs
+    dump.rs                 <- current.rs
+    event_loop.rs           <- current.rs dump.rs handle.rs
+    runtime.rs              <- current.rs dump.rs handle.rs
+    builder.rs              <- event_loop.rs
 what users await
     task/blocking.rs
     task/mod.rs             <- task/blocking.rs

@@ -12,9 +12,12 @@ use crate::{
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/clock.rs", "clock_gettime, which rustix reads in a way valgrind cannot follow"),
+    ("runtime/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
+    ("runtime/run_queue/stealing.rs", "a ring of such places"),
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
     ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
     ("runtime/task/spawned.rs", "a future's type, forgotten and remembered"),
+    ("runtime/task/state.rs", "what a task's word guards: one claim at a time"),
 ];
 
 /// The files of `runtime/` that may ask for loom outside their tests.

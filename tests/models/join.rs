@@ -19,7 +19,10 @@ use crate::{
     id::TaskId,
     place::Origin,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
-    task::cell::{Completer, Failure, Joiner, Outcome, new},
+    task::{
+        cell::{Completer, Joiner, new},
+        outcome::{Failure, Outcome},
+    },
     wait::Unparker,
 };
 

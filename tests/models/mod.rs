@@ -26,10 +26,17 @@
 
 use std::process::Command;
 
+mod idle;
 mod inbox;
+mod injector;
 mod join;
+mod lifo;
 mod queue;
 mod source;
+mod state;
+mod stealing;
+mod task;
+mod timers;
 
 /// Ends of a model that are no finding: it ran out of room, or was not set up.
 const NO_FINDING: [&str; 4] = [

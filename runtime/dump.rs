@@ -1,0 +1,112 @@
+//! What the tasks of a loop or a runtime wait for.
+//!
+//! A dump is a list, taken at one moment of an event loop and at one moment for each task of a
+//! runtime. It holds nothing back and nothing up: no task is polled for it.
+
+use std::{fmt, panic::Location};
+
+use crate::{
+    current::{self, Current},
+    id::TaskId,
+    place::{Origin, Wait, WaitsFor},
+    scheduler::{event_loop::Core, pool::Pool},
+    task::spawned::Stage,
+};
+
+/// Each task of the loop or the runtime that runs this thread. See
+/// [`EventLoop::dump`](crate::EventLoop::dump).
+///
+/// # Panics
+/// If nobody runs this thread.
+#[track_caller]
+#[doc(alias = "all_tasks")]
+pub fn dump() -> Dump {
+    match current::expect("`dump`") {
+        Current::EventLoop(core) => Dump::of_event_loop(&core),
+        Current::Worker(worker) => Dump::of_pool(&worker.pool),
+        Current::Guest(member) => Dump::of_pool(&member.pool),
+    }
+}
+
+/// The tasks of a loop, as [`dump`] found them. `Display` prints a line each.
+#[derive(Debug, Clone)]
+pub struct Dump {
+    /// The tasks that have not ended, the root future first.
+    pub tasks: Vec<TaskDump>,
+}
+
+/// One task in a [`Dump`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TaskDump {
+    /// Its identity.
+    pub id: TaskId,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+    /// The line that spawned it (or called `block_on`).
+    pub spawned_at: &'static Location<'static>,
+    /// What it waits for and the line that waits, as the last of our own leaf futures noted it;
+    /// `None` if it has not waited yet, or waits for somebody else's.
+    pub waits: Option<(WaitsFor, &'static Location<'static>)>,
+    /// It stands in the run queue.
+    pub scheduled: bool,
+    /// It is being polled: on an event loop, whoever asked for the dump is inside it.
+    pub running: bool,
+}
+
+impl Dump {
+    pub(crate) fn of_event_loop(core: &Core) -> Self {
+        let mut tasks = Vec::new();
+        core.table.each(|origin, wait, stage| tasks.push(TaskDump::new(origin, wait, stage)));
+        Self { tasks }
+    }
+
+    pub(crate) fn of_pool(pool: &Pool) -> Self {
+        let mut tasks = Vec::new();
+        for task in pool.tasks() {
+            let wait = task.waits();
+            if let Some(stage) = task.stage() {
+                tasks.push(TaskDump::new(task.origin().clone(), wait, stage));
+            }
+        }
+        Self { tasks }
+    }
+}
+
+impl TaskDump {
+    fn new(origin: Origin, wait: Option<Wait>, stage: Stage) -> Self {
+        Self {
+            id: origin.id,
+            name: origin.name.map(|name| name.to_string()),
+            spawned_at: origin.place,
+            waits: wait.map(|wait| (wait.what, wait.place)),
+            scheduled: stage == Stage::Scheduled,
+            running: stage == Stage::Running,
+        }
+    }
+}
+
+impl fmt::Display for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for task in &self.tasks {
+            writeln!(f, "{task}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for TaskDump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {}", self.id)?;
+        if let Some(name) = &self.name {
+            write!(f, " '{name}'")?;
+        }
+        write!(f, ", spawned at {}, ", self.spawned_at)?;
+        match self.waits {
+            _ if self.running => f.write_str("is running"),
+            _ if self.scheduled => f.write_str("is scheduled"),
+            Some((what, place)) => write!(f, "waits for {what} at {place}"),
+            None => f.write_str("waits for a future of another crate"),
+        }
+    }
+}

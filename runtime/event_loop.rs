@@ -1,0 +1,252 @@
+//! The event loop as its owner holds it.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    panic::Location,
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+use crate::{
+    blocking::BlockingStats,
+    current,
+    dump::Dump,
+    handle::{Handle, Home},
+    scheduler::event_loop::{Core, Limit, Settings},
+    stats::Stats,
+    task::join::JoinHandle,
+    trace::{self, Event},
+};
+
+/// Runs a future to its end on a new event loop, and gives its output. asyncio's `run`.
+///
+/// The loop is dropped at the end, and with it every task that has not ended.
+///
+/// # Panics
+/// If the system cannot give the loop its descriptors (see [`EventLoop::new`]), or if the future
+/// panics.
+///
+/// ```
+/// let answer = whirligig::run(async {
+///     whirligig::time::sleep(std::time::Duration::from_millis(1)).await;
+///     6 * 7
+/// });
+/// assert_eq!(answer, 42);
+/// ```
+#[track_caller]
+#[doc(alias = "main")]
+pub fn run<F: Future>(future: F) -> F::Output {
+    match EventLoop::new() {
+        Ok(event_loop) => event_loop.block_on(future),
+        Err(error) => panic!("no event loop: {error}"),
+    }
+}
+
+/// A single-threaded event loop: its tasks need not be `Send`.
+///
+/// Dropping the loop drops each task that has not ended, in its own thread, exactly once. Other
+/// loops' tasks that wait on this one's handles, timers or sockets are woken.
+///
+/// A loop cannot be carried over a fork: the child shares the kernel's half of it.
+///
+/// ```
+/// let event_loop = whirligig::EventLoop::new()?;
+/// let greeting = event_loop.spawn_local(async { "Hello" });
+/// assert_eq!(event_loop.block_on(greeting).unwrap(), "Hello");
+/// # std::io::Result::Ok(())
+/// ```
+#[doc(alias = "Runtime")]
+#[doc(alias = "LocalRuntime")]
+pub struct EventLoop {
+    core: Rc<Core>,
+}
+
+/// What a call of [`EventLoop::turn`] left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turn {
+    /// Something is ready: turn again without waiting. Otherwise the loop's descriptor becomes
+    /// readable when there is something to do.
+    pub ready: bool,
+    /// Tasks that have not ended.
+    pub tasks: usize,
+}
+
+impl EventLoop {
+    /// Makes a loop with the usual settings. `asyncio.new_event_loop`.
+    ///
+    /// # Errors
+    /// What the system says when it cannot give the loop its descriptors (a poll, an eventfd, a
+    /// timerfd), or when 65,536 loops exist at once.
+    #[doc(alias = "new_event_loop")]
+    pub fn new() -> io::Result<Self> {
+        Self::with_settings(Settings::usual())
+    }
+
+    pub(crate) fn with_settings(settings: Settings) -> io::Result<Self> {
+        Core::new(settings, current::forget_source).map(|core| Self { core: Rc::new(core) })
+    }
+
+    /// Runs the loop until `future` has ended, and gives its output.
+    ///
+    /// Tasks that have not ended by then stay, and go on in the next call.
+    ///
+    /// # Panics
+    /// If the future panics; inside a task of this same loop; and when the kernel refuses to wait
+    /// (which it does only for a broken descriptor). Inside a task of *another* loop it works, and
+    /// stops that one meanwhile.
+    #[track_caller]
+    #[doc(alias = "run_until_complete")]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let _turning = self.core.begin_turning();
+        self.core.resume();
+        let _guard = current::enter(self.core.clone());
+        let id = self.core.draw_task_id();
+        self.core.table.open_root(id, Location::caller());
+        let _root = RootOpen(&self.core);
+
+        let mut future = pin!(future);
+        let mut output = None;
+        let mut poll = |cx: &mut std::task::Context<'_>| match future.as_mut().poll(cx) {
+            Poll::Ready(ready) => {
+                output = Some(ready);
+                true
+            }
+            Poll::Pending => false,
+        };
+        expect_wait(self.core.run(Some(&mut poll)));
+        trace::report(|| Event::Completed { task: id });
+        output.expect("the root future ended")
+    }
+
+    /// Runs the loop until [`Handle::stop`].
+    ///
+    /// # Panics
+    /// As for [`block_on`](Self::block_on).
+    #[track_caller]
+    pub fn run_forever(&self) {
+        let _turning = self.core.begin_turning();
+        self.core.resume();
+        let _guard = current::enter(self.core.clone());
+        loop {
+            expect_wait(self.core.turn(&mut None, Limit::UntilStopped));
+            if self.core.take_stop() {
+                break;
+            }
+        }
+    }
+
+    /// One turn, for a loop that is a guest in another: takes what other threads left, runs the tasks
+    /// that are ready, waits up to `timeout` (for ever on `None`) if none is, and fires what is due.
+    ///
+    /// The host watches the loop's descriptor ([`AsFd`]) for readability, and turns with a timeout of
+    /// zero when it is readable, and again while [`Turn::ready`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let guest = whirligig::EventLoop::new()?;
+    /// let task = guest.spawn_local(async { 6 * 7 });
+    /// while guest.turn(Some(Duration::ZERO))?.ready {}
+    /// assert!(task.is_finished());
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// What the kernel says if it refuses to wait.
+    ///
+    /// # Panics
+    /// Inside a task of this same loop.
+    #[track_caller]
+    #[doc(alias = "_run_once")]
+    pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
+        let _turning = self.core.begin_turning();
+        self.core.resume();
+        let _guard = current::enter(self.core.clone());
+        self.core.turn(&mut None, Limit::of(timeout))?;
+        let ready = !self.core.rest()?;
+        Ok(Turn { ready, tasks: self.core.table.len() })
+    }
+
+    /// Spawns a future onto this loop. It starts when the loop turns, in the order of spawning.
+    #[track_caller]
+    #[doc(alias = "create_task")]
+    pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let handle = self.core.spawn(future, None, Location::caller());
+        self.core.rouse();
+        handle
+    }
+
+    /// What other threads may hold of this loop.
+    pub fn handle(&self) -> Handle {
+        Handle { home: Home::EventLoop(self.core.address()) }
+    }
+
+    /// What the loop has done so far, counted.
+    #[doc(alias = "metrics")]
+    pub fn stats(&self) -> Stats {
+        self.core.stats()
+    }
+
+    /// How the loop's blocking pool stands.
+    pub fn blocking_stats(&self) -> BlockingStats {
+        self.core.pool.get().map(|pool| pool.stats()).unwrap_or_default()
+    }
+
+    /// Each task: its name, where it was spawned, and what it waits for at which line.
+    ///
+    /// ```
+    /// let event_loop = whirligig::EventLoop::new()?;
+    /// event_loop.spawn_local(std::future::pending::<()>());
+    /// println!("{}", event_loop.dump());
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[doc(alias = "all_tasks")]
+    pub fn dump(&self) -> Dump {
+        Dump::of_event_loop(&self.core)
+    }
+}
+
+impl AsFd for EventLoop {
+    /// Readable when the loop has something to do, after a [`turn`](EventLoop::turn) that said that
+    /// nothing is ready.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.core.reactor.as_fd()
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        let _guard = current::enter(self.core.clone());
+        self.core.close();
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt(f)
+    }
+}
+
+#[track_caller]
+fn expect_wait<T>(waited: io::Result<T>) -> T {
+    waited.unwrap_or_else(|error| panic!("the event loop cannot wait: {error}"))
+}
+
+/// The root future stands on the stack of `block_on`; its wakers are stale once that returns.
+struct RootOpen<'a>(&'a Core);
+
+impl Drop for RootOpen<'_> {
+    fn drop(&mut self) {
+        self.0.table.close_root();
+    }
+}

@@ -1,0 +1,193 @@
+//! A worker's reactor: the same sources and the same wait, behind locks.
+//!
+//! The worker sleeps here, with the lock of the *wait* held. A neighbour that finds this lock free has
+//! found a worker that does not sleep, and may look at what the kernel has for it: the sentry does so
+//! for one that is stuck in a poll. So it only ever tries the lock.
+//!
+//! The *sources* have a lock of their own, since a socket comes and goes on any thread while the worker
+//! sleeps. Of all the locks of a reactor, a thread holds two at once only here: the wait, then the
+//! sources, and then a source's own.
+//!
+//! The rival is one reactor for all workers, tokio's: one of them sleeps in it, and an event for
+//! another's task is handed over, which costs an unpark.
+
+use std::{io, time::Duration};
+
+use mio::Token;
+
+use super::{
+    ALARM, Found, Registry, Watch, Where,
+    alarm::Alarm,
+    source::{Flags, Readiness},
+    sources::Sources,
+};
+use crate::{
+    clock::NEVER,
+    primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
+    wait::{UNPARK, Unparker, Wait},
+    waiter::Waiter,
+};
+
+pub(crate) struct SharedReactor {
+    /// The descriptors. `None`: closed.
+    kernel: Mutex<Option<Kernel>>,
+    registry: Mutex<Option<Arc<Registry>>>,
+    unparker: Mutex<Option<Arc<Unparker>>>,
+    sources: Arc<Mutex<Sources>>,
+    /// How many sources there are, or were a moment ago.
+    len: AtomicUsize,
+}
+
+struct Kernel {
+    wait: Wait,
+    alarm: Alarm,
+    /// The moment the alarm is set for; [`NEVER`] if none is.
+    alarm_at: u64,
+}
+
+impl SharedReactor {
+    pub(crate) fn new(pool_id: u64) -> io::Result<Self> {
+        let wait = Wait::new()?;
+        let unparker = Unparker::new(&wait)?;
+        let alarm = Alarm::new(wait.registry())?;
+        let sources = Arc::new(Mutex::new(Sources::new()));
+        let registry = Registry {
+            mio: wait.registry().try_clone()?,
+            loop_id: pool_id,
+            sources: Where::Worker(sources.clone()),
+        };
+        Ok(Self {
+            kernel: Mutex::new(Some(Kernel { wait, alarm, alarm_at: NEVER })),
+            registry: Mutex::new(Some(Arc::new(registry))),
+            unparker: Mutex::new(Some(Arc::new(unparker))),
+            sources,
+            len: AtomicUsize::new(0),
+        })
+    }
+
+    /// How many sources there are, or were at the last wait or registration.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// How many there are now.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.sources).len()
+    }
+
+    /// Ends the present or the next wait.
+    pub(crate) fn unpark(&self) {
+        let unparker = lock(&self.unparker).clone();
+        if let Some(unparker) = unparker {
+            unparker.unpark();
+        }
+    }
+
+    /// Asks the kernel without waiting. Who is to be woken is put into `woken`.
+    pub(crate) fn look(&self, woken: &mut Vec<Waiter>) -> io::Result<Found> {
+        match &mut *lock(&self.kernel) {
+            Some(kernel) => self.ask(&mut kernel.wait, Some(Duration::ZERO), woken),
+            None => Ok(Found::default()),
+        }
+    }
+
+    /// The same for a neighbour. `None`: somebody waits here.
+    pub(crate) fn try_look(&self, woken: &mut Vec<Waiter>) -> Option<io::Result<Found>> {
+        let mut kernel = try_lock(&self.kernel)?;
+        let Kernel { wait, .. } = kernel.as_mut()?;
+        Some(self.ask(wait, Some(Duration::ZERO), woken))
+    }
+
+    /// Sleeps until something comes, `until` is reached, or `limit` is over. Also tells how often the
+    /// alarm had to be set for that: once at the most, since most timers are cancelled before they
+    /// are due, and an alarm too early is one spurious wake-up.
+    pub(crate) fn wait(
+        &self,
+        now: u64,
+        until: u64,
+        limit: Option<Duration>,
+        woken: &mut Vec<Waiter>,
+    ) -> io::Result<(Found, u64)> {
+        let mut kernel = lock(&self.kernel);
+        let Some(Kernel { wait, alarm, alarm_at }) = &mut *kernel else {
+            return Ok((Found::default(), 0));
+        };
+        let mut timeout = limit;
+        let mut arms = 0;
+        if until != NEVER {
+            let after = until.saturating_sub(now);
+            if !Alarm::ENDS_WAITS || after == 0 {
+                let after = Duration::from_nanos(after);
+                timeout = Some(limit.map_or(after, |limit| limit.min(after)));
+            } else if until < *alarm_at || *alarm_at <= now {
+                alarm.set(after)?;
+                *alarm_at = until;
+                arms = 1;
+            }
+        }
+        Ok((self.ask(wait, timeout, woken)?, arms))
+    }
+
+    fn ask(
+        &self,
+        wait: &mut Wait,
+        timeout: Option<Duration>,
+        woken: &mut Vec<Waiter>,
+    ) -> io::Result<Found> {
+        let mut found = Found::default();
+        let events = wait.wait(timeout)?;
+        if events.is_empty() {
+            return Ok(found);
+        }
+        let sources = lock(&self.sources);
+        self.len.store(sources.len(), Ordering::Relaxed);
+        for event in events {
+            let token = event.token();
+            if token == UNPARK || token == ALARM {
+                found.roused = true;
+                found.alarm |= token == ALARM;
+            } else if let Some(readiness) = sources.get(token) {
+                found.events += 1;
+                readiness.set(Flags::of(event), |waiter| woken.push(waiter));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Closes the descriptors, and hands out all who wait on its sources. Nobody may
+    /// sleep here.
+    #[must_use]
+    pub(crate) fn close(&self) -> Vec<Waiter> {
+        drop(lock(&self.unparker).take());
+        drop(lock(&self.registry).take());
+        drop(lock(&self.kernel).take());
+        let sources = lock(&self.sources).take_all();
+        let mut woken = Vec::new();
+        sources.iter().for_each(|readiness| readiness.take_waiters(&mut woken));
+        woken
+    }
+}
+
+impl Watch for SharedReactor {
+    fn registry(&self) -> io::Result<Arc<Registry>> {
+        lock(&self.registry).clone().ok_or_else(gone)
+    }
+
+    fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token> {
+        let mut sources = lock(&self.sources);
+        let token = sources.insert(readiness);
+        self.len.store(sources.len(), Ordering::Relaxed);
+        Ok(token)
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the runtime has shut down")
+}
+
+impl std::fmt::Debug for SharedReactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedReactor").field("sources", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! The sources of a reactor by their tokens: plain data.
+//!
+//! A token is a place in the slab and a generation, so that an event of a descriptor that is gone
+//! finds nothing. An event loop holds one of these in a `RefCell`, a worker behind a lock.
+
+use mio::Token;
+use slab::Slab;
+
+use super::source::Readiness;
+use crate::primitives::Arc;
+
+/// Sources, by place.
+pub(crate) struct Sources {
+    entries: Slab<Entry>,
+    next_generation: u32,
+}
+
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+struct Entry {
+    generation: u32,
+    readiness: Arc<Readiness>,
+}
+
+/// A place in the slab, and the generation of its source.
+fn parts(token: Token) -> (usize, usize) {
+    (token.0 & 0xffff_ffff, token.0 >> 32)
+}
+
+impl Sources {
+    pub(crate) fn new() -> Self {
+        Self { entries: Slab::new(), next_generation: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Takes a source in.
+    pub(crate) fn insert(&mut self, readiness: Arc<Readiness>) -> Token {
+        // 31 bits, so that no token of ours can be one of the reactor's own.
+        let generation = self.next_generation;
+        self.next_generation = (generation + 1) & 0x7fff_ffff;
+        let at = self.entries.insert(Entry { generation, readiness });
+        Token((generation as usize) << 32 | at)
+    }
+
+    /// The source of this token, unless it is gone.
+    #[inline]
+    pub(crate) fn get(&self, token: Token) -> Option<&Readiness> {
+        let (at, generation) = parts(token);
+        let entry = self.entries.get(at)?;
+        (entry.generation as usize == generation).then_some(&*entry.readiness)
+    }
+
+    /// Forgets the source of this token, unless it is gone.
+    pub(crate) fn remove(&mut self, token: Token) -> Option<Arc<Readiness>> {
+        self.get(token)?;
+        Some(self.entries.remove(parts(token).0).readiness)
+    }
+
+    /// All sources.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Readiness> {
+        self.entries.iter().map(|(_, entry)| &*entry.readiness)
+    }
+
+    /// Forgets all sources, and hands them out.
+    pub(crate) fn take_all(&mut self) -> Vec<Arc<Readiness>> {
+        self.entries.drain().map(|entry| entry.readiness).collect()
+    }
+}

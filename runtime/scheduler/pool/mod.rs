@@ -1,0 +1,337 @@
+//! What the workers of a runtime share, and what others may reach of them.
+//!
+//! A [`Pool`] is a row of workers and what stands between them: the injector, and who sleeps. A
+//! worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one, which
+//! neighbours steal from and unpark by. Everybody else, a task's waker, a handle, a `block_on`,
+//! comes through [`Member::schedule`] or [`Pool::spawn`]: on a worker's thread into its own queue,
+//! elsewhere into the injector.
+//!
+//! What must hold:
+//! - A task is in its owner's list from before it is first scheduled until it has ended. So whoever
+//!   shuts down finds it there, also one that only its own socket knows.
+//! - Once closed, the pool takes in nothing: what comes is refused, and dropped where it came from.
+//! - No foreign code runs under a lock.
+//!
+//! The rival is a pool that lets go of its tasks when it is dropped and trusts their wakers to do the
+//! rest. A task and the source it waits for keep each other alive.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    panic::Location,
+    sync::{
+        OnceLock,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    task::Waker,
+    time::Duration,
+};
+
+use self::idle::Idle;
+use crate::{
+    blocking::{self, BlockingStats},
+    clock, foreign,
+    id::{self, TaskId},
+    place::{Name, Origin},
+    primitives::{Arc, Condvar, Mutex, lock, wait_timeout},
+    reactor::shared::SharedReactor,
+    run_queue::{
+        injector::Injector,
+        stealing::{Owner, Thief},
+    },
+    stats::{WorkerCounters, WorkerStats},
+    task::{
+        join::JoinHandle,
+        local,
+        owned::Owned,
+        shared::{self, Task},
+    },
+    timer::{TimerKey, shared::SharedTimers},
+};
+
+pub(crate) mod idle;
+pub(crate) mod parker;
+mod parking;
+pub(crate) mod worker;
+
+/// What a pool is made with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) workers: usize,
+    pub(crate) blocking_threads: usize,
+    pub(crate) blocking_queue: usize,
+}
+
+/// A task of a pool, as it stands in a queue.
+pub(crate) type Runnable = shared::Runnable<Member>;
+
+/// The pool as the tasks of one owner know it. One for each owner, so that counting the references
+/// of its tasks is nobody else's cache line.
+pub(crate) struct Member {
+    pub(crate) pool: Arc<Pool>,
+    /// Whose tasks: a worker's number, or one more for tasks spawned elsewhere.
+    owner: usize,
+}
+
+pub(crate) struct Pool {
+    pub(crate) id: u64,
+    idle: Idle,
+    injector: Injector<Runnable>,
+    workers: Box<[Shared]>,
+    /// The tasks of each worker, and those spawned elsewhere.
+    owned: Box<[Owned<Member>]>,
+    /// Whose turn it is to serve a thread that is no worker.
+    next_guest: AtomicUsize,
+    /// Workers that have not ended.
+    alive: Mutex<usize>,
+    ended: Condvar,
+    closed: AtomicBool,
+    settings: Settings,
+    blocking: OnceLock<Arc<blocking::Pool>>,
+}
+
+/// What others reach of a worker. Each on cache lines of its own.
+#[repr(align(128))]
+struct Shared {
+    thief: Thief<Runnable>,
+    counters: WorkerCounters,
+    reactor: SharedReactor,
+    timers: Arc<SharedTimers>,
+}
+
+impl Pool {
+    /// Makes a pool, and its workers, whose threads are still to be started.
+    pub(crate) fn new(settings: Settings) -> io::Result<(Arc<Self>, Vec<Seat>)> {
+        let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
+        let id = id::draw_loop_id();
+        let workers = queues.iter().map(|queue| Shared::new(id, queue));
+        let workers = workers.collect::<io::Result<_>>()?;
+        let owners = 0..=settings.workers;
+        let pool = Arc::new(Self {
+            id,
+            idle: Idle::new(settings.workers),
+            injector: Injector::new(),
+            workers,
+            owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
+            next_guest: AtomicUsize::new(0),
+            alive: Mutex::new(settings.workers),
+            ended: Condvar::new(),
+            closed: AtomicBool::new(false),
+            settings,
+            blocking: OnceLock::new(),
+        });
+        let seat = |(number, queue)| Seat { pool: pool.clone(), number, queue };
+        let seats = queues.into_iter().enumerate().map(seat).collect();
+        Ok((pool, seats))
+    }
+
+    /// The pool as a new owner's tasks will know it.
+    fn member(pool: &Arc<Self>, owner: usize) -> Arc<Member> {
+        Arc::new(Member { pool: pool.clone(), owner })
+    }
+
+    /// The pool as tasks know it that are spawned by no worker.
+    pub(crate) fn outside(pool: &Arc<Self>) -> Arc<Member> {
+        Self::member(pool, pool.workers.len())
+    }
+
+    /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
+    /// the task to drop.
+    fn inject(&self, task: Runnable) {
+        // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
+        // shut the pool down has it, through the list of its owner.
+        if self.injector.push(task).is_ok() {
+            let late = || self.injector.len() > idle::MOST_ALONE;
+            self.unpark(self.idle.pick_for_injected(late));
+        }
+    }
+
+    fn unpark(&self, worker: Option<usize>) {
+        if let Some(worker) = worker {
+            self.workers[worker].reactor.unpark();
+        }
+    }
+
+    /// The worker whose turn it is to serve a thread that is none.
+    fn next_worker(&self) -> usize {
+        self.next_guest.fetch_add(1, Relaxed) % self.workers.len()
+    }
+
+    /// Where a thread that is no worker registers a descriptor.
+    pub(crate) fn next_reactor(&self) -> &SharedReactor {
+        &self.workers[self.next_worker()].reactor
+    }
+
+    /// Inserts a timer from a thread that is no worker: into the wheel of each worker in turn, which
+    /// is roused if it would sleep too long. `None`: the pool is closed.
+    pub(crate) fn insert_timer(
+        &self,
+        deadline: u64,
+        waker: Waker,
+    ) -> Option<(Arc<SharedTimers>, TimerKey)> {
+        let worker = self.next_worker();
+        let timers = &self.workers[worker].timers;
+        let (key, is_first) = timers.insert(deadline, waker).ok()?;
+        if is_first {
+            self.unpark(self.idle.rouse(worker).then_some(worker));
+        }
+        Some((timers.clone(), key))
+    }
+
+    pub(crate) fn stats(&self) -> Vec<WorkerStats> {
+        self.workers.iter().map(|worker| worker.counters.read()).collect()
+    }
+
+    pub(crate) fn blocking_stats(&self) -> BlockingStats {
+        self.blocking.get().map(|blocking| blocking.stats()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    pub(crate) fn blocking(&self) -> &Arc<blocking::Pool> {
+        let Settings { blocking_threads, blocking_queue, .. } = self.settings;
+        self.blocking
+            .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)))
+    }
+
+    /// A worker has ended. The last one closes what all of them had of the kernel, and wakes whoever
+    /// else waits on their sources.
+    fn end_worker(&self) {
+        let is_last = {
+            let mut alive = lock(&self.alive);
+            *alive -= 1;
+            *alive == 0
+        };
+        if is_last {
+            for worker in &self.workers {
+                worker.reactor.close().into_iter().for_each(local::wake_waiter);
+            }
+            self.ended.notify_all();
+        }
+    }
+
+    /// Waits until all workers have ended, and all calls on the blocking pool that had begun, but for
+    /// no longer than `timeout`.
+    pub(crate) fn wait_ended(&self, timeout: Duration) {
+        let end = clock::real_now().saturating_add(clock::nanos(timeout));
+        let left = || Duration::from_nanos(end.saturating_sub(clock::real_now()));
+        let mut alive = lock(&self.alive);
+        while *alive > 0 && !left().is_zero() {
+            alive = wait_timeout(&self.ended, alive, left());
+        }
+        drop(alive);
+        if let Some(blocking) = self.blocking.get() {
+            blocking.wait_ended(left);
+        }
+    }
+
+    /// The tasks that have not ended.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = Runnable> {
+        self.owned.iter().flat_map(Owned::tasks)
+    }
+
+    /// The lines whose calls on the blocking pool have not ended.
+    pub(crate) fn blocking_calls(&self) -> Vec<&'static Location<'static>> {
+        self.blocking.get().map(|blocking| blocking.running()).unwrap_or_default()
+    }
+
+    /// Takes in nothing from here on, drops each task that nobody polls, and has the workers drop
+    /// the others and end. Returns at once. May be called again.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, SeqCst);
+        // The rest of these is known to the owners' lists.
+        drop(self.injector.close());
+        for task in self.owned.iter().flat_map(Owned::close) {
+            task.shut_down();
+        }
+        for worker in &self.workers {
+            foreign::wake_all(worker.timers.close().into_iter());
+        }
+        for worker in 0..self.workers.len() {
+            self.unpark(self.idle.rouse(worker).then_some(worker));
+        }
+        if let Some(blocking) = self.blocking.get() {
+            blocking.close();
+        }
+    }
+}
+
+impl Member {
+    /// Spawns a future from outside the workers. A pool that is closed drops it, and the handle says
+    /// cancelled.
+    pub(crate) fn spawn<F>(
+        member: &Arc<Self>,
+        future: F,
+        name: Name,
+        place: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (task, handle) = Self::make_task(member, future, TaskId::draw(), name, place);
+        if let Some(task) = task {
+            member.pool.inject(task);
+        }
+        handle
+    }
+
+    /// Makes a task, to be put into a queue; none if the pool is closed.
+    fn make_task<F>(
+        member: &Arc<Self>,
+        future: F,
+        id: TaskId,
+        name: Name,
+        place: &'static Location<'static>,
+    ) -> (Option<Runnable>, JoinHandle<F::Output>)
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (task, handle) = Task::new(future, Origin { id, name, place }, member.clone());
+        if member.pool.owned[member.owner].insert(&task).is_err() {
+            task.shut_down();
+            return (None, handle);
+        }
+        task.report_spawned();
+        (Some(task), handle)
+    }
+}
+
+impl Shared {
+    fn new(pool_id: u64, queue: &Owner<Runnable>) -> io::Result<Self> {
+        Ok(Self {
+            thief: queue.thief(),
+            counters: WorkerCounters::default(),
+            reactor: SharedReactor::new(pool_id)?,
+            timers: Arc::new(SharedTimers::new(pool_id)),
+        })
+    }
+}
+
+/// What a worker's thread is started with.
+pub(crate) struct Seat {
+    pool: Arc<Pool>,
+    number: usize,
+    queue: Owner<Runnable>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("id", &self.id)
+            .field("workers", &self.workers.len())
+            .field("idle", &self.idle)
+            .field("injected", &self.injector.len())
+            .field("tasks", &self.owned.iter().map(Owned::len).sum::<usize>())
+            .field("sources", &self.workers.iter().map(|w| w.reactor.count()).sum::<usize>())
+            .field("timers", &self.workers.iter().map(|w| w.timers.len()).sum::<usize>())
+            .finish_non_exhaustive()
+    }
+}

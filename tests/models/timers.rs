@@ -1,0 +1,156 @@
+//! Models of a worker's timers (`timer/shared.rs`): handed over between threads, fired by the worker
+//! and by the sentry that takes over, and inserted from outside while the worker falls asleep.
+//!
+//! Each timer's waker is called, or handed back, exactly once. A worker that sleeps past a deadline
+//! sleeps for ever here, for a model has no alarm; loom calls that a deadlock.
+
+use std::{
+    sync::Arc as StdArc,
+    task::{Wake, Waker},
+};
+
+use super::seeded_bug_is_caught;
+use crate::{
+    primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
+    scheduler::pool::idle::{Idle, Post},
+    timer::shared::{DueTimers, SharedTimers},
+    wait::Unparker,
+};
+
+/// The identity of the runtime.
+const POOL: u64 = 1;
+/// The present moment, in all models.
+const NOW: u64 = 10;
+
+/// Counts how often it is called.
+struct Count(AtomicU32);
+
+impl Wake for Count {
+    fn wake(self: StdArc<Self>) {
+        self.0.fetch_add(1, AcqRel);
+    }
+}
+
+fn timers() -> (Arc<SharedTimers>, StdArc<Count>, Waker) {
+    let count = StdArc::new(Count(AtomicU32::new(0)));
+    (Arc::new(SharedTimers::new(POOL)), count.clone(), Waker::from(count))
+}
+
+fn called(count: &Count) -> u32 {
+    count.0.load(std::sync::atomic::Ordering::Acquire)
+}
+
+/// The worker is back from its poll just when the sentry takes over.
+#[test]
+fn worker_and_sentry_fire_a_timer_once() {
+    loom::model(|| {
+        let (timers, count, waker) = timers();
+        assert!(timers.insert(NOW - 1, waker).is_ok());
+        let theirs = timers.clone();
+        let sentry = thread::spawn(move || theirs.fire(NOW, &mut DueTimers::new()));
+        let ours = timers.fire(NOW, &mut DueTimers::new());
+        assert_eq!(ours + sentry.join().unwrap(), 1);
+        assert_eq!(called(&count), 1);
+    });
+}
+
+/// A sleep is dropped on one worker while its timer fires on another.
+#[test]
+fn a_timer_is_cancelled_or_fires() {
+    loom::model(|| {
+        let (timers, count, waker) = timers();
+        let (key, _) = timers.insert(NOW, waker).unwrap_or_else(|_| panic!("nobody closed it"));
+        let theirs = timers.clone();
+        let canceller = thread::spawn(move || theirs.cancel(key).is_some());
+        let fired = timers.fire(NOW, &mut DueTimers::new());
+        let cancelled = canceller.join().unwrap();
+        assert_ne!(cancelled, fired == 1);
+        assert_eq!(called(&count), u32::from(!cancelled));
+    });
+}
+
+/// A sleep is polled on one worker, with a new waker, while its timer fires on another: one of the two
+/// wakers is called, and the sleep knows which.
+#[test]
+fn a_waker_is_replaced_or_its_timer_fires() {
+    loom::model(|| {
+        let (timers, old, waker) = timers();
+        let (key, _) = timers.insert(NOW, waker).unwrap_or_else(|_| panic!("nobody closed it"));
+        let new = StdArc::new(Count(AtomicU32::new(0)));
+        let (theirs, their_waker) = (timers.clone(), Waker::from(new.clone()));
+        let poller = thread::spawn(move || {
+            let kept = theirs.replace_waker(key, their_waker.clone());
+            !kept.will_wake(&their_waker)
+        });
+        assert_eq!(timers.fire(NOW, &mut DueTimers::new()), 1);
+        let replaced = poller.join().unwrap();
+        assert_eq!([called(&old), called(&new)], if replaced { [0, 1] } else { [1, 0] });
+    });
+}
+
+/// A timer is inserted from outside while its worker falls asleep. The worker had one before, of an
+/// earlier deadline, that was cancelled.
+#[test]
+fn a_worker_does_not_sleep_past_a_new_deadline() {
+    loom::model(|| {
+        let (timers, _, waker) = timers();
+        let shared = Arc::new((Idle::new(1), Unparker::default()));
+        let (key, _) =
+            timers.insert(NOW + 1, waker.clone()).unwrap_or_else(|_| panic!("nobody closed it"));
+        drop(timers.cancel(key));
+        let (theirs, their_timers) = (shared.clone(), timers.clone());
+        let guest = thread::spawn(move || {
+            let (idle, unparker) = &*theirs;
+            // Later than the one that was cancelled.
+            let (_, is_first) =
+                their_timers.insert(NOW + 2, waker).unwrap_or_else(|_| panic!("nobody closed it"));
+            if is_first && idle.rouse(0) {
+                unparker.unpark();
+            }
+        });
+        let (idle, unparker) = &*shared;
+        let _ = idle.lie_down(0, false);
+        loop {
+            assert_ne!(idle.post(0), Post::Picked);
+            if timers.wake_up_at() == NOW + 2 {
+                break;
+            }
+            if idle.sleep(0) {
+                unparker.wait_unparked();
+                idle.slept(0);
+            }
+        }
+        guest.join().unwrap();
+    });
+}
+
+/// A timer is inserted while the runtime shuts down. Its waker is handed out by one side or the other,
+/// or it would be kept, and its task with it.
+#[test]
+fn a_timer_comes_while_its_wheel_is_closed() {
+    loom::model(|| {
+        let (timers, _, waker) = timers();
+        let theirs = timers.clone();
+        let inserter = thread::spawn(move || theirs.insert(NOW, waker).is_ok());
+        let left = timers.close();
+        let accepted = inserter.join().unwrap();
+        assert_eq!(left.len(), usize::from(accepted), "accepted, and kept for ever");
+        assert_eq!(timers.len(), 0);
+    });
+}
+
+#[test]
+fn a_deadline_kept_after_its_timer_is_gone_is_caught() {
+    seeded_bug_is_caught(
+        "models::timers::a_worker_does_not_sleep_past_a_new_deadline",
+        "timers_keep_an_old_deadline",
+    );
+}
+
+#[test]
+fn closing_a_wheel_in_two_steps_is_caught() {
+    seeded_bug_is_caught(
+        "models::timers::a_timer_comes_while_its_wheel_is_closed",
+        "timers_close_in_two_steps",
+    );
+}
