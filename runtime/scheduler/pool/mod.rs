@@ -145,8 +145,7 @@ impl Pool {
         // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
         // shut the pool down has it, through the list of its owner.
         if self.injector.push(task).is_ok() {
-            let late = || self.injector.len() > idle::MOST_ALONE;
-            self.unpark(self.idle.pick_for_injected(late));
+            self.unpark(self.idle.pick_for_injected());
         }
     }
 

@@ -21,7 +21,7 @@ use std::{io, time::Duration};
 
 use super::{
     Pool, Shared,
-    idle::{LastLook, Post, worth_stealing},
+    idle::{LastLook, Post, worth_a_tick, worth_stealing},
     worker::{Seen, Worker},
 };
 use crate::{
@@ -48,7 +48,7 @@ impl Worker {
         self.searching.set(risen.searching);
         self.pool.unpark(risen.unpark);
         self.cadence.woke();
-        self.read_clock();
+        self.busy_since.set(self.read_clock());
         self.polls_sampled.set(self.counters().polls.get());
         self.wake(slept?, woken);
         Ok(())
@@ -118,6 +118,8 @@ impl Worker {
             let polls = neighbour.counters.polls.get();
             if polls == seen.polls {
                 took |= self.take_over(neighbour, seen, woken);
+            } else if worth_a_tick(neighbour.thief.len(), neighbour.counters.poll_cost.get()) {
+                took |= self.steal_from(&neighbour.thief);
             }
             *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
         }

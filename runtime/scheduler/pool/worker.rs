@@ -25,7 +25,7 @@ use std::{
 
 use super::{
     Member, Pool, Runnable, Seat, Shared,
-    idle::{MOST_ALONE, worth_stealing, worth_unparking},
+    idle::{worth_stealing, worth_unparking},
 };
 use crate::{
     clock,
@@ -55,6 +55,8 @@ use crate::{
 /// How often in a row the task just woken may run before the others. Two that wake each other would
 /// have the worker for themselves.
 const LIFO_USES: u32 = 16;
+/// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
+const MANY: usize = 16;
 
 pub(crate) struct Worker {
     number: usize,
@@ -78,6 +80,10 @@ pub(crate) struct Worker {
     pub(super) woken: RefCell<Vec<Waiter>>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
+    /// When it last got up, or got help.
+    pub(super) busy_since: Cell<u64>,
+    /// What the last polls took says nothing of those that wait.
+    in_doubt: Cell<bool>,
 }
 
 /// What a sentry saw of a neighbour.
@@ -137,14 +143,14 @@ impl Worker {
     /// On the worker's own thread.
     pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
-        let workers = pool.workers.len();
+        let (workers, now) = (pool.workers.len(), clock::real_now());
         Self {
             number,
             member: Pool::member(&pool, number),
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(clock::real_now(), 0),
+            cadence: Cadence::new(now, 0),
             lifo_left: Cell::new(LIFO_USES),
             polling: Cell::new(false),
             searching: Cell::new(false),
@@ -153,6 +159,8 @@ impl Worker {
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::new(Vec::new()),
             polls_sampled: Cell::new(0),
+            busy_since: Cell::new(now),
+            in_doubt: Cell::new(false),
         }
     }
 
@@ -348,7 +356,7 @@ impl Worker {
             counters.overflowed.add(overflow.len() as u64);
             // A closed injector hands it back, to be dropped here. See `Pool::inject`.
             drop(self.pool.injector.push_overflow(overflow));
-            self.get_help();
+            self.get_help_if_worth_it();
         }
     }
 
@@ -366,9 +374,10 @@ impl Worker {
         let (task, handle) = Member::make_task(&self.member, future, self.ids.draw(), name, place);
         if let Some(task) = task {
             self.push(task);
-            // A task that spawns many in one poll gets help before that poll is over.
-            if self.queue.len() == MOST_ALONE + 1 {
-                self.get_help();
+            // What they will cost is not known from the polls of others, this one least of all.
+            if self.queue.len() == MANY {
+                self.cadence.doubt();
+                self.in_doubt.set(true);
             }
         }
         handle
@@ -393,11 +402,10 @@ impl Worker {
         let polls = counters.polls.get();
         let cost = (now - self.cadence.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
-        counters.poll_cost.set(cost);
         let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
-        let waiting = self.queue.len() + self.pool.injector.len();
-        if worth_unparking(waiting, cost) {
-            self.get_help();
+        if !self.in_doubt.take() {
+            counters.poll_cost.set(cost);
+            self.get_help_if_worth_it();
         }
         look || self.timers().earliest() <= now
             || !self.pool.injector.is_empty()
@@ -411,6 +419,17 @@ impl Worker {
         {
             self.counters().unparked.add(1);
             self.pool.unpark(Some(neighbour));
+        }
+    }
+
+    /// The same, if it has more to do than it should do alone.
+    fn get_help_if_worth_it(&self) {
+        let waiting = self.queue.len() + self.pool.injector.len();
+        let now = self.cadence.last_reading();
+        let busy = now.saturating_sub(self.busy_since.get());
+        if worth_unparking(waiting, self.counters().poll_cost.get(), busy) {
+            self.busy_since.set(now);
+            self.get_help();
         }
     }
 
@@ -454,10 +473,7 @@ impl Worker {
     #[cold]
     fn end_search(&self) {
         if self.pool.idle.found() {
-            let waiting = self.queue.len() + self.pool.injector.len();
-            if worth_unparking(waiting, self.counters().poll_cost.get()) {
-                self.get_help();
-            }
+            self.get_help_if_worth_it();
         }
     }
 }
