@@ -21,8 +21,7 @@ use crate::{
     dump::{Dump, TaskDump},
     handle::{Enter, Handle, Home},
     place,
-    primitives::Arc,
-    scheduler::pool::{Member, Pool, Seat, Settings, parker::Parker, worker::Worker},
+    scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
     stats::WorkerStats,
     task::join::JoinHandle,
 };
@@ -43,8 +42,7 @@ use crate::{
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Runtime {
-    /// The runtime as the tasks know it that are spawned outside its workers.
-    member: Arc<Member>,
+    pool: StdArc<Pool>,
     threads: Vec<Thread<()>>,
 }
 
@@ -76,7 +74,7 @@ impl Runtime {
             "`block_on` inside a task of the same runtime would stop the worker that it may be \
              waiting for: await the future instead, or spawn it"
         );
-        let _guard = current::enter_as_guest(self.member.clone());
+        let _guard = current::enter_as_guest(self.pool.clone());
         run_root(future)
     }
 
@@ -93,7 +91,7 @@ impl Runtime {
 
     /// What other threads may hold of the runtime.
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::Pool(self.member.clone()) }
+        Handle { home: Home::Pool(self.pool.clone()) }
     }
 
     /// See [`Handle::enter`].
@@ -104,14 +102,14 @@ impl Runtime {
     /// What each worker has done so far, counted.
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Vec<WorkerStats> {
-        self.member.pool.stats()
+        self.pool.stats()
     }
 
     /// Each task: its name, where it was spawned, and what it waits for at which line. (The future of
     /// a `block_on` is no task.)
     #[doc(alias = "all_tasks")]
     pub fn dump(&self) -> Dump {
-        Dump::of_pool(&self.member.pool)
+        Dump::of_pool(&self.pool)
     }
 
     /// Drops each task that has not ended, and waits until those that run have come to the end of
@@ -120,7 +118,7 @@ impl Runtime {
     /// # Errors
     /// What had not ended by then. A task or a call that ends later is dropped then.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
-        let pool = self.member.pool.clone();
+        let pool = self.pool.clone();
         pool.close();
         // Their threads are left to themselves: `drop` would wait for them.
         self.threads.clear();
@@ -142,13 +140,13 @@ impl Runtime {
     fn runs_this_thread(&self) -> bool {
         matches!(
             current::get(),
-            Some(Current::Worker(worker)) if Arc::ptr_eq(&worker.pool, &self.member.pool)
+            Some(Current::Worker(worker)) if StdArc::ptr_eq(&worker.pool, &self.pool)
         )
     }
 
     /// How the runtime's blocking pool stands.
     pub fn blocking_stats(&self) -> BlockingStats {
-        self.member.pool.blocking_stats()
+        self.pool.blocking_stats()
     }
 }
 
@@ -174,7 +172,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.member.pool.close();
+        self.pool.close();
         let inside = self.runs_this_thread();
         for thread in self.threads.drain(..).filter(|_| !inside) {
             // A worker that panicked has said so.
@@ -210,7 +208,7 @@ impl std::error::Error for StillRunning {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Runtime").field(&self.member.pool).finish()
+        f.debug_tuple("Runtime").field(&self.pool).finish()
     }
 }
 
@@ -294,7 +292,7 @@ impl RuntimeBuilder {
         settings.blocking_queue = settings.blocking_queue.max(1);
         let (pool, seats) = Pool::new(settings)?;
         // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Runtime { member: Pool::outside(&pool), threads: Vec::new() };
+        let mut runtime = Runtime { pool, threads: Vec::new() };
         for seat in seats {
             let mut thread = thread::Builder::new().name(thread_name.clone());
             if let Some(bytes) = stack_size {

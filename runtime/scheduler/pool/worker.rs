@@ -20,23 +20,18 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
+    sync::Arc as StdArc,
     task::Waker,
 };
 
-use super::{
-    Member, Pool, Runnable, Seat, Shared,
-    idle::{worth_stealing, worth_unparking},
-};
+use super::{Member, POOLS, Pool, Runnable, Seat, Shared};
 use crate::{
     clock,
     id::TaskIds,
-    place::Name,
+    place::{Name, Origin},
     primitives::Arc,
     reactor::{Found, shared::SharedReactor},
-    run_queue::{
-        lifo::Sighting,
-        stealing::{Owner, Thief},
-    },
+    run_queue::{lifo::Sighting, stealing::Owner},
     scheduler::cadence::Cadence,
     stats::WorkerCounters,
     task::{
@@ -60,9 +55,8 @@ const MANY: usize = 16;
 
 pub(crate) struct Worker {
     number: usize,
-    pub(crate) pool: Arc<Pool>,
-    member: Arc<Member>,
-    queue: Owner<Runnable>,
+    pub(crate) pool: StdArc<Pool>,
+    pub(super) queue: Owner<Runnable>,
     ids: TaskIds,
     pub(super) cadence: Cadence,
     /// How often the lifo slot may be used before the ring's turn.
@@ -73,7 +67,7 @@ pub(crate) struct Worker {
     /// What it saw of its neighbours when it last kept guard.
     pub(super) watched: RefCell<Vec<Seen>>,
     /// Where the next search begins.
-    next_victim: Cell<usize>,
+    pub(super) next_victim: Cell<usize>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
@@ -119,22 +113,32 @@ impl Schedule for Member {
         // An error: this thread is being torn down, and runs no worker any more.
         let _ = CURRENT.try_with(|current| {
             if let Some(worker) = &**current.borrow()
-                && let Some(task) =
-                    task.take_if(|task| Arc::ptr_eq(&worker.pool, &task.scheduler().pool))
+                && let Some(task) = task.take_if(|task| worker.pool.number == task.scheduler().pool)
             {
                 worker.schedule(task);
             }
         });
-        if let Some(task) = task {
-            let member = task.scheduler().clone();
-            member.pool.inject(task);
+        if let Some(task) = task
+            && let Some(pool) = POOLS.find(task.scheduler().pool)
+        {
+            pool.inject(task);
         }
     }
 
     fn ended(task: &Runnable, _end: End) {
-        if let Some(home) = task.home() {
-            let pool = &task.scheduler().pool;
-            pool.owned[home.worker as usize].remove(task);
+        let member = *task.scheduler();
+        let remove = |pool: &Pool| pool.owned[usize::from(member.list)].remove(task);
+        let removed = CURRENT.try_with(|current| match &**current.borrow() {
+            Some(worker) if worker.pool.number == member.pool => {
+                remove(&worker.pool);
+                true
+            }
+            _ => false,
+        });
+        if removed != Ok(true)
+            && let Some(pool) = POOLS.find(member.pool)
+        {
+            remove(&pool);
         }
     }
 }
@@ -146,7 +150,6 @@ impl Worker {
         let (workers, now) = (pool.workers.len(), clock::real_now());
         Self {
             number,
-            member: Pool::member(&pool, number),
             pool,
             queue,
             ids: TaskIds::new(),
@@ -168,11 +171,6 @@ impl Worker {
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
         CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.clone()))));
         Entered(())
-    }
-
-    /// The pool as this worker's tasks know it.
-    pub(crate) fn member(&self) -> &Arc<Member> {
-        &self.member
     }
 
     /// Turns until the pool is closed.
@@ -292,7 +290,7 @@ impl Worker {
 
     /// Moves this worker's share from the injector into its queue.
     #[inline]
-    fn take_injected(&self) -> bool {
+    pub(super) fn take_injected(&self) -> bool {
         let workers = self.pool.workers.len();
         let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
         self.counters().injected.add(1);
@@ -371,7 +369,8 @@ impl Worker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Member::make_task(&self.member, future, self.ids.draw(), name, place);
+        let origin = Origin { id: self.ids.draw(), name, place };
+        let (task, handle) = self.pool.make_task(self.number, future, origin);
         if let Some(task) = task {
             self.push(task);
             // What they will cost is not known from the polls of others, this one least of all.
@@ -410,71 +409,6 @@ impl Worker {
         look || self.timers().earliest() <= now
             || !self.pool.injector.is_empty()
             || self.pool.is_closed()
-    }
-
-    /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
-    fn get_help(&self) {
-        if self.pool.idle.has_help()
-            && let Some(neighbour) = self.pool.idle.pick()
-        {
-            self.counters().unparked.add(1);
-            self.pool.unpark(Some(neighbour));
-        }
-    }
-
-    /// The same, if it has more to do than it should do alone.
-    fn get_help_if_worth_it(&self) {
-        let waiting = self.queue.len() + self.pool.injector.len();
-        let now = self.cadence.last_reading();
-        let busy = now.saturating_sub(self.busy_since.get());
-        if worth_unparking(waiting, self.counters().poll_cost.get(), busy) {
-            self.busy_since.set(now);
-            self.get_help();
-        }
-    }
-
-    /// The queue has run dry: looks for work in the injector, then at the neighbours.
-    fn find_work(&self) -> bool {
-        if self.take_injected() {
-            return true;
-        }
-        if !self.searching.get() && !self.pool.idle.search() {
-            return false;
-        }
-        self.searching.set(true);
-        self.steal() || self.take_injected()
-    }
-
-    fn steal(&self) -> bool {
-        let workers = self.pool.workers.len();
-        let first = self.next_victim.get();
-        for victim in (first..first + workers).map(|at| at % workers) {
-            let Shared { thief, counters, .. } = &self.pool.workers[victim];
-            if victim == self.number || !worth_stealing(thief.len(), counters.poll_cost.get()) {
-                continue;
-            }
-            if self.steal_from(thief) {
-                self.next_victim.set(victim);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Steals half of what waits in a neighbour's ring.
-    pub(super) fn steal_from(&self, thief: &Thief<Runnable>) -> bool {
-        let Some(task) = self.queue.steal_from(thief) else { return false };
-        self.counters().steals.add(1);
-        self.push(task);
-        true
-    }
-
-    /// The search has brought work. The last to search unparks the next if there is more.
-    #[cold]
-    fn end_search(&self) {
-        if self.pool.idle.found() {
-            self.get_help_if_worth_it();
-        }
     }
 }
 
