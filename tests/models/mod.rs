@@ -38,6 +38,20 @@ mod stealing;
 mod task;
 mod timers;
 
+/// Runs a model whose orders are too many: only those in which threads are switched at most `switches`
+/// times where they need not be. Every known mistake shows with two.
+///
+/// loom logs what `loom::model` runs and nothing else, and that has its bound from the environment: set
+/// `LOOM_MAX_PREEMPTIONS` along with `LOOM_LOG`.
+pub(crate) fn bounded_model(switches: usize, body: impl Fn() + Sync + Send + 'static) {
+    if std::env::var_os("LOOM_LOG").is_some() {
+        return loom::model(body);
+    }
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(switches);
+    model.check(body);
+}
+
 /// Ends of a model that are no finding: it ran out of room, or was not set up.
 const NO_FINDING: [&str; 4] = [
     "Model exceeded maximum number of",
@@ -61,6 +75,7 @@ pub(crate) fn seeded_bug_is_caught(model_test_path: &str, seed: &str) -> String 
         .env("SEEDED", seed)
         .env("RUST_BACKTRACE", "0")
         // These say how to run one model, and this is another.
+        .env_remove("LOOM_LOG")
         .env_remove("LOOM_CHECKPOINT_FILE")
         .env_remove("LOOM_MAX_DURATION")
         .env_remove("LOOM_MAX_PERMUTATIONS")
