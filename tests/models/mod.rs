@@ -39,7 +39,7 @@ mod task;
 mod timers;
 
 /// Runs a model whose orders are too many: only those in which threads are switched at most `switches`
-/// times where they need not be. Every known mistake shows with two.
+/// times where they need not be. A mistake needs few.
 ///
 /// loom logs what `loom::model` runs and nothing else, and that has its bound from the environment: set
 /// `LOOM_MAX_PREEMPTIONS` along with `LOOM_LOG`.

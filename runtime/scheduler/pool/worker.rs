@@ -108,6 +108,7 @@ thread_local! {
 impl Schedule for Member {
     /// Into the queue of this thread's worker, if that is one of the pool; else into the injector.
     #[inline]
+    // ANCHOR: schedule
     fn schedule(task: Runnable) {
         let mut task = Some(task);
         // An error: this thread is being torn down, and runs no worker any more.
@@ -124,6 +125,7 @@ impl Schedule for Member {
             member.pool.inject(task);
         }
     }
+    // END: schedule
 
     fn ended(task: &Runnable, _end: End) {
         if let Some(home) = task.home() {
