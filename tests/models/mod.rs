@@ -19,7 +19,8 @@
 //! and for each mistake a test that calls [`seeded_bug_is_caught`]: the model must fail with it. To
 //! see how, put `SEEDED=name` before the command above. A failing model that takes long to reach its
 //! failure is replayed from there: `LOOM_CHECKPOINT_FILE=x.json LOOM_CHECKPOINT_INTERVAL=1` once to
-//! record, then the same with `LOOM_LOG=trace` (loom needs its feature `checkpoint` for it).
+//! record, then the file alone with `LOOM_LOG=trace LOOM_LOCATION=1`. `docs/12-proving-it-with-loom.md`
+//! reads what comes out, and says how the next model is written.
 //!
 //! The rival is a build for each mistake, by `cfg`. One build with a switch in the environment checks
 //! all of them in the time of one.

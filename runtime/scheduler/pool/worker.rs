@@ -1,8 +1,9 @@
 //! One worker of a pool: an event loop that steals.
 //!
-//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the event loop's (`scheduler/event_loop.rs`), and what
-//! differs is what more than one thread makes different: the messages are in the injector, a queue
-//! that has run dry may be filled from a neighbour's, and before a worker sleeps it says so.
+//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the
+//! event loop's (`scheduler/event_loop.rs`), and what differs is what more than one thread makes
+//! different: the messages are in the injector, a queue that has run dry may be filled from a
+//! neighbour's, and before a worker sleeps it says so.
 //!
 //! What must hold:
 //! - A worker that has work makes no system call, takes no lock and writes to no memory that others
