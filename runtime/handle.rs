@@ -78,6 +78,12 @@ impl Handle {
     }
 
     /// The handle of whoever runs this thread, if anybody does.
+    ///
+    /// ```
+    /// assert!(whirligig::Handle::try_current().is_none());
+    /// whirligig::run(async { assert!(whirligig::Handle::try_current().is_some()) });
+    /// ```
+    #[doc(alias = "_get_running_loop")]
     pub fn try_current() -> Option<Self> {
         current::get().map(Self::of)
     }
@@ -96,6 +102,17 @@ impl Handle {
     ///
     /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
     /// may be nested, and must be dropped in the reverse order.
+    ///
+    /// ```
+    /// use whirligig::{Runtime, spawn};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let entered = runtime.handle().enter();
+    /// spawn(async { /* on the runtime */ });
+    /// drop(entered);
+    /// assert!(whirligig::Handle::try_current().is_none());
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Panics
     /// If this is the handle of an event loop, which belongs to its own thread: spawn onto it instead.
