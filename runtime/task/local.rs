@@ -251,7 +251,7 @@ impl Table {
         let (number, generation, slot) = inner.slots.reserve();
         let task = make(Key::new(self.number, generation, number));
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
-        mem::forget(mem::replace(&mut slot.task, Some(task)));
+        mem::forget(slot.task.replace(task));
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
         slot.place = place;
