@@ -155,6 +155,11 @@ impl Idle {
         self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
     }
 
+    /// Whether the worker that asks is the only one that searches.
+    pub(crate) fn searches_alone(&self) -> bool {
+        searching(self.word.load(Ordering::Relaxed)) == 1
+    }
+
     /// A worker that searched has found work. `true`: nobody searches now, so if there is more it has
     /// to unpark the next.
     #[must_use]

@@ -56,6 +56,7 @@ use crate::{
 };
 
 pub(crate) mod idle;
+mod looking;
 mod numbers;
 pub(crate) mod parker;
 mod parking;

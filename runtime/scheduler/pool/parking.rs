@@ -43,14 +43,15 @@ impl Worker {
         let Pool { idle, .. } = &*self.pool;
         let last_look = idle.lie_down(self.number(), self.searching.take());
         let mut woken = self.woken.take();
+        let before = clock::real_now();
         let slept =
             if self.sees_work(last_look) { Ok(Found::default()) } else { self.sleep(&mut woken) };
         let risen = idle.rise(self.number());
         self.searching.set(risen.searching);
         self.pool.unpark(risen.unpark);
         self.cadence.woke();
-        self.busy_since.set(self.read_clock());
-        self.polls_sampled.set(self.counters().polls.get());
+        let found = slept.as_ref().is_ok_and(|found| found.events > 0);
+        self.got_up(before, risen.searching || found);
         self.wake(slept?, woken);
         Ok(())
     }

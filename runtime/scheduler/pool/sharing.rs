@@ -39,17 +39,17 @@ impl Worker {
 
     /// The queue has run dry: looks for work in the injector, then at the neighbours.
     pub(super) fn find_work(&self) -> bool {
-        if self.take_injected() {
+        if !self.pool.injector.is_empty() {
             return true;
         }
         if !self.searching.get() && !self.pool.idle.search() {
             return false;
         }
         self.searching.set(true);
-        self.steal() || self.take_injected()
+        self.steal() || !self.pool.injector.is_empty()
     }
 
-    fn steal(&self) -> bool {
+    pub(super) fn steal(&self) -> bool {
         let workers = self.pool.workers.len();
         let first = self.next_victim.get();
         for victim in (first..first + workers).map(|at| at % workers) {

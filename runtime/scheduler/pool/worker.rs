@@ -33,7 +33,10 @@ use crate::{
     primitives::Arc,
     reactor::{Found, shared::SharedReactor},
     run_queue::{lifo::Sighting, stealing::Owner},
-    scheduler::cadence::Cadence,
+    scheduler::{
+        cadence::Cadence,
+        ledger::{Ledger, several_processors},
+    },
     stats::WorkerCounters,
     task::{
         join::JoinHandle,
@@ -69,6 +72,8 @@ pub(crate) struct Worker {
     pub(super) watched: RefCell<Vec<Seen>>,
     /// Where the next search begins.
     pub(super) next_victim: Cell<usize>,
+    /// Whether to look before parking. `None`: never.
+    pub(super) ledger: Option<RefCell<Ledger>>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
@@ -162,6 +167,7 @@ impl Worker {
             searching: Cell::new(false),
             watched: RefCell::new(vec![Seen::default(); workers]),
             next_victim: Cell::new(number + 1),
+            ledger: several_processors().then(|| RefCell::new(Ledger::new(now))),
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::new(Vec::new()),
             polls_sampled: Cell::new(0),
@@ -194,13 +200,13 @@ impl Worker {
     /// One trip round the loop.
     fn turn(&self) -> io::Result<()> {
         // 1. What was spawned and woken elsewhere, or did not fit into a queue.
-        self.take_injected();
+        let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
-        let batch = self.run_ready();
+        let batch = self.run_ready(first);
         // 3. What neighbours have too much of; failing that, what the reactor has.
         if batch == Batch::LookDue {
             self.look()?;
-        } else if !self.find_work() {
+        } else if !self.find_work() && !self.look_before_parking()? {
             self.park()?;
         }
         // 4. The timers that are due.
@@ -243,7 +249,7 @@ impl Worker {
     }
 
     /// Asks the reactor without waiting.
-    fn look(&self) -> io::Result<()> {
+    pub(super) fn look(&self) -> io::Result<()> {
         self.cadence.looked();
         if self.reactor().len() == 0 {
             return Ok(());
@@ -291,18 +297,17 @@ impl Worker {
         &self.shared().counters
     }
 
-    /// Moves this worker's share from the injector into its queue.
+    /// Moves this worker's share from the injector into its queue, but for the first, which is to be run
+    /// now: there may be no room for it.
     #[inline]
-    pub(super) fn take_injected(&self) -> bool {
-        let workers = self.pool.workers.len();
-        let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
+    fn take_injected(&self) -> Option<Runnable> {
+        let first = self.pool.injector.pop_share(&self.queue, self.pool.workers.len())?;
         self.counters().injected.add(1);
-        self.push(first);
-        true
+        Some(first)
     }
 
-    fn run_ready(&self) -> Batch {
-        while let Some(task) = self.next() {
+    fn run_ready(&self, mut first: Option<Runnable>) -> Batch {
+        while let Some(task) = first.take().or_else(|| self.next()) {
             if self.searching.take() {
                 self.end_search();
             }
