@@ -409,14 +409,13 @@ impl Worker {
         let polls = counters.polls.get();
         let cost = (now - self.cadence.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
-        let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
+        let look = self.cadence.sample(now, false)
+            && (self.reactor().len() > 0 || !self.pool.injector.is_empty());
         if !self.in_doubt.take() {
             counters.poll_cost.set(cost);
             self.get_help_if_worth_it();
         }
-        look || self.timers().earliest() <= now
-            || !self.pool.injector.is_empty()
-            || self.pool.is_closed()
+        look || self.timers().earliest() <= now || self.pool.is_closed()
     }
 }
 
