@@ -145,8 +145,8 @@ fn main() {
 
 const NOTE: &str = "\
 tokio's `yield_now` holds a task back until the runtime has looked at its sockets and timers, so the
-row `tokio` pays an epoll_wait for every item. A future that wakes its own task does not wait for
-that look: see the rows called self-waking.";
+row `tokio` pays an epoll_wait for every item, and `tokio-multi` the way to one. A future that wakes
+its own task does not wait for that look: see the rows called self-waking.";
 
 // The program, three times: for one thread, for many, and on either of tokio's runtimes. Lay them
 // side by side.
