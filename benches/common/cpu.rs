@@ -7,8 +7,10 @@
 //! alike. Called by `benches/cpu.rs` and by `peers multi`.
 
 use std::{
-    hint::black_box,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -16,39 +18,23 @@ use tokio::runtime::Runtime;
 
 /// Pieces of work in one run.
 pub(crate) const OPERATIONS: u64 = 64;
-/// About a millisecond of work: each step needs the one before, for some ten cycles.
-const STEPS: u64 = 450_000;
+/// About a millisecond of work: each step needs the one before, for some six cycles.
+const STEPS: u64 = 600_000;
 
-// A linear congruential generator, with the numbers that Knuth gives for MMIX.
-const FACTOR: u64 = 6_364_136_223_846_793_005;
-const INCREMENT: u64 = 1_442_695_040_888_963_407;
-
+/// Steps that stay in a register and cannot be taken several at a time.
 fn compute(seed: u64) -> u64 {
-    let mut state = seed;
-    for _ in 0..STEPS {
-        // Hidden from the compiler, which knows how to make one step of eight.
-        state = black_box(state).wrapping_mul(FACTOR).wrapping_add(INCREMENT);
-    }
-    state
+    let step = |state: u64, _| (state ^ (state >> 29)).wrapping_mul(FACTOR).wrapping_add(1);
+    (0..STEPS).fold(seed, step)
 }
 
-/// What all pieces come to together, without doing the steps: those of twice as many are the map
-/// applied to itself.
+// Large and odd, so that no bit stays where it was.
+const FACTOR: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// What all pieces come to together, found by doing them one after the other, once in a process.
 fn expected() -> u64 {
-    let (mut factor, mut increment) = (1_u64, 0_u64);
-    let (mut doubled, mut added) = (FACTOR, INCREMENT);
-    let mut steps = STEPS;
-    while steps > 0 {
-        if steps % 2 == 1 {
-            factor = factor.wrapping_mul(doubled);
-            increment = increment.wrapping_mul(doubled).wrapping_add(added);
-        }
-        added = added.wrapping_mul(doubled.wrapping_add(1));
-        doubled = doubled.wrapping_mul(doubled);
-        steps /= 2;
-    }
-    let piece = |seed: u64| seed.wrapping_mul(factor).wrapping_add(increment);
-    (0..OPERATIONS).map(piece).fold(0, u64::wrapping_add)
+    static SUM: LazyLock<u64> =
+        LazyLock::new(|| (0..OPERATIONS).map(compute).fold(0, u64::wrapping_add));
+    *SUM
 }
 
 /// The same work on `count` threads and no runtime.
