@@ -47,6 +47,8 @@ const LONG_BUSY: u64 = 1_000_000;
 const WORTH_STEALING: u64 = 10_000;
 /// The same for the sentry, which steals no more than once a tick.
 const WORTH_A_TICK: u64 = 1_000;
+/// So many are worth sharing whatever they cost: not all of them talk to each other.
+const MANY: usize = 64;
 
 /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
 /// nanoseconds of late, and their worker was never idle for `busy` nanoseconds. The first of them runs
@@ -60,7 +62,7 @@ pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64, busy: u64) -> bool
 /// Whether `waiting` runnables of a neighbour are worth stealing from, by one who is awake and has
 /// nothing else to do. All of them wait behind the poll that goes on there.
 pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
-    backlog(waiting, poll_cost) > WORTH_STEALING
+    waiting >= MANY || backlog(waiting, poll_cost) > WORTH_STEALING
 }
 
 /// The same for the sentry at its tick.
@@ -360,6 +362,7 @@ mod tests {
         assert!(worth_unparking(4, WORTH_STEALING / 2, 2 * LONG_BUSY));
         assert!(!worth_unparking(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
         assert!(!worth_unparking(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
+        assert!(worth_unparking(MANY + 1, 10, 2 * LONG_BUSY), "not all of so many");
         assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
