@@ -26,6 +26,7 @@
 
 use std::process::Command;
 
+mod blocking;
 mod idle;
 mod inbox;
 mod injector;

@@ -223,7 +223,7 @@ impl Pool {
         let left = || Duration::from_nanos(end.saturating_sub(clock::real_now()));
         let mut alive = lock(&self.alive);
         while *alive > 0 && !left().is_zero() {
-            alive = wait_timeout(&self.ended, alive, left());
+            alive = wait_timeout(&self.ended, alive, left()).0;
         }
         drop(alive);
         if let Some(blocking) = self.blocking.get() {
