@@ -166,14 +166,22 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match expect(what) {
-        Current::EventLoop(core) => core.spawn(future, name, place),
-        Current::Worker(_) | Current::Guest(_) => panic!(
-            "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move \
-             between threads: use `spawn` if the future can be made `Send`; else run it on a thread \
-             of its own by `whirligig::run`, and talk to it through a `queue::Queue`"
-        ),
+    match event_loop() {
+        Some(core) => core.spawn(future, name, place),
+        None => no_event_loop(what),
     }
+}
+
+/// A future was to be spawned that must not leave its thread, and no event loop runs this one.
+#[cold]
+#[track_caller]
+fn no_event_loop(what: &str) -> ! {
+    expect(what);
+    panic!(
+        "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move between \
+         threads: use `spawn` if the future can be made `Send`; else run it on a thread of its own by \
+         `whirligig::run`, and talk to it through a `queue::Queue`"
+    )
 }
 
 /// The blocking pool of whoever runs this thread, and the test clock that its jobs hold up.

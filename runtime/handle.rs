@@ -61,6 +61,14 @@ impl std::error::Error for LoopGone {}
 impl Handle {
     /// The handle of whoever runs this thread.
     ///
+    /// ```
+    /// whirligig::run(async {
+    ///     let here = whirligig::Handle::current();
+    ///     let call = whirligig::task::spawn_blocking(move || drop(here.spawn(async { 6 * 7 })));
+    ///     call.await.unwrap(); // another thread spawned that onto this loop
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// If nobody does.
     #[track_caller]
@@ -70,6 +78,12 @@ impl Handle {
     }
 
     /// The handle of whoever runs this thread, if anybody does.
+    ///
+    /// ```
+    /// assert!(whirligig::Handle::try_current().is_none());
+    /// whirligig::run(async { assert!(whirligig::Handle::try_current().is_some()) });
+    /// ```
+    #[doc(alias = "_get_running_loop")]
     pub fn try_current() -> Option<Self> {
         current::get().map(Self::of)
     }
@@ -86,6 +100,20 @@ impl Handle {
     /// Makes a runtime this thread's, until the guard is dropped: `spawn`, timers and sockets used
     /// here, outside any task, go to it.
     ///
+    /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
+    /// may be nested, and must be dropped in the reverse order.
+    ///
+    /// ```
+    /// use whirligig::{Runtime, spawn};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let entered = runtime.handle().enter();
+    /// spawn(async { /* on the runtime */ });
+    /// drop(entered);
+    /// assert!(whirligig::Handle::try_current().is_none());
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Panics
     /// If this is the handle of an event loop, which belongs to its own thread: spawn onto it instead.
     #[track_caller]
@@ -100,9 +128,11 @@ impl Handle {
         }
     }
 
-    /// Spawns a future. On an event loop, tasks start in the order in which they were spawned by one
-    /// thread. If the loop or runtime is gone, the future is dropped here and the handle says cancelled.
+    /// Spawns a future, from any thread. On an event loop, tasks start in the order in which they were
+    /// spawned by one thread; on a runtime, soon, on whichever worker gets to it. If the loop or runtime
+    /// is gone, the future is dropped here and the handle says cancelled.
     #[track_caller]
+    #[doc(alias = "create_task")]
     #[doc(alias = "run_coroutine_threadsafe")]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -138,6 +168,15 @@ impl Handle {
 
     /// Runs `f` on the loop's thread, at the beginning of its next turn, and unparks it for that; on a
     /// runtime, soon on one of its workers. A panic of `f` is reported and ends nothing else.
+    ///
+    /// ```
+    /// let event_loop = whirligig::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// let stop = handle.clone();
+    /// std::thread::spawn(move || handle.call_soon_threadsafe(move || stop.stop()));
+    /// event_loop.run_forever(); // until the closure has run here
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.

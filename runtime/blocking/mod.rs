@@ -1,7 +1,8 @@
 //! The blocking pool: threads for calls that would stop a loop.
 //!
 //! Name resolution, files, a library without async: such calls run here, and their outcome travels
-//! through a join cell like that of any task. Each loop has a pool of its own, made when first used.
+//! through a join cell like that of any task. Each loop and each runtime has a pool of its own, made
+//! when first used.
 //!
 //! The pool is bounded twice. Threads are added while jobs wait for one, up to a number, and retire
 //! when they had no work for long (`crew.rs` decides both). Jobs queue up to a number; then whoever
@@ -64,7 +65,7 @@ impl Drop for Job {
     }
 }
 
-/// How a loop's blocking pool stands, from `EventLoop::blocking_stats`.
+/// How a blocking pool stands, from `EventLoop::blocking_stats` or `Runtime::blocking_stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockingStats {

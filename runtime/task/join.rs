@@ -56,7 +56,7 @@ pub(crate) fn pair_with_waker<T, L, R>(
 /// from any task, on any loop, and [`wait`](JoinHandle::wait) does the same from a plain thread.
 ///
 /// Dropping the handle detaches the task: it goes on. (asyncio may collect a task nobody refers to;
-/// here the loop owns its tasks.) A panic that no handle will see is reported on standard error, with
+/// here the loop or runtime owns its tasks.) A panic that no handle will see is reported on standard error, with
 /// the task's name and the line that spawned it.
 ///
 /// *Cancel safety*: awaiting `&mut handle` and dropping that future loses nothing.
@@ -86,8 +86,8 @@ enum Way {
 }
 
 impl<T> JoinHandle<T> {
-    /// Asks the task to end. It is dropped in its own turn, on its own loop; the handle resolves
-    /// after that, to a [`JoinError`] that says cancelled. A task that completes first keeps its
+    /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
+    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that completes first keeps its
     /// output. May be called from any thread, any number of times.
     ///
     /// A job of `spawn_blocking` is cancelled only if it has not begun.
@@ -124,7 +124,7 @@ impl<T> JoinHandle<T> {
     /// As for awaiting: the task was cancelled, or it panicked.
     ///
     /// # Panics
-    /// Inside a task, where it would stop the loop it may be waiting for.
+    /// Inside a task, where it would stop the loop or worker it may be waiting for.
     #[track_caller]
     #[doc(alias = "blocking_wait")]
     #[doc(alias = "result")]

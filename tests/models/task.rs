@@ -22,7 +22,7 @@ use std::{
 
 use futures_task::waker;
 
-use super::seeded_bug_is_caught;
+use super::{bounded_model, seeded_bug_is_caught};
 use crate::{
     id::TaskId,
     place::Origin,
@@ -229,9 +229,7 @@ fn two_wakes_lead_to_one_poll() {
 #[test]
 fn two_wakes_meet_a_poll() {
     // Without a bound this takes half a minute. A mistake needs few switches at the wrong moment.
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(5);
-    model.check(|| {
+    bounded_model(5, || {
         let spawned = spawn_idle(3);
         let sender = spawned.sender(1);
         let (stub, seen, waker) = (spawned.stub.clone(), spawned.seen.clone(), spawned.waker());

@@ -147,6 +147,7 @@ impl Idle {
     /// A worker is about to park. From here on others may pick it. It has to look once more, as the
     /// answer says, and then either [`rise`](Self::rise) or [`sleep`](Self::sleep).
     #[must_use]
+    // ANCHOR: lie_down
     pub(crate) fn lie_down(&self, worker: usize, was_searching: bool) -> LastLook {
         // Reset before anybody can pick us: a notification from here on is meant for this sleep.
         self.doors[worker].awake();
@@ -170,6 +171,7 @@ impl Idle {
             LastLook::Injector
         }
     }
+    // END: lie_down
 
     /// What a parked worker is to do, asked before each time it sleeps. Whoever changes the answer
     /// rouses it.

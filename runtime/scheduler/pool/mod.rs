@@ -3,7 +3,7 @@
 //! A [`Pool`] is a row of workers and what stands between them: the injector, and who sleeps. A
 //! worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one, which
 //! neighbours steal from and unpark by. Everybody else, a task's waker, a handle, a `block_on`,
-//! comes through [`Member::schedule`] or [`Pool::spawn`]: on a worker's thread into its own queue,
+//! comes through `Member`'s `schedule` and `spawn`: on a worker's thread into its own queue,
 //! elsewhere into the injector.
 //!
 //! What must hold:

@@ -37,6 +37,7 @@ const TICK: Duration = Duration::from_millis(10);
 const QUIET_TICKS: u32 = 10;
 
 impl Worker {
+    // ANCHOR: park
     /// Nothing is ready anywhere: sleeps until something comes.
     pub(super) fn park(&self) -> io::Result<()> {
         let Pool { idle, .. } = &*self.pool;
@@ -53,6 +54,7 @@ impl Worker {
         self.wake(slept?, woken);
         Ok(())
     }
+    // END: park
 
     /// The look between lying down and sleep.
     fn sees_work(&self, look: LastLook) -> bool {
@@ -125,6 +127,7 @@ impl Worker {
         took
     }
 
+    // ANCHOR: take_over
     /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
     fn take_over(&self, neighbour: &Shared, seen: &Seen, woken: &mut Vec<Waiter>) -> bool {
         // Only the occupant that was there a tick ago.
@@ -142,4 +145,5 @@ impl Worker {
         self.counters().takeovers.add(took.into());
         took
     }
+    // END: take_over
 }

@@ -1,8 +1,9 @@
 //! One worker of a pool: an event loop that steals.
 //!
-//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the event loop's (`scheduler/event_loop.rs`), and what
-//! differs is what more than one thread makes different: the messages are in the injector, a queue
-//! that has run dry may be filled from a neighbour's, and before a worker sleeps it says so.
+//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the
+//! event loop's (`scheduler/event_loop.rs`), and what differs is what more than one thread makes
+//! different: the messages are in the injector, a queue that has run dry may be filled from a
+//! neighbour's, and before a worker sleeps it says so.
 //!
 //! What must hold:
 //! - A worker that has work makes no system call, takes no lock and writes to no memory that others
@@ -108,6 +109,7 @@ thread_local! {
 impl Schedule for Member {
     /// Into the queue of this thread's worker, if that is one of the pool; else into the injector.
     #[inline]
+    // ANCHOR: schedule
     fn schedule(task: Runnable) {
         let mut task = Some(task);
         // An error: this thread is being torn down, and runs no worker any more.
@@ -124,6 +126,7 @@ impl Schedule for Member {
             member.pool.inject(task);
         }
     }
+    // END: schedule
 
     fn ended(task: &Runnable, _end: End) {
         if let Some(home) = task.home() {
