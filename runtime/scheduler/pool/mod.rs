@@ -41,7 +41,7 @@ use crate::{
     reactor::shared::SharedReactor,
     run_queue::{
         injector::Injector,
-        stealing::{Owner, Thief},
+        stealing::{CAPACITY, Owner, Thief},
     },
     stats::{WorkerCounters, WorkerStats},
     task::{
@@ -309,7 +309,7 @@ impl Shared {
         Ok(Self {
             thief: queue.thief(),
             counters: WorkerCounters::default(),
-            reactor: SharedReactor::new(pool_id)?,
+            reactor: SharedReactor::new(pool_id, CAPACITY / 2)?,
             timers: Arc::new(SharedTimers::new(pool_id)),
         })
     }

@@ -36,7 +36,7 @@ use crate::{
     reactor::{Found, shared::SharedReactor},
     run_queue::{
         lifo::Sighting,
-        stealing::{Owner, Thief},
+        stealing::{CAPACITY, Owner, Thief},
     },
     scheduler::cadence::Cadence,
     stats::WorkerCounters,
@@ -236,10 +236,12 @@ impl Worker {
         &self.shared().timers
     }
 
-    /// Asks the reactor without waiting.
+    /// Asks the reactor without waiting, if the queue has room for what it may say. What is ready
+    /// waits in the kernel otherwise, in order: behind those that wait here in any case, and ahead of
+    /// who becomes ready later, which an overflow would turn round.
     fn look(&self) -> io::Result<()> {
         self.cadence.looked();
-        if self.reactor().len() == 0 {
+        if self.reactor().len() == 0 || self.queue.len() > CAPACITY / 2 {
             return Ok(());
         }
         let mut woken = self.woken.take();
