@@ -13,6 +13,7 @@ use std::{
     os::fd::BorrowedFd,
     panic::Location,
     rc::Rc,
+    sync::Arc as StdArc,
 };
 
 use mio::Token;
@@ -27,7 +28,7 @@ use crate::{
     scheduler::{
         event_loop::Core,
         pool::{
-            self, Member,
+            self, Pool,
             worker::{SteppedOut, Worker},
         },
     },
@@ -44,7 +45,7 @@ pub(crate) enum Current {
     /// One of a runtime's workers.
     Worker(Rc<Worker>),
     /// A thread that polls a future in a runtime's `block_on`, or has entered it.
-    Guest(Arc<Member>),
+    Guest(StdArc<Pool>),
 }
 
 thread_local! {
@@ -68,14 +69,14 @@ pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
 }
 
 /// The same for a thread that is no worker: what it spawns goes to the pool.
-pub(crate) fn enter_as_guest(member: Arc<Member>) -> Guard<()> {
-    Guard::new(Current::Guest(member), ())
+pub(crate) fn enter_as_guest(pool: StdArc<Pool>) -> Guard<()> {
+    Guard::new(Current::Guest(pool), ())
 }
 
 /// Makes a worker's thread one that is no worker, until the guard is dropped.
 pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
     let stepped_out = worker.step_out();
-    Guard::new(Current::Guest(worker.member().clone()), stepped_out)
+    Guard::new(Current::Guest(worker.pool.clone()), stepped_out)
 }
 
 /// See [`enter`].
@@ -146,7 +147,7 @@ where
     match expect(what) {
         Current::EventLoop(core) => core.spawn(future, name, place),
         Current::Worker(worker) => worker.spawn(future, name, place),
-        Current::Guest(member) => Member::spawn(&member, future, name, place),
+        Current::Guest(pool) => pool.spawn(future, name, place),
     }
 }
 
@@ -193,7 +194,7 @@ pub(crate) fn blocking(what: &str) -> (Arc<blocking::Pool>, Option<TestClock>) {
             Clock::Real => (core.pool().clone(), None),
         },
         Current::Worker(worker) => (worker.pool.blocking().clone(), None),
-        Current::Guest(member) => (member.pool.blocking().clone(), None),
+        Current::Guest(pool) => (pool.blocking().clone(), None),
     }
 }
 
@@ -222,7 +223,7 @@ impl Current {
         match self {
             Self::EventLoop(core) => core.id,
             Self::Worker(worker) => worker.pool.id,
-            Self::Guest(member) => member.pool.id,
+            Self::Guest(pool) => pool.id,
         }
     }
 }
@@ -257,6 +258,6 @@ pub(crate) fn watch(registration: &Registration, fd: BorrowedFd<'_>) -> io::Resu
             Ok(())
         }
         Current::Worker(worker) => registration.attach(worker.reactor(), fd),
-        Current::Guest(member) => registration.attach(member.pool.next_reactor(), fd),
+        Current::Guest(pool) => registration.attach(pool.next_reactor(), fd),
     }
 }

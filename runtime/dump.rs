@@ -24,7 +24,7 @@ pub fn dump() -> Dump {
     match current::expect("`dump`") {
         Current::EventLoop(core) => Dump::of_event_loop(&core),
         Current::Worker(worker) => Dump::of_pool(&worker.pool),
-        Current::Guest(member) => Dump::of_pool(&member.pool),
+        Current::Guest(pool) => Dump::of_pool(&pool),
     }
 }
 

@@ -1,14 +1,13 @@
 //! What another thread may hold of an event loop or a runtime.
 
-use std::{fmt, future::Future, panic::Location};
+use std::{fmt, future::Future, panic::Location, sync::Arc};
 
 use crate::{
     current::{self, Current},
     id::TaskId,
     inbox::{Address, Urgency},
     place::{Name, Origin},
-    primitives::Arc,
-    scheduler::pool::Member,
+    scheduler::pool::Pool,
     task::{
         join::{self, JoinHandle},
         local,
@@ -43,7 +42,7 @@ pub struct Handle {
 #[derive(Clone)]
 pub(crate) enum Home {
     EventLoop(Address),
-    Pool(Arc<Member>),
+    Pool(Arc<Pool>),
 }
 
 /// An event loop or a runtime is gone, so nothing can be run there.
@@ -91,8 +90,8 @@ impl Handle {
     fn of(current: Current) -> Self {
         let home = match current {
             Current::EventLoop(core) => Home::EventLoop(core.address()),
-            Current::Worker(worker) => Home::Pool(worker.member().clone()),
-            Current::Guest(member) => Home::Pool(member),
+            Current::Worker(worker) => Home::Pool(worker.pool.clone()),
+            Current::Guest(pool) => Home::Pool(pool),
         };
         Self { home }
     }
@@ -120,7 +119,7 @@ impl Handle {
     #[must_use = "the runtime is this thread's only as long as the guard lives"]
     pub fn enter(&self) -> Enter {
         match &self.home {
-            Home::Pool(member) => Enter { _guard: current::enter_as_guest(member.clone()) },
+            Home::Pool(pool) => Enter { _guard: current::enter_as_guest(pool.clone()) },
             Home::EventLoop(_) => panic!(
                 "an event loop cannot be entered by its handle: it belongs to its own thread. Use \
                  `Handle::spawn` instead"
@@ -157,12 +156,12 @@ impl Handle {
                 core.spawn(future, name, place)
             }
             (Home::EventLoop(home), _) => send(*home, future, name, place),
-            (Home::Pool(member), Some(Current::Worker(worker)))
-                if Arc::ptr_eq(&member.pool, &worker.pool) =>
+            (Home::Pool(pool), Some(Current::Worker(worker)))
+                if Arc::ptr_eq(pool, &worker.pool) =>
             {
                 worker.spawn(future, name, place)
             }
-            (Home::Pool(member), _) => Member::spawn(member, future, name, place),
+            (Home::Pool(pool), _) => pool.spawn(future, name, place),
         }
     }
 
@@ -183,7 +182,7 @@ impl Handle {
     pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
         match &self.home {
             Home::EventLoop(home) => home.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone),
-            Home::Pool(member) if member.pool.is_closed() => Err(LoopGone),
+            Home::Pool(pool) if pool.is_closed() => Err(LoopGone),
             Home::Pool(_) => {
                 drop(self.spawn(async { f() }));
                 Ok(())
@@ -245,7 +244,7 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = match &self.home {
             Home::EventLoop(home) => home.loop_id,
-            Home::Pool(member) => member.pool.id,
+            Home::Pool(pool) => pool.id,
         };
         f.debug_struct("Handle").field("id", &id).finish_non_exhaustive()
     }

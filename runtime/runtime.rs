@@ -21,8 +21,7 @@ use crate::{
     dump::{Dump, TaskDump},
     handle::{Enter, Handle, Home},
     place,
-    primitives::Arc,
-    scheduler::pool::{Member, Pool, Seat, Settings, parker::Parker, worker::Worker},
+    scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
     stats::WorkerStats,
     task::join::JoinHandle,
 };
@@ -50,8 +49,7 @@ use crate::{
 /// A runtime cannot be carried over a fork: the child has none of its threads.
 #[doc(alias = "multi_thread")]
 pub struct Runtime {
-    /// The runtime as the tasks know it that are spawned outside its workers.
-    member: Arc<Member>,
+    pool: StdArc<Pool>,
     threads: Vec<Thread<()>>,
 }
 
@@ -98,7 +96,7 @@ impl Runtime {
             "`block_on` inside a task of the same runtime would stop the worker that it may be \
              waiting for: await the future instead, or spawn it"
         );
-        let _guard = current::enter_as_guest(self.member.clone());
+        let _guard = current::enter_as_guest(self.pool.clone());
         run_root(future)
     }
 
@@ -134,7 +132,7 @@ impl Runtime {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::Pool(self.member.clone()) }
+        Handle { home: Home::Pool(self.pool.clone()) }
     }
 
     /// Makes the runtime this thread's, until the guard is dropped. See [`Handle::enter`].
@@ -163,7 +161,7 @@ impl Runtime {
     /// ```
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Vec<WorkerStats> {
-        self.member.pool.stats()
+        self.pool.stats()
     }
 
     /// Each task: its name, where it was spawned, and what it waits for at which line. (The future of
@@ -178,7 +176,7 @@ impl Runtime {
     /// ```
     #[doc(alias = "all_tasks")]
     pub fn dump(&self) -> Dump {
-        Dump::of_pool(&self.member.pool)
+        Dump::of_pool(&self.pool)
     }
 
     /// Drops each task that has not ended, and waits until those that run have come to the end of
@@ -198,7 +196,7 @@ impl Runtime {
     /// # Errors
     /// What had not ended by then. A task or a call that ends later is dropped then.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
-        let pool = self.member.pool.clone();
+        let pool = self.pool.clone();
         pool.close();
         // Their threads are left to themselves: `drop` would wait for them.
         self.threads.clear();
@@ -229,14 +227,14 @@ impl Runtime {
     fn runs_this_thread(&self) -> bool {
         matches!(
             current::get(),
-            Some(Current::Worker(worker)) if Arc::ptr_eq(&worker.pool, &self.member.pool)
+            Some(Current::Worker(worker)) if StdArc::ptr_eq(&worker.pool, &self.pool)
         )
     }
 
     /// How the runtime's blocking pool stands, where [`task::spawn_blocking`](crate::task::spawn_blocking)
     /// runs its calls.
     pub fn blocking_stats(&self) -> BlockingStats {
-        self.member.pool.blocking_stats()
+        self.pool.blocking_stats()
     }
 }
 
@@ -262,7 +260,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.member.pool.close();
+        self.pool.close();
         let inside = self.runs_this_thread();
         for thread in self.threads.drain(..).filter(|_| !inside) {
             // A worker that panicked has said so.
@@ -302,7 +300,7 @@ impl std::error::Error for StillRunning {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Runtime").field(&self.member.pool).finish()
+        f.debug_tuple("Runtime").field(&self.pool).finish()
     }
 }
 
@@ -386,7 +384,7 @@ impl RuntimeBuilder {
         settings.blocking_queue = settings.blocking_queue.max(1);
         let (pool, seats) = Pool::new(settings)?;
         // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Runtime { member: Pool::outside(&pool), threads: Vec::new() };
+        let mut runtime = Runtime { pool, threads: Vec::new() };
         for seat in seats {
             let mut thread = thread::Builder::new().name(thread_name.clone());
             if let Some(bytes) = stack_size {

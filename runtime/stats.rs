@@ -129,6 +129,10 @@ worker_counters! {
     takeovers,
     /// Neighbours it unparked because it had more than it could do alone.
     unparked,
+    /// Times it looked around for some microseconds before parking, and something came.
+    bets_won,
+    /// The same, and nothing came.
+    bets_lost,
 }
 
 /// A count that one thread writes and others read.

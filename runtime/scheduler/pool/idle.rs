@@ -35,24 +35,42 @@ use crate::{
     primitives::{AtomicU32, Mutex, Ordering, fence, lock, seeded},
 };
 
-/// What unparking a neighbour costs, in nanoseconds: the call, and its way out of the kernel.
-const UNPARK_COST: u64 = 5_000;
-/// More than so many runnables are worth a neighbour whatever a poll costs.
-pub(crate) const MOST_ALONE: usize = 16;
-/// What stealing costs: a few cache lines now, and more for all that the task will touch.
-const STEAL_COST: u64 = 1_000;
+/// What it takes until a neighbour is up and at work, in nanoseconds: the call, its way out of the
+/// kernel, and all the memory that it has to fetch. A backlog that is done sooner is better done alone.
+const HELP_TAKES: u64 = 50_000;
+/// What a poll costs at the least. Estimates of less are of tasks that did nothing yet.
+const LEAST_POLL: u64 = 50;
+/// Who has been busy for so long, in nanoseconds, is likely to be for longer.
+const LONG_BUSY: u64 = 1_000_000;
+/// What a backlog must be worth to be shared with one who is awake, in nanoseconds. Tasks that talk to
+/// each other are quicker on one processor than on two.
+const WORTH_STEALING: u64 = 10_000;
+/// The same for the sentry, which steals no more than once a tick.
+const WORTH_A_TICK: u64 = 1_000;
 
 /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
-/// nanoseconds of late. The first of them runs here in any case.
-pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64) -> bool {
+/// nanoseconds of late, and their worker was never idle for `busy` nanoseconds. The first of them runs
+/// here in any case.
+pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64, busy: u64) -> bool {
     let others = waiting.saturating_sub(1);
-    others >= MOST_ALONE || others as u64 * poll_cost > UNPARK_COST
+    backlog(others, poll_cost.max(LEAST_POLL)) > HELP_TAKES
+        || (busy > LONG_BUSY && worth_stealing(others, poll_cost))
 }
 
 /// Whether `waiting` runnables of a neighbour are worth stealing from, by one who is awake and has
 /// nothing else to do. All of them wait behind the poll that goes on there.
 pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
-    waiting >= MOST_ALONE || waiting as u64 * poll_cost > STEAL_COST
+    backlog(waiting, poll_cost) > WORTH_STEALING
+}
+
+/// The same for the sentry at its tick.
+pub(crate) fn worth_a_tick(waiting: usize, poll_cost: u64) -> bool {
+    backlog(waiting, poll_cost) > WORTH_A_TICK
+}
+
+/// How long `waiting` runnables take, in nanoseconds.
+fn backlog(waiting: usize, poll_cost: u64) -> u64 {
+    (waiting as u64).saturating_mul(poll_cost)
 }
 
 /// One awake worker, in the word.
@@ -135,6 +153,11 @@ impl Idle {
                 .is_some();
         }
         self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// Whether the worker that asks is the only one that searches.
+    pub(crate) fn searches_alone(&self) -> bool {
+        searching(self.word.load(Ordering::Relaxed)) == 1
     }
 
     /// A worker that searched has found work. `true`: nobody searches now, so if there is more it has
@@ -239,24 +262,20 @@ impl Idle {
     }
 
     /// Called after work was published that no awake worker owns: whether somebody must come for it.
-    /// `late` is asked when others are awake and will get to it: whether that may take too long.
+    /// One who is awake will get to it, and gets help if it is much.
     #[must_use]
-    pub(crate) fn pick_for_injected(&self, late: impl FnOnce() -> bool) -> Option<usize> {
+    pub(crate) fn pick_for_injected(&self) -> Option<usize> {
         // The work first, then the word: see `lie_down`.
         if !seeded("idle_injects_without_fence") {
             fence(Ordering::SeqCst);
         }
-        let word = self.word.load(Ordering::Relaxed);
-        if awake(word) == 0 || (self.may_pick(word) && late()) { self.pick() } else { None }
+        if self.anybody_awake() { None } else { self.pick() }
     }
 
     /// Whether a worker is parked, and none searches who would come by itself. One load.
     #[inline]
     pub(crate) fn has_help(&self) -> bool {
-        self.may_pick(self.word.load(Ordering::Relaxed))
-    }
-
-    fn may_pick(&self, word: u32) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
         awake(word) < self.workers && searching(word) == 0
     }
 
@@ -317,22 +336,31 @@ mod tests {
 
     #[test]
     fn a_lone_runnable_is_worth_nobody_however_slow() {
-        assert!(!worth_unparking(0, u64::MAX));
-        assert!(!worth_unparking(1, u64::MAX), "it runs here");
+        assert!(!worth_unparking(0, u64::MAX, u64::MAX));
+        assert!(!worth_unparking(1, u64::MAX, u64::MAX), "it runs here");
     }
 
     #[test]
-    fn a_slow_poll_makes_a_short_queue_worth_it() {
-        assert!(worth_unparking(2, 1_000_000), "the second would wait a millisecond");
-        assert!(!worth_unparking(2, UNPARK_COST), "help would come too late");
-        assert!(worth_unparking(6, UNPARK_COST / 4), "five of them take longer than the call");
+    fn slow_polls_make_a_short_queue_worth_it() {
+        assert!(worth_unparking(2, 1_000_000, 0), "the second would wait a millisecond");
+        assert!(!worth_unparking(2, HELP_TAKES, 0), "help would come too late");
+        assert!(worth_unparking(6, HELP_TAKES / 4, 0), "five of them take longer than help");
     }
 
     #[test]
-    fn quick_polls_are_worth_it_when_there_are_many() {
-        assert!(!worth_unparking(MOST_ALONE, 10));
-        assert!(worth_unparking(MOST_ALONE + 1, 10));
-        assert!(worth_unparking(usize::MAX, 0));
+    fn quick_polls_are_worth_it_when_there_are_very_many() {
+        let many = (HELP_TAKES / LEAST_POLL) as usize;
+        assert!(!worth_unparking(many, 10, 0));
+        assert!(worth_unparking(many + 2, 0, 0), "whatever the estimate says");
+        assert!(worth_unparking(usize::MAX, u64::MAX, 0));
+    }
+
+    #[test]
+    fn who_is_busy_for_long_gets_help_with_less() {
+        assert!(worth_unparking(4, WORTH_STEALING / 2, 2 * LONG_BUSY));
+        assert!(!worth_unparking(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
+        assert!(!worth_unparking(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
+        assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
     /// All of `workers` lie down, in order.
@@ -396,14 +424,14 @@ mod tests {
     }
 
     #[test]
-    fn injected_work_gets_somebody_up_only_if_nobody_is_or_it_may_come_late() {
+    fn injected_work_gets_somebody_up_only_if_nobody_is() {
         let idle = all_parked(2);
         assert!(idle.sleep(0) && idle.sleep(1));
-        assert_eq!(idle.pick_for_injected(|| false), Some(1));
+        assert_eq!(idle.pick_for_injected(), Some(1));
         let _ = idle.rise(1);
-        assert_eq!(idle.pick_for_injected(|| true), None, "one searches");
+        assert_eq!(idle.pick_for_injected(), None);
         assert!(idle.found());
-        assert_eq!(idle.pick_for_injected(|| false), None);
-        assert_eq!(idle.pick_for_injected(|| true), Some(0));
+        assert_eq!(idle.pick_for_injected(), None);
+        assert_eq!(idle.pick(), Some(0), "who has too much gets help all the same");
     }
 }

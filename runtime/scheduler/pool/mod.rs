@@ -3,7 +3,7 @@
 //! A [`Pool`] is a row of workers and what stands between them: the injector, and who sleeps. A
 //! worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one, which
 //! neighbours steal from and unpark by. Everybody else, a task's waker, a handle, a `block_on`,
-//! comes through `Member`'s `schedule` and `spawn`: on a worker's thread into its own queue,
+//! comes through `Member`'s `schedule` or [`Pool::spawn`]: on a worker's thread into its own queue,
 //! elsewhere into the injector.
 //!
 //! What must hold:
@@ -21,7 +21,7 @@ use std::{
     io,
     panic::Location,
     sync::{
-        OnceLock,
+        Arc as StdArc, OnceLock,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -31,7 +31,9 @@ use std::{
     time::Duration,
 };
 
-use self::idle::Idle;
+use futures_task::ArcWake;
+
+use self::{idle::Idle, numbers::Numbers};
 use crate::{
     blocking::{self, BlockingStats},
     clock, foreign,
@@ -54,8 +56,11 @@ use crate::{
 };
 
 pub(crate) mod idle;
+mod looking;
+mod numbers;
 pub(crate) mod parker;
 mod parking;
+mod sharing;
 pub(crate) mod worker;
 
 /// What a pool is made with.
@@ -69,20 +74,48 @@ pub(crate) struct Settings {
 /// A task of a pool, as it stands in a queue.
 pub(crate) type Runnable = shared::Runnable<Member>;
 
-/// The pool as the tasks of one owner know it. One for each owner, so that counting the references
-/// of its tasks is nobody else's cache line.
+/// What a task knows of its pool.
+///
+/// When a pool closes, each of its tasks ends. So whoever comes too late with one, and puts it into
+/// the queue of a later pool of that number, does no harm: it is dropped there.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
-    pub(crate) pool: Arc<Pool>,
-    /// Whose tasks: a worker's number, or one more for tasks spawned elsewhere.
-    owner: usize,
+    /// The pool's number.
+    pool: u16,
+    /// In which of the pool's lists the task stands.
+    list: u16,
 }
+
+static POOLS: Numbers<Pool> = Numbers::new();
+
+impl Member {
+    /// What a task's handle knows it by: the pool, the list, and the place there. Never 0.
+    fn key(self, place: u32) -> u64 {
+        u64::from(self.pool) << 48 | u64::from(self.list) << 32 | u64::from(place)
+    }
+}
+
+/// Wakes the task of this key; if it has ended, that may be another by now, for nothing.
+fn wake_by_key(key: u64) {
+    let list = usize::from((key >> 32) as u16);
+    let pool = POOLS.find((key >> 48) as u16);
+    if let Some(task) = pool.and_then(|pool| pool.owned.get(list)?.get(key as u32)) {
+        ArcWake::wake(task);
+    }
+}
+
+/// How many lists there are for the tasks that no worker spawned. They end on any worker, so with one
+/// list all would wait for its lock.
+const OUTSIDE_LISTS: u64 = 8;
 
 pub(crate) struct Pool {
     pub(crate) id: u64,
+    /// Its number among the living.
+    number: u16,
     idle: Idle,
     injector: Injector<Runnable>,
     workers: Box<[Shared]>,
-    /// The tasks of each worker, and those spawned elsewhere.
+    /// The tasks of each worker, then those spawned elsewhere.
     owned: Box<[Owned<Member>]>,
     /// Whose turn it is to serve a thread that is no worker.
     next_guest: AtomicUsize,
@@ -105,18 +138,20 @@ struct Shared {
 
 impl Pool {
     /// Makes a pool, and its workers, whose threads are still to be started.
-    pub(crate) fn new(settings: Settings) -> io::Result<(Arc<Self>, Vec<Seat>)> {
+    pub(crate) fn new(settings: Settings) -> io::Result<(StdArc<Self>, Vec<Seat>)> {
         let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
         let id = id::draw_loop_id();
         let workers = queues.iter().map(|queue| Shared::new(id, queue));
         let workers = workers.collect::<io::Result<_>>()?;
-        let owners = 0..=settings.workers;
-        let pool = Arc::new(Self {
+        let lists = settings.workers + OUTSIDE_LISTS as usize;
+        let number = POOLS.draw()?;
+        let pool = StdArc::new(Self {
             id,
+            number,
             idle: Idle::new(settings.workers),
             injector: Injector::new(),
             workers,
-            owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
+            owned: (0..lists).map(|_| Owned::new()).collect(),
             next_guest: AtomicUsize::new(0),
             alive: Mutex::new(settings.workers),
             ended: Condvar::new(),
@@ -124,19 +159,10 @@ impl Pool {
             settings,
             blocking: OnceLock::new(),
         });
+        POOLS.publish(number, &pool);
         let seat = |(number, queue)| Seat { pool: pool.clone(), number, queue };
         let seats = queues.into_iter().enumerate().map(seat).collect();
         Ok((pool, seats))
-    }
-
-    /// The pool as a new owner's tasks will know it.
-    fn member(pool: &Arc<Self>, owner: usize) -> Arc<Member> {
-        Arc::new(Member { pool: pool.clone(), owner })
-    }
-
-    /// The pool as tasks know it that are spawned by no worker.
-    pub(crate) fn outside(pool: &Arc<Self>) -> Arc<Member> {
-        Self::member(pool, pool.workers.len())
     }
 
     /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
@@ -145,8 +171,7 @@ impl Pool {
         // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
         // shut the pool down has it, through the list of its owner.
         if self.injector.push(task).is_ok() {
-            let late = || self.injector.len() > idle::MOST_ALONE;
-            self.unpark(self.idle.pick_for_injected(late));
+            self.unpark(self.idle.pick_for_injected());
         }
     }
 
@@ -262,11 +287,11 @@ impl Pool {
     }
 }
 
-impl Member {
+impl Pool {
     /// Spawns a future from outside the workers. A pool that is closed drops it, and the handle says
     /// cancelled.
     pub(crate) fn spawn<F>(
-        member: &Arc<Self>,
+        &self,
         future: F,
         name: Name,
         place: &'static Location<'static>,
@@ -275,32 +300,41 @@ impl Member {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Self::make_task(member, future, TaskId::draw(), name, place);
+        let id = TaskId::draw();
+        let list = self.workers.len() + (id.get() % OUTSIDE_LISTS) as usize;
+        let (task, handle) = self.make_task(list, future, Origin { id, name, place });
         if let Some(task) = task {
-            member.pool.inject(task);
+            self.inject(task);
         }
         handle
     }
 
     /// Makes a task, to be put into a queue; none if the pool is closed.
     fn make_task<F>(
-        member: &Arc<Self>,
+        &self,
+        list: usize,
         future: F,
-        id: TaskId,
-        name: Name,
-        place: &'static Location<'static>,
+        origin: Origin,
     ) -> (Option<Runnable>, JoinHandle<F::Output>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Task::new(future, Origin { id, name, place }, member.clone());
-        if member.pool.owned[member.owner].insert(&task).is_err() {
+        let member = Member { pool: self.number, list: list as u16 };
+        let (task, handle) = Task::new(future, origin, member, wake_by_key);
+        let Ok(place) = self.owned[list].insert(&task) else {
             task.shut_down();
             return (None, handle);
-        }
+        };
+        handle.set_key(member.key(place));
         task.report_spawned();
         (Some(task), handle)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        POOLS.retire(self.number);
     }
 }
 
@@ -317,7 +351,7 @@ impl Shared {
 
 /// What a worker's thread is started with.
 pub(crate) struct Seat {
-    pool: Arc<Pool>,
+    pool: StdArc<Pool>,
     number: usize,
     queue: Owner<Runnable>,
 }

@@ -21,7 +21,7 @@ use std::{io, time::Duration};
 
 use super::{
     Pool, Shared,
-    idle::{LastLook, Post, worth_stealing},
+    idle::{LastLook, Post, worth_a_tick, worth_stealing},
     worker::{Seen, Worker},
 };
 use crate::{
@@ -43,14 +43,15 @@ impl Worker {
         let Pool { idle, .. } = &*self.pool;
         let last_look = idle.lie_down(self.number(), self.searching.take());
         let mut woken = self.woken.take();
+        let before = clock::real_now();
         let slept =
             if self.sees_work(last_look) { Ok(Found::default()) } else { self.sleep(&mut woken) };
         let risen = idle.rise(self.number());
         self.searching.set(risen.searching);
         self.pool.unpark(risen.unpark);
         self.cadence.woke();
-        self.read_clock();
-        self.polls_sampled.set(self.counters().polls.get());
+        let found = slept.as_ref().is_ok_and(|found| found.events > 0);
+        self.got_up(before, risen.searching || found);
         self.wake(slept?, woken);
         Ok(())
     }
@@ -120,6 +121,8 @@ impl Worker {
             let polls = neighbour.counters.polls.get();
             if polls == seen.polls {
                 took |= self.take_over(neighbour, seen, woken);
+            } else if worth_a_tick(neighbour.thief.len(), neighbour.counters.poll_cost.get()) {
+                took |= self.steal_from(&neighbour.thief);
             }
             *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
         }

@@ -21,24 +21,25 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
+    sync::Arc as StdArc,
     task::Waker,
 };
 
-use super::{
-    Member, Pool, Runnable, Seat, Shared,
-    idle::{MOST_ALONE, worth_stealing, worth_unparking},
-};
+use super::{Member, POOLS, Pool, Runnable, Seat, Shared};
 use crate::{
     clock,
     id::TaskIds,
-    place::Name,
+    place::{Name, Origin},
     primitives::Arc,
     reactor::{Found, shared::SharedReactor},
     run_queue::{
         lifo::Sighting,
-        stealing::{CAPACITY, Owner, Thief},
+        stealing::{CAPACITY, Owner},
     },
-    scheduler::cadence::Cadence,
+    scheduler::{
+        cadence::Cadence,
+        ledger::{Ledger, several_processors},
+    },
     stats::WorkerCounters,
     task::{
         join::JoinHandle,
@@ -56,12 +57,13 @@ use crate::{
 /// How often in a row the task just woken may run before the others. Two that wake each other would
 /// have the worker for themselves.
 const LIFO_USES: u32 = 16;
+/// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
+const MANY: usize = 16;
 
 pub(crate) struct Worker {
     number: usize,
-    pub(crate) pool: Arc<Pool>,
-    member: Arc<Member>,
-    queue: Owner<Runnable>,
+    pub(crate) pool: StdArc<Pool>,
+    pub(super) queue: Owner<Runnable>,
     ids: TaskIds,
     pub(super) cadence: Cadence,
     /// How often the lifo slot may be used before the ring's turn.
@@ -72,13 +74,19 @@ pub(crate) struct Worker {
     /// What it saw of its neighbours when it last kept guard.
     pub(super) watched: RefCell<Vec<Seen>>,
     /// Where the next search begins.
-    next_victim: Cell<usize>,
+    pub(super) next_victim: Cell<usize>,
+    /// Whether to look before parking. `None`: never.
+    pub(super) ledger: Option<RefCell<Ledger>>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
     pub(super) woken: RefCell<Vec<Waiter>>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
+    /// When it last got up, or got help.
+    pub(super) busy_since: Cell<u64>,
+    /// What the last polls took says nothing of those that wait.
+    in_doubt: Cell<bool>,
 }
 
 /// What a sentry saw of a neighbour.
@@ -115,23 +123,33 @@ impl Schedule for Member {
         // An error: this thread is being torn down, and runs no worker any more.
         let _ = CURRENT.try_with(|current| {
             if let Some(worker) = &**current.borrow()
-                && let Some(task) =
-                    task.take_if(|task| Arc::ptr_eq(&worker.pool, &task.scheduler().pool))
+                && let Some(task) = task.take_if(|task| worker.pool.number == task.scheduler().pool)
             {
                 worker.schedule(task);
             }
         });
-        if let Some(task) = task {
-            let member = task.scheduler().clone();
-            member.pool.inject(task);
+        if let Some(task) = task
+            && let Some(pool) = POOLS.find(task.scheduler().pool)
+        {
+            pool.inject(task);
         }
     }
     // END: schedule
 
     fn ended(task: &Runnable, _end: End) {
-        if let Some(home) = task.home() {
-            let pool = &task.scheduler().pool;
-            pool.owned[home.worker as usize].remove(task);
+        let member = *task.scheduler();
+        let remove = |pool: &Pool| pool.owned[usize::from(member.list)].remove(task);
+        let removed = CURRENT.try_with(|current| match &**current.borrow() {
+            Some(worker) if worker.pool.number == member.pool => {
+                remove(&worker.pool);
+                true
+            }
+            _ => false,
+        });
+        if removed != Ok(true)
+            && let Some(pool) = POOLS.find(member.pool)
+        {
+            remove(&pool);
         }
     }
 }
@@ -140,22 +158,24 @@ impl Worker {
     /// On the worker's own thread.
     pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
-        let workers = pool.workers.len();
+        let (workers, now) = (pool.workers.len(), clock::real_now());
         Self {
             number,
-            member: Pool::member(&pool, number),
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(clock::real_now(), 0),
+            cadence: Cadence::new(now, 0),
             lifo_left: Cell::new(LIFO_USES),
             polling: Cell::new(false),
             searching: Cell::new(false),
             watched: RefCell::new(vec![Seen::default(); workers]),
             next_victim: Cell::new(number + 1),
+            ledger: several_processors().then(|| RefCell::new(Ledger::new(now))),
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::new(Vec::new()),
             polls_sampled: Cell::new(0),
+            busy_since: Cell::new(now),
+            in_doubt: Cell::new(false),
         }
     }
 
@@ -163,11 +183,6 @@ impl Worker {
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
         CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.clone()))));
         Entered(())
-    }
-
-    /// The pool as this worker's tasks know it.
-    pub(crate) fn member(&self) -> &Arc<Member> {
-        &self.member
     }
 
     /// Turns until the pool is closed.
@@ -188,13 +203,13 @@ impl Worker {
     /// One trip round the loop.
     fn turn(&self) -> io::Result<()> {
         // 1. What was spawned and woken elsewhere, or did not fit into a queue.
-        self.take_injected();
+        let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
-        let batch = self.run_ready();
+        let batch = self.run_ready(first);
         // 3. What neighbours have too much of; failing that, what the reactor has.
         if batch == Batch::LookDue {
             self.look()?;
-        } else if !self.find_work() {
+        } else if !self.find_work() && !self.look_before_parking()? {
             self.park()?;
         }
         // 4. The timers that are due.
@@ -239,7 +254,7 @@ impl Worker {
     /// Asks the reactor without waiting, if the queue has room for what it may say. What is ready
     /// waits in the kernel otherwise, in order: behind those that wait here in any case, and ahead of
     /// who becomes ready later, which an overflow would turn round.
-    fn look(&self) -> io::Result<()> {
+    pub(super) fn look(&self) -> io::Result<()> {
         self.cadence.looked();
         if self.reactor().len() == 0 || self.queue.len() > CAPACITY / 2 {
             return Ok(());
@@ -287,18 +302,17 @@ impl Worker {
         &self.shared().counters
     }
 
-    /// Moves this worker's share from the injector into its queue.
+    /// Moves this worker's share from the injector into its queue, but for the first, which is to be run
+    /// now: there may be no room for it.
     #[inline]
-    fn take_injected(&self) -> bool {
-        let workers = self.pool.workers.len();
-        let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
+    fn take_injected(&self) -> Option<Runnable> {
+        let first = self.pool.injector.pop_share(&self.queue, self.pool.workers.len())?;
         self.counters().injected.add(1);
-        self.push(first);
-        true
+        Some(first)
     }
 
-    fn run_ready(&self) -> Batch {
-        while let Some(task) = self.next() {
+    fn run_ready(&self, mut first: Option<Runnable>) -> Batch {
+        while let Some(task) = first.take().or_else(|| self.next()) {
             if self.searching.take() {
                 self.end_search();
             }
@@ -353,7 +367,7 @@ impl Worker {
             counters.overflowed.add(overflow.len() as u64);
             // A closed injector hands it back, to be dropped here. See `Pool::inject`.
             drop(self.pool.injector.push_overflow(overflow));
-            self.get_help();
+            self.get_help_if_worth_it();
         }
     }
 
@@ -368,12 +382,14 @@ impl Worker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Member::make_task(&self.member, future, self.ids.draw(), name, place);
+        let origin = Origin { id: self.ids.draw(), name, place };
+        let (task, handle) = self.pool.make_task(self.number, future, origin);
         if let Some(task) = task {
             self.push(task);
-            // A task that spawns many in one poll gets help before that poll is over.
-            if self.queue.len() == MOST_ALONE + 1 {
-                self.get_help();
+            // What they will cost is not known from the polls of others, this one least of all.
+            if self.queue.len() == MANY {
+                self.cadence.doubt();
+                self.in_doubt.set(true);
             }
         }
         handle
@@ -398,72 +414,13 @@ impl Worker {
         let polls = counters.polls.get();
         let cost = (now - self.cadence.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
-        counters.poll_cost.set(cost);
-        let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
-        let waiting = self.queue.len() + self.pool.injector.len();
-        if worth_unparking(waiting, cost) {
-            self.get_help();
+        let look = self.cadence.sample(now, false)
+            && (self.reactor().len() > 0 || !self.pool.injector.is_empty());
+        if !self.in_doubt.take() {
+            counters.poll_cost.set(cost);
+            self.get_help_if_worth_it();
         }
-        look || self.timers().earliest() <= now
-            || !self.pool.injector.is_empty()
-            || self.pool.is_closed()
-    }
-
-    /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
-    fn get_help(&self) {
-        if self.pool.idle.has_help()
-            && let Some(neighbour) = self.pool.idle.pick()
-        {
-            self.counters().unparked.add(1);
-            self.pool.unpark(Some(neighbour));
-        }
-    }
-
-    /// The queue has run dry: looks for work in the injector, then at the neighbours.
-    fn find_work(&self) -> bool {
-        if self.take_injected() {
-            return true;
-        }
-        if !self.searching.get() && !self.pool.idle.search() {
-            return false;
-        }
-        self.searching.set(true);
-        self.steal() || self.take_injected()
-    }
-
-    fn steal(&self) -> bool {
-        let workers = self.pool.workers.len();
-        let first = self.next_victim.get();
-        for victim in (first..first + workers).map(|at| at % workers) {
-            let Shared { thief, counters, .. } = &self.pool.workers[victim];
-            if victim == self.number || !worth_stealing(thief.len(), counters.poll_cost.get()) {
-                continue;
-            }
-            if self.steal_from(thief) {
-                self.next_victim.set(victim);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Steals half of what waits in a neighbour's ring.
-    pub(super) fn steal_from(&self, thief: &Thief<Runnable>) -> bool {
-        let Some(task) = self.queue.steal_from(thief) else { return false };
-        self.counters().steals.add(1);
-        self.push(task);
-        true
-    }
-
-    /// The search has brought work. The last to search unparks the next if there is more.
-    #[cold]
-    fn end_search(&self) {
-        if self.pool.idle.found() {
-            let waiting = self.queue.len() + self.pool.injector.len();
-            if worth_unparking(waiting, self.counters().poll_cost.get()) {
-                self.get_help();
-            }
-        }
+        look || self.timers().earliest() <= now || self.pool.is_closed()
     }
 }
 
