@@ -47,14 +47,16 @@ pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     }
 }
 
-/// Waits on `condvar` for no longer than `timeout`. Never in a model: loom knows no time.
+/// Waits on `condvar` for no longer than `timeout`. `true`: that long. In a model, where there is no
+/// time, it never is.
 pub(crate) fn wait_timeout<'a, T>(
     condvar: &Condvar,
     guard: MutexGuard<'a, T>,
     timeout: Duration,
-) -> MutexGuard<'a, T> {
+) -> (MutexGuard<'a, T>, bool) {
     let waited = condvar.wait_timeout(guard, timeout);
-    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+    let (guard, waited) = waited.unwrap_or_else(|poisoned| poisoned.into_inner());
+    (guard, waited.timed_out())
 }
 
 /// A cell whose every access loom checks for data races.

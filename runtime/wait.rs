@@ -22,11 +22,10 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// Events taken from the kernel in one call.
-    const ROOM: usize = 1024;
-
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(Self::ROOM) })
+    /// One that takes up to `room` events from the kernel in one call. The others keep their order
+    /// there, and are the first in the next.
+    pub(crate) fn new(room: usize) -> io::Result<Self> {
+        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(room) })
     }
 
     pub(crate) fn registry(&self) -> &Registry {

@@ -91,6 +91,29 @@ fn the_pool_is_made_when_first_used_and_grows_as_jobs_wait() {
 }
 
 #[test]
+fn jobs_that_meet_get_a_thread_each_also_after_many_short_ones() {
+    const MEET: usize = 4;
+    let event_loop = pool(MEET, 1000);
+    event_loop.block_on(async {
+        for _ in 0..10 {
+            // From these the pool learns that one thread is enough, and is wrong.
+            let short: Vec<_> = (0..100).map(|_| spawn_blocking(|| ())).collect();
+            let meet = Arc::new(Barrier::new(MEET));
+            let long: Vec<_> = (0..MEET)
+                .map(|_| {
+                    let meet = meet.clone();
+                    spawn_blocking(move || _ = meet.wait())
+                })
+                .collect();
+            for job in short.into_iter().chain(long) {
+                job.await.unwrap();
+            }
+        }
+        assert_eq!(event_loop.blocking_stats().threads, MEET);
+    });
+}
+
+#[test]
 fn threads_and_queue_are_bounded() {
     let event_loop = pool(2, 3);
     event_loop.block_on(async {

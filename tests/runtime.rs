@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Write},
+    os::unix::net::UnixStream,
     sync::{
         Arc, Barrier,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -269,6 +270,35 @@ fn sockets_work_on_workers_and_in_the_root_future() {
             server.await.unwrap();
         });
     }
+}
+
+#[test]
+fn sources_that_become_ready_behind_a_full_queue_are_served_in_order() {
+    // More than a worker's queue holds, and two descriptors each.
+    const SOURCES: usize = 400;
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let (served, order) = mpsc::channel();
+    let (waiting, begun) = mpsc::channel();
+    let pairs = (0..SOURCES).map(|_| UnixStream::pair().unwrap());
+    let (near, far): (Vec<_>, Vec<_>) = pairs.unzip();
+    let read = |(number, near): (usize, UnixStream)| {
+        let (served, waiting) = (served.clone(), waiting.clone());
+        runtime.spawn(async move {
+            let near = Source::new(near).unwrap();
+            waiting.send(()).unwrap();
+            near.read_with(|mut near| near.read(&mut [0])).await.unwrap();
+            served.send(number).unwrap();
+        })
+    };
+    let readers: Vec<_> = near.into_iter().enumerate().map(read).collect();
+    (0..SOURCES).for_each(|_| begun.recv().unwrap());
+    let before = runtime.stats()[0].overflowed;
+    // Behind this poll, which the one worker is in, all become ready, one after the other.
+    let write = async move { far.iter().for_each(|mut far| far.write_all(b"x").unwrap()) };
+    runtime.spawn(write).wait().unwrap();
+    readers.into_iter().for_each(|reader| reader.wait().unwrap());
+    assert!(order.try_iter().eq(0..SOURCES));
+    assert_eq!(runtime.stats()[0].overflowed, before, "none had to move to the injector");
 }
 
 #[test]

@@ -104,6 +104,9 @@ mod alarm {
 
 const ALARM: Token = Token(usize::MAX - 1);
 
+/// Events an event loop takes from the kernel in one call.
+const ROOM: usize = 1024;
+
 /// What a source needs of its loop, from any thread.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -163,7 +166,7 @@ impl Reactor {
         inbox: &'static Inbox,
         forget: fn(Address, Token),
     ) -> io::Result<(Self, Unparker)> {
-        let wait = Wait::new()?;
+        let wait = Wait::new(ROOM)?;
         let unparker = Unparker::new(&wait)?;
         let alarm = alarm::Alarm::new(wait.registry())?;
         let sources = Where::Loop(inbox, forget);

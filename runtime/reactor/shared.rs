@@ -46,8 +46,9 @@ struct Kernel {
 }
 
 impl SharedReactor {
-    pub(crate) fn new(pool_id: u64) -> io::Result<Self> {
-        let wait = Wait::new()?;
+    /// One that takes up to `room` events from the kernel in one call.
+    pub(crate) fn new(pool_id: u64, room: usize) -> io::Result<Self> {
+        let wait = Wait::new(room)?;
         let unparker = Unparker::new(&wait)?;
         let alarm = Alarm::new(wait.registry())?;
         let sources = Arc::new(Mutex::new(Sources::new()));

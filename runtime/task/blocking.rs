@@ -6,19 +6,19 @@
 use std::{
     fmt,
     future::Future,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use super::{
     join::{self, JoinError, JoinHandle},
-    outcome::Failure,
+    spawned::SpawnedSend,
 };
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},
     budget,
-    clock::TestClock,
+    clock::{Hold, TestClock},
     current::{self, Current},
     foreign,
     id::TaskId,
@@ -29,7 +29,8 @@ use crate::{
 /// Runs `f`, which may block, on a thread of the blocking pool of the loop or runtime that runs this
 /// thread. `asyncio.to_thread`.
 ///
-/// The job begins as soon as a thread is free. While the pool's queue is full, the job waits in the
+/// The job begins as soon as a thread is free; while jobs have been too short for that to be worth a
+/// thread more, a job may wait a millisecond or two before one comes for it. While the pool's queue is full, the job waits in the
 /// returned future for room, first come, first served, and begins only if that future is awaited:
 /// this is how the pool pushes back. Once queued, it runs whether or not it is awaited.
 ///
@@ -80,7 +81,7 @@ where
 {
     let (pool, clock) = current::blocking("`try_spawn_blocking`");
     let (job, handle) = make_job(f, Location::caller());
-    match pool.submit(job, 0, |job| hold_clock(&clock, job)) {
+    match pool.submit(job, 0, || hold(&clock)) {
         Ok(()) => Ok(handle),
         Err(refused) => {
             refused.drop_job();
@@ -143,29 +144,29 @@ where
 {
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
-    let (completer, handle) = join::pair((), origin.clone(), |_| {});
-    let run = Box::new(move || {
-        let outcome = if completer.is_cancelled() {
-            foreign::call("a blocking job that was dropped", || drop(f));
-            Err(Failure::Cancelled)
-        } else {
-            catch_unwind(AssertUnwindSafe(f)).map_err(Failure::Panicked)
-        };
-        completer.complete(outcome, || origin);
-    });
-    (Job { run, place }, handle)
+    let (completer, handle) = join::pair(Some(Call(Some(f))), origin.clone(), |_| {});
+    (Job::new(SpawnedSend::new(completer), origin), handle)
 }
 
-/// Under a test clock a queued job counts as busy: time may jump only when it has told its loop.
-fn hold_clock(clock: &Option<TestClock>, job: Job) -> Job {
-    let Some(clock) = clock else { return job };
-    let hold = clock.hold();
-    let Job { run, place } = job;
-    let run = Box::new(move || {
-        run();
-        drop(hold);
-    });
-    Job { run, place }
+/// A closure as a future, which has its output with its first poll: so a job is a task like any other,
+/// one allocation with its join cell.
+struct Call<F>(Option<F>);
+
+// The closure is never pinned: it is moved out to be called.
+impl<F> Unpin for Call<F> {}
+
+impl<T, F: FnOnce() -> T> Future for Call<F> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<T> {
+        let f = self.0.take().expect("a job is polled once");
+        Poll::Ready(f())
+    }
+}
+
+/// Under a test clock a queued job counts as busy.
+fn hold(clock: &Option<TestClock>) -> Option<Hold> {
+    clock.as_ref().map(TestClock::hold)
 }
 
 /// The future of [`spawn_blocking`]: the closure's output, or a [`JoinError`] if it panicked, was
@@ -202,7 +203,7 @@ impl<T> SpawnBlocking<T> {
     fn submit(&mut self) {
         let Some(job) = self.waiting.take() else { return };
         let clock = &self.clock;
-        match self.pool.submit(job, self.ticket, |job| hold_clock(clock, job)) {
+        match self.pool.submit(job, self.ticket, || hold(clock)) {
             Ok(()) => self.ticket = 0,
             Err(Refused::Full(job)) => self.waiting = Some(job),
             Err(refused) => refused.drop_job(),
@@ -213,13 +214,7 @@ impl<T> SpawnBlocking<T> {
 impl Refused {
     /// Dropped, a job tells its handle that it was cancelled.
     fn drop_job(self) {
-        let job = match self {
-            Self::Full(job) | Self::Closed(job) => job,
-            Self::NoThread(job, error) => {
-                eprintln!("whirligig: no thread could be started for a blocking job: {error}");
-                job
-            }
-        };
+        let (Self::Full(job) | Self::Closed(job)) = self;
         foreign::call("a blocking job that was dropped", || drop(job));
     }
 }

@@ -42,7 +42,6 @@ doors
     park.rs
     inbox.rs                <- wait.rs park.rs
 machines
-    blocking.rs
     task/key.rs
     task/outcome.rs
     task/cell.rs            <- task/outcome.rs
@@ -55,6 +54,8 @@ machines
     task/state.rs           <- task/spawned.rs
     task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
     task/owned.rs           <- task/shared.rs
+    blocking/crew.rs
+    blocking/mod.rs         <- blocking/crew.rs task/spawned.rs
     reactor/source.rs
     reactor/sources.rs      <- reactor/source.rs
     reactor/mod.rs          <- reactor/source.rs reactor/sources.rs

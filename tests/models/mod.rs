@@ -27,6 +27,7 @@
 
 use std::process::Command;
 
+mod blocking;
 mod idle;
 mod inbox;
 mod injector;

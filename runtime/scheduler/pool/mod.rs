@@ -43,7 +43,7 @@ use crate::{
     reactor::shared::SharedReactor,
     run_queue::{
         injector::Injector,
-        stealing::{Owner, Thief},
+        stealing::{CAPACITY, Owner, Thief},
     },
     stats::{WorkerCounters, WorkerStats},
     task::{
@@ -248,7 +248,7 @@ impl Pool {
         let left = || Duration::from_nanos(end.saturating_sub(clock::real_now()));
         let mut alive = lock(&self.alive);
         while *alive > 0 && !left().is_zero() {
-            alive = wait_timeout(&self.ended, alive, left());
+            alive = wait_timeout(&self.ended, alive, left()).0;
         }
         drop(alive);
         if let Some(blocking) = self.blocking.get() {
@@ -343,7 +343,7 @@ impl Shared {
         Ok(Self {
             thief: queue.thief(),
             counters: WorkerCounters::default(),
-            reactor: SharedReactor::new(pool_id)?,
+            reactor: SharedReactor::new(pool_id, CAPACITY / 2)?,
             timers: Arc::new(SharedTimers::new(pool_id)),
         })
     }

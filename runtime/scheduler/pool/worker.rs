@@ -32,7 +32,10 @@ use crate::{
     place::{Name, Origin},
     primitives::Arc,
     reactor::{Found, shared::SharedReactor},
-    run_queue::{lifo::Sighting, stealing::Owner},
+    run_queue::{
+        lifo::Sighting,
+        stealing::{CAPACITY, Owner},
+    },
     scheduler::{
         cadence::Cadence,
         ledger::{Ledger, several_processors},
@@ -248,10 +251,12 @@ impl Worker {
         &self.shared().timers
     }
 
-    /// Asks the reactor without waiting.
+    /// Asks the reactor without waiting, if the queue has room for what it may say. What is ready
+    /// waits in the kernel otherwise, in order: behind those that wait here in any case, and ahead of
+    /// who becomes ready later, which an overflow would turn round.
     pub(super) fn look(&self) -> io::Result<()> {
         self.cadence.looked();
-        if self.reactor().len() == 0 {
+        if self.reactor().len() == 0 || self.queue.len() > CAPACITY / 2 {
             return Ok(());
         }
         let mut woken = self.woken.take();
