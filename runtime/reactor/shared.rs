@@ -24,6 +24,7 @@ use super::{
 use crate::{
     clock::NEVER,
     primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
+    trace::{self, Cause, Event},
     wait::{UNPARK, Unparker, Wait},
     waiter::Waiter,
 };
@@ -43,6 +44,37 @@ struct Kernel {
     alarm: Alarm,
     /// The moment the alarm is set for; [`NEVER`] if none is.
     alarm_at: u64,
+}
+
+/// Who is to be woken for what was found, kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    waiters: Vec<Waiter>,
+    /// While somebody listens: which source found how many who wait, in order.
+    traced: Vec<(u64, usize)>,
+}
+
+impl Woken {
+    /// `take` adds those who wait for the source of this token.
+    fn note(&mut self, token: Token, take: impl FnOnce(&mut Vec<Waiter>)) {
+        let before = self.waiters.len();
+        take(&mut self.waiters);
+        if trace::on() {
+            let source = u64::from(token.0 as u32);
+            self.traced.push((source, self.waiters.len() - before));
+        }
+    }
+
+    /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
+    pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
+        for (source, count) in self.traced.drain(..) {
+            trace::report(|| Event::Ready { source });
+            let before = trace::set_cause(Cause::Source(source));
+            self.waiters.drain(..count).for_each(&wake);
+            trace::set_cause(before);
+        }
+        self.waiters.drain(..).for_each(wake);
+    }
 }
 
 impl SharedReactor {
@@ -85,7 +117,7 @@ impl SharedReactor {
     }
 
     /// Asks the kernel without waiting. Who is to be woken is put into `woken`.
-    pub(crate) fn look(&self, woken: &mut Vec<Waiter>) -> io::Result<Found> {
+    pub(crate) fn look(&self, woken: &mut Woken) -> io::Result<Found> {
         match &mut *lock(&self.kernel) {
             Some(kernel) => self.ask(&mut kernel.wait, Some(Duration::ZERO), woken),
             None => Ok(Found::default()),
@@ -93,7 +125,7 @@ impl SharedReactor {
     }
 
     /// The same for a neighbour. `None`: somebody waits here.
-    pub(crate) fn try_look(&self, woken: &mut Vec<Waiter>) -> Option<io::Result<Found>> {
+    pub(crate) fn try_look(&self, woken: &mut Woken) -> Option<io::Result<Found>> {
         let mut kernel = try_lock(&self.kernel)?;
         let Kernel { wait, .. } = kernel.as_mut()?;
         Some(self.ask(wait, Some(Duration::ZERO), woken))
@@ -107,7 +139,7 @@ impl SharedReactor {
         now: u64,
         until: u64,
         limit: Option<Duration>,
-        woken: &mut Vec<Waiter>,
+        woken: &mut Woken,
     ) -> io::Result<(Found, u64)> {
         let mut kernel = lock(&self.kernel);
         let Some(Kernel { wait, alarm, alarm_at }) = &mut *kernel else {
@@ -133,7 +165,7 @@ impl SharedReactor {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        woken: &mut Vec<Waiter>,
+        woken: &mut Woken,
     ) -> io::Result<Found> {
         let mut found = Found::default();
         let events = wait.wait(timeout)?;
@@ -149,7 +181,9 @@ impl SharedReactor {
                 found.alarm |= token == ALARM;
             } else if let Some(readiness) = sources.get(token) {
                 found.events += 1;
-                readiness.set(Flags::of(event), |waiter| woken.push(waiter));
+                woken.note(token, |waiters| {
+                    readiness.set(Flags::of(event), |waiter| waiters.push(waiter));
+                });
             }
         }
         Ok(found)

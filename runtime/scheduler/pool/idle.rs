@@ -35,24 +35,38 @@ use crate::{
     primitives::{AtomicU32, Mutex, Ordering, fence, lock, seeded},
 };
 
-/// What unparking a neighbour costs, in nanoseconds: the call, and its way out of the kernel.
-const UNPARK_COST: u64 = 5_000;
-/// More than so many runnables are worth a neighbour whatever a poll costs.
-pub(crate) const MOST_ALONE: usize = 16;
 /// What stealing costs: a few cache lines now, and more for all that the task will touch.
 const STEAL_COST: u64 = 1_000;
+/// More than so many runnables are worth a neighbour whatever a poll costs.
+const BACKLOG: usize = 16;
 
-/// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
-/// nanoseconds of late. The first of them runs here in any case.
-pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64) -> bool {
-    let others = waiting.saturating_sub(1);
-    others >= MOST_ALONE || others as u64 * poll_cost > UNPARK_COST
+/// When a neighbour is worth unparking.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HelpRule {
+    /// What unparking one costs, in nanoseconds: the call, and its way out of the kernel.
+    pub(crate) unpark_cost: u64,
+    /// More than so many runnables are worth it whatever a poll costs.
+    pub(crate) backlog: usize,
+}
+
+impl HelpRule {
+    pub(crate) const fn usual() -> Self {
+        Self { unpark_cost: 5_000, backlog: BACKLOG }
+    }
+
+    /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
+    /// nanoseconds of late. The first of them runs here in any case.
+    pub(crate) fn is_worth_it(&self, waiting: usize, poll_cost: u64) -> bool {
+        let others = waiting.saturating_sub(1);
+        let dear = (others as u64).saturating_mul(poll_cost) > self.unpark_cost;
+        others > 0 && (others >= self.backlog || dear)
+    }
 }
 
 /// Whether `waiting` runnables of a neighbour are worth stealing from, by one who is awake and has
 /// nothing else to do. All of them wait behind the poll that goes on there.
 pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
-    waiting >= MOST_ALONE || waiting as u64 * poll_cost > STEAL_COST
+    waiting >= BACKLOG || waiting as u64 * poll_cost > STEAL_COST
 }
 
 /// One awake worker, in the word.
@@ -302,9 +316,11 @@ impl Parked {
 impl std::fmt::Debug for Idle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = self.word.load(Ordering::Relaxed);
+        let sentry = lock(&self.parked).sentry;
         f.debug_struct("Idle")
             .field("awake", &awake(word))
             .field("searching", &searching(word))
+            .field("sentry", &sentry)
             .finish_non_exhaustive()
     }
 }
@@ -313,24 +329,37 @@ impl std::fmt::Debug for Idle {
 mod tests {
     use super::*;
 
+    const USUAL: HelpRule = HelpRule::usual();
+
     #[test]
     fn a_lone_runnable_is_worth_nobody_however_slow() {
-        assert!(!worth_unparking(0, u64::MAX));
-        assert!(!worth_unparking(1, u64::MAX), "it runs here");
+        for rule in [USUAL, HelpRule { unpark_cost: 0, backlog: 0 }] {
+            assert!(!rule.is_worth_it(0, u64::MAX));
+            assert!(!rule.is_worth_it(1, u64::MAX), "it runs here");
+        }
     }
 
     #[test]
     fn a_slow_poll_makes_a_short_queue_worth_it() {
-        assert!(worth_unparking(2, 1_000_000), "the second would wait a millisecond");
-        assert!(!worth_unparking(2, UNPARK_COST), "help would come too late");
-        assert!(worth_unparking(6, UNPARK_COST / 4), "five of them take longer than the call");
+        assert!(USUAL.is_worth_it(2, 1_000_000), "the second would wait a millisecond");
+        assert!(!USUAL.is_worth_it(2, USUAL.unpark_cost), "help would come too late");
+        assert!(USUAL.is_worth_it(6, USUAL.unpark_cost / 4), "five take longer than the call");
+        assert!(USUAL.is_worth_it(usize::MAX, u64::MAX));
     }
 
     #[test]
     fn quick_polls_are_worth_it_when_there_are_many() {
-        assert!(!worth_unparking(MOST_ALONE, 10));
-        assert!(worth_unparking(MOST_ALONE + 1, 10));
-        assert!(worth_unparking(usize::MAX, 0));
+        assert!(!USUAL.is_worth_it(BACKLOG, 10));
+        assert!(USUAL.is_worth_it(BACKLOG + 1, 10));
+        assert!(USUAL.is_worth_it(usize::MAX, 0));
+    }
+
+    #[test]
+    fn the_rule_can_be_set() {
+        let eager = HelpRule { unpark_cost: u64::MAX, backlog: 0 };
+        assert!(eager.is_worth_it(2, 0), "one waits for another's poll");
+        let lazy = HelpRule { unpark_cost: u64::MAX, backlog: usize::MAX };
+        assert!(!lazy.is_worth_it(1_000_000, 1_000_000));
     }
 
     /// All of `workers` lie down, in order.

@@ -19,6 +19,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    num::NonZeroUsize,
     panic::Location,
     sync::{
         OnceLock,
@@ -28,10 +29,14 @@ use std::{
         },
     },
     task::Waker,
+    thread::available_parallelism,
     time::Duration,
 };
 
-use self::idle::Idle;
+use self::{
+    idle::{HelpRule, Idle},
+    watch::Watch,
+};
 use crate::{
     blocking::{self, BlockingStats},
     clock, foreign,
@@ -56,15 +61,42 @@ use crate::{
 pub(crate) mod idle;
 pub(crate) mod parker;
 mod parking;
+mod watch;
 pub(crate) mod worker;
 
 /// What a pool is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
+    /// How often the sentry compares.
+    pub(crate) sentry_tick: Duration,
+    /// How often in a row the task just woken may run before the others.
+    pub(crate) lifo_uses: u32,
+    /// Polls between two looks; 0: by the clock.
+    pub(crate) look_interval: u32,
+    pub(crate) help: HelpRule,
     pub(crate) blocking_threads: usize,
     pub(crate) blocking_queue: usize,
 }
+
+impl Settings {
+    pub(crate) fn usual() -> Self {
+        Self {
+            workers: available_parallelism().map_or(1, NonZeroUsize::get),
+            sentry_tick: Duration::from_millis(10),
+            // Two tasks that wake each other would have the worker for themselves.
+            lifo_uses: 16,
+            look_interval: 0,
+            help: HelpRule::usual(),
+            blocking_threads: 512,
+            blocking_queue: 1_024,
+        }
+    }
+}
+
+/// A worker that has not read the clock for so many nanoseconds is in a long poll, or parked. Some
+/// times what there is between two readings (`cadence.rs`).
+const LONG_POLL: u64 = 100_000;
 
 /// A task of a pool, as it stands in a queue.
 pub(crate) type Runnable = shared::Runnable<Member>;
@@ -80,6 +112,8 @@ pub(crate) struct Member {
 pub(crate) struct Pool {
     pub(crate) id: u64,
     idle: Idle,
+    /// What the sentry saw.
+    watch: Mutex<Watch>,
     injector: Injector<Runnable>,
     workers: Box<[Shared]>,
     /// The tasks of each worker, and those spawned elsewhere.
@@ -114,6 +148,7 @@ impl Pool {
         let pool = Arc::new(Self {
             id,
             idle: Idle::new(settings.workers),
+            watch: Mutex::new(Watch::new(settings.workers, clock::nanos(settings.sentry_tick))),
             injector: Injector::new(),
             workers,
             owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
@@ -145,9 +180,18 @@ impl Pool {
         // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
         // shut the pool down has it, through the list of its owner.
         if self.injector.push(task).is_ok() {
-            let late = || self.injector.len() > idle::MOST_ALONE;
+            let late =
+                || self.injector.len() > self.settings.help.backlog || self.are_all_in_long_polls();
             self.unpark(self.idle.pick_for_injected(late));
         }
+    }
+
+    /// Whether whoever is awake may not come to the injector soon: a worker between polls reads the
+    /// clock more often than that. (One that has just parked has read it, too, and then the sentry
+    /// comes.)
+    fn are_all_in_long_polls(&self) -> bool {
+        let lately = clock::real_now().saturating_sub(LONG_POLL);
+        self.workers.iter().all(|worker| worker.counters.clock_read_at.get() < lately)
     }
 
     fn unpark(&self, worker: Option<usize>) {
@@ -318,7 +362,7 @@ impl Shared {
 /// What a worker's thread is started with.
 pub(crate) struct Seat {
     pool: Arc<Pool>,
-    number: usize,
+    pub(crate) number: usize,
     queue: Owner<Runnable>,
 }
 

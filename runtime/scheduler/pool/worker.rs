@@ -23,20 +23,17 @@ use std::{
     task::Waker,
 };
 
-use super::{
-    Member, Pool, Runnable, Seat, Shared,
-    idle::{MOST_ALONE, worth_stealing, worth_unparking},
-};
+use super::{Member, Pool, Runnable, Seat, Shared, idle::worth_stealing};
 use crate::{
     clock,
     id::TaskIds,
     place::Name,
     primitives::Arc,
-    reactor::{Found, shared::SharedReactor},
-    run_queue::{
-        lifo::Sighting,
-        stealing::{Owner, Thief},
+    reactor::{
+        Found,
+        shared::{SharedReactor, Woken},
     },
+    run_queue::stealing::{Owner, Thief},
     scheduler::cadence::Cadence,
     stats::WorkerCounters,
     task::{
@@ -49,12 +46,8 @@ use crate::{
         TimerKey,
         shared::{DueTimers, SharedTimers},
     },
-    waiter::Waiter,
+    trace::{self, Event},
 };
-
-/// How often in a row the task just woken may run before the others. Two that wake each other would
-/// have the worker for themselves.
-const LIFO_USES: u32 = 16;
 
 pub(crate) struct Worker {
     number: usize,
@@ -68,24 +61,14 @@ pub(crate) struct Worker {
     polling: Cell<bool>,
     /// It counts among those who search.
     pub(super) searching: Cell<bool>,
-    /// What it saw of its neighbours when it last kept guard.
-    pub(super) watched: RefCell<Vec<Seen>>,
     /// Where the next search begins.
     next_victim: Cell<usize>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
-    pub(super) woken: RefCell<Vec<Waiter>>,
+    pub(super) woken: RefCell<Woken>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
-}
-
-/// What a sentry saw of a neighbour.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Seen {
-    /// How many polls it had begun.
-    pub(super) polls: u64,
-    pub(super) lifo: Option<Sighting>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -137,21 +120,20 @@ impl Worker {
     /// On the worker's own thread.
     pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
-        let workers = pool.workers.len();
+        let settings = pool.settings.clone();
         Self {
             number,
             member: Pool::member(&pool, number),
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(clock::real_now(), 0),
-            lifo_left: Cell::new(LIFO_USES),
+            cadence: Cadence::new(clock::real_now(), settings.look_interval),
+            lifo_left: Cell::new(settings.lifo_uses),
             polling: Cell::new(false),
             searching: Cell::new(false),
-            watched: RefCell::new(vec![Seen::default(); workers]),
             next_victim: Cell::new(number + 1),
             due: RefCell::new(DueTimers::new()),
-            woken: RefCell::new(Vec::new()),
+            woken: RefCell::default(),
             polls_sampled: Cell::new(0),
         }
     }
@@ -167,7 +149,7 @@ impl Worker {
         &self.member
     }
 
-    /// Turns until the pool is closed.
+    /// Turns until the pool is closed. [`end`](Self::end) comes after it.
     pub(crate) fn run(&self) {
         while !self.pool.is_closed() {
             if let Err(error) = self.turn() {
@@ -178,6 +160,10 @@ impl Worker {
         while let Some(task) = self.next() {
             drop(task);
         }
+    }
+
+    /// Nothing runs on this worker's thread any more.
+    pub(crate) fn end(&self) {
         self.pool.end_worker();
     }
 
@@ -211,6 +197,7 @@ impl Worker {
     pub(super) fn read_clock(&self) -> u64 {
         let now = clock::real_now();
         self.cadence.set_now(now);
+        self.counters().clock_read_at.set(now);
         now
     }
 
@@ -242,14 +229,16 @@ impl Worker {
         let mut woken = self.woken.take();
         let found = self.reactor().look(&mut woken);
         self.counters().looks.add(1);
-        self.wake(found?, woken);
+        let found = found?;
+        trace::report(|| Event::Looked { found: found.events });
+        self.wake(found, woken);
         Ok(())
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
-    pub(super) fn wake(&self, found: Found, mut woken: Vec<Waiter>) {
+    pub(super) fn wake(&self, found: Found, mut woken: Woken) {
         self.counters().events.add(found.events as u64);
-        woken.drain(..).for_each(local::wake_waiter);
+        woken.wake_all(local::wake_waiter);
         self.woken.replace(woken);
     }
 
@@ -312,7 +301,7 @@ impl Worker {
             self.lifo_left.set(self.lifo_left.get() - 1);
             return Some(task);
         }
-        self.lifo_left.set(LIFO_USES);
+        self.lifo_left.set(self.pool.settings.lifo_uses);
         self.queue.pop()
     }
 
@@ -367,7 +356,7 @@ impl Worker {
         if let Some(task) = task {
             self.push(task);
             // A task that spawns many in one poll gets help before that poll is over.
-            if self.queue.len() == MOST_ALONE + 1 {
+            if self.queue.len() == self.pool.settings.help.backlog.saturating_add(1) {
                 self.get_help();
             }
         }
@@ -394,9 +383,10 @@ impl Worker {
         let cost = (now - self.cadence.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.poll_cost.set(cost);
+        counters.clock_read_at.set(now);
         let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
         let waiting = self.queue.len() + self.pool.injector.len();
-        if worth_unparking(waiting, cost) {
+        if self.pool.settings.help.is_worth_it(waiting, cost) {
             self.get_help();
         }
         look || self.timers().earliest() <= now
@@ -435,6 +425,7 @@ impl Worker {
                 continue;
             }
             if self.steal_from(thief) {
+                trace::report(|| Event::Stole { worker: victim });
                 self.next_victim.set(victim);
                 return true;
             }
@@ -455,7 +446,8 @@ impl Worker {
     fn end_search(&self) {
         if self.pool.idle.found() {
             let waiting = self.queue.len() + self.pool.injector.len();
-            if worth_unparking(waiting, self.counters().poll_cost.get()) {
+            let cost = self.counters().poll_cost.get();
+            if self.pool.settings.help.is_worth_it(waiting, cost) {
                 self.get_help();
             }
         }
