@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use crate::primitives::counter::{AtomicU64, Relaxed};
+use crate::primitives::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -128,7 +128,8 @@ worker_counters! {
     unparked,
 }
 
-/// A count that one thread writes and others read.
+/// A count that one thread writes and others read. The sentry goes by some of them, so the models see
+/// them too.
 #[derive(Debug, Default)]
 pub(crate) struct SharedCounter(AtomicU64);
 

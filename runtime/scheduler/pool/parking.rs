@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     clock,
-    primitives::lock,
+    primitives::{lock, seeded},
     reactor::{Found, shared::Woken},
     trace::{self, Event},
 };
@@ -136,7 +136,10 @@ impl Worker {
         let polls = neighbour.counters.polls.get();
         let is_stuck = polls == seen.polls;
         let took = is_stuck && self.take_over(neighbour, seen, woken);
-        *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
+        if !(is_stuck && seeded("takeover_keeps_an_old_sighting")) {
+            // Also of one that is stuck: it may have filled its slot since.
+            *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
+        }
         if took {
             self.counters().takeovers.add(1);
             trace::report(|| Event::TookOver { worker: number });
@@ -147,7 +150,9 @@ impl Worker {
     /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
     fn take_over(&self, neighbour: &Shared, seen: &Seen, woken: &mut Woken) -> bool {
         // Only the occupant that was there a tick ago.
-        let aged = seen.lifo.and_then(|sighting| neighbour.thief.steal_lifo(sighting));
+        let fresh = seeded("takeover_steals_a_fresh_occupant");
+        let aged = if fresh { neighbour.thief.sight_lifo() } else { seen.lifo };
+        let aged = aged.and_then(|sighting| neighbour.thief.steal_lifo(sighting));
         let mut took = aged.is_some();
         if let Some(task) = aged {
             self.push(task);

@@ -273,7 +273,7 @@ impl Worker {
 
     /// Moves this worker's share from the injector into its queue.
     #[inline]
-    fn take_injected(&self) -> bool {
+    pub(crate) fn take_injected(&self) -> bool {
         let workers = self.pool.workers.len();
         let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
         self.counters().injected.add(1);
@@ -296,7 +296,7 @@ impl Worker {
 
     /// The task that was just woken, within bounds; else the one that has waited longest.
     #[inline]
-    fn next(&self) -> Option<Runnable> {
+    pub(crate) fn next(&self) -> Option<Runnable> {
         if let Some(task) = self.queue.take_lifo() {
             self.lifo_left.set(self.lifo_left.get() - 1);
             return Some(task);
@@ -306,7 +306,7 @@ impl Worker {
     }
 
     #[inline]
-    fn run_task(&self, task: Runnable) {
+    pub(crate) fn run_task(&self, task: Runnable) {
         self.counters().polls.add(1);
         self.polling.set(true);
         let ran = task.run();
