@@ -125,10 +125,22 @@ impl SharedReactor {
     }
 
     /// The same for a neighbour. `None`: somebody waits here.
+    ///
+    /// Unparker and alarm are edges, and the worker may be about to sleep: it has said so, and not taken
+    /// the lock yet. So what the look finds of them is given back, or it would sleep through.
     pub(crate) fn try_look(&self, woken: &mut Woken) -> Option<io::Result<Found>> {
         let mut kernel = try_lock(&self.kernel)?;
-        let Kernel { wait, .. } = kernel.as_mut()?;
-        Some(self.ask(wait, Some(Duration::ZERO), woken))
+        let Kernel { wait, alarm_at, .. } = kernel.as_mut()?;
+        let found = self.ask(wait, Some(Duration::ZERO), woken);
+        if let Ok(Found { roused: true, alarm, .. }) = found {
+            if alarm {
+                // Whoever sleeps next sets it again.
+                *alarm_at = NEVER;
+            }
+            drop(kernel);
+            self.unpark();
+        }
+        Some(found)
     }
 
     /// Sleeps until something comes, `until` is reached, or `limit` is over. Also tells how often the
@@ -223,5 +235,41 @@ fn gone() -> io::Error {
 impl std::fmt::Debug for SharedReactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SharedReactor").field("sources", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    /// Waits at `reactor` until `until`, but not really: how often the alarm was set, and what came.
+    fn glance(reactor: &SharedReactor, until: u64) -> (Found, u64) {
+        let now = clock::real_now();
+        reactor.wait(now, until, Some(Duration::ZERO), &mut Woken::default()).unwrap()
+    }
+
+    fn neighbours_look(reactor: &SharedReactor) -> Found {
+        reactor.try_look(&mut Woken::default()).expect("nobody waits here").unwrap()
+    }
+
+    #[test]
+    fn a_neighbours_look_leaves_an_unpark_to_the_worker() {
+        let reactor = SharedReactor::new(1).unwrap();
+        reactor.unpark();
+        assert!(neighbours_look(&reactor).roused && neighbours_look(&reactor).roused);
+        assert!(glance(&reactor, NEVER).0.roused, "the worker would sleep for ever");
+        assert!(!glance(&reactor, NEVER).0.roused, "once is enough");
+    }
+
+    #[test]
+    fn a_neighbours_look_leaves_the_alarm_to_the_worker() {
+        let reactor = SharedReactor::new(1).unwrap();
+        let until = clock::real_now() + 1_000_000;
+        assert_eq!(glance(&reactor, until).1, 1);
+        while !neighbours_look(&reactor).alarm {}
+        // It read the clock before the alarm rang, and means to sleep until the same moment.
+        let waited = reactor.wait(until - 1, until, None, &mut Woken::default()).unwrap();
+        assert!(waited.0.roused, "the worker would sleep past its deadline");
     }
 }
