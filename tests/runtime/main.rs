@@ -1,9 +1,10 @@
 //! `Runtime`, as its users see it: what it owes them (`basics`), its settings and hooks, the sentry, the
-//! end of it, and what its workers tell the trace.
+//! end of it, what its workers tell the trace, and how it bears with foreign code that misbehaves.
 
 use std::{process, sync::mpsc, thread, time::Duration};
 
 mod basics;
+mod hostile;
 mod sentry;
 mod settings;
 mod shutdown;
