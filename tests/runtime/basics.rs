@@ -309,7 +309,9 @@ fn a_neighbour_takes_over_from_a_worker_that_is_stuck() {
         }
     });
     task.wait().unwrap();
-    assert!(runtime.stats().iter().any(|worker| worker.takeovers > 0));
+    while runtime.stats().iter().all(|worker| worker.takeovers == 0) {
+        thread::yield_now();
+    }
 }
 
 #[test]
