@@ -1,13 +1,16 @@
 //! TCP echo over loopback, 1 KiB, with 1 and with 64 connections; see `common/echo.rs`.
 //!
-//! The server has a thread of its own. The client is one plain thread that writes a message to each
-//! connection and then reads every echo, so it needs no event loop that could favour a side. Run it
-//! with `cargo bench --bench tcp_echo`. Most of each request is the kernel's: `peers echo` separates
-//! the processes, pins them and counts what the server itself spends.
+//! The server has a thread of its own, and on the multi-threaded runtimes two workers besides. The
+//! client is one plain thread that writes a message to each connection and then reads every echo, so
+//! it needs no event loop that could favour a side. Run it with `cargo bench --bench tcp_echo`. Most
+//! of each request is the kernel's: `peers echo` separates the processes, pins them and counts what
+//! the server itself spends.
 
 mod common;
 #[path = "common/echo.rs"]
 mod echo;
+#[path = "common/multi.rs"]
+mod multi;
 
 use std::{
     io::{self, Read, Write},
@@ -21,6 +24,7 @@ use std::{
 
 use criterion::{Bencher, Criterion, Throughput};
 use echo::MESSAGE;
+use multi::WORKERS;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -41,15 +45,28 @@ fn main() {
             load(bench, connections, |ready| echo::mio(connections, ready, count));
         });
         group.finish();
+
+        let mut group = criterion.benchmark_group(format!("tcp_echo_multi_{connections}"));
+        group.throughput(Throughput::Elements(connections as u64));
+        group.bench_function("whirligig", |bench| {
+            load(bench, connections, |ready| {
+                echo::whirligig_multi(&multi::runtime(WORKERS), connections, ready, count)
+            });
+        });
+        group.bench_function("tokio", |bench| {
+            load(bench, connections, |ready| {
+                echo::tokio(&multi::tokio(WORKERS), connections, ready, count)
+            });
+        });
+        group.finish();
     }
     criterion.final_summary();
 }
 
 static ECHOED: AtomicU64 = AtomicU64::new(0);
 
-// Only the server's thread writes, so a plain addition will do.
 fn count(bytes: usize) {
-    ECHOED.store(ECHOED.load(Relaxed) + bytes as u64, Relaxed);
+    ECHOED.fetch_add(bytes as u64, Relaxed);
 }
 
 type Ready = Box<dyn FnOnce(SocketAddr)>;

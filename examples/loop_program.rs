@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example loop_program
 //! cargo run --release --example loop_program -- --actions 1000000 --clock off
+//! cargo run --release --example loop_program -- --runtimes whirligig-multi,tokio-multi
 //! ```
 //!
 //! Two producers put 250,000 items each into one queue, a consumer takes all 500,000, and everybody
@@ -13,12 +14,13 @@
 //! program on whirligig and on tokio, in turn over several rounds, as a table. Every run is
 //! checked: all items must arrive, and their sum must be what arithmetic says.
 //!
-//! The comparison is meant to be fair. Both sides have one thread, make their runtime anew for each
-//! run, and use the unbounded queue their runtime offers for the purpose: whirligig's queue for one
-//! thread, tokio's `mpsc` (it has none that is not thread-safe). tokio's tasks are spawned on its
-//! current-thread runtime itself: through a `LocalSet` they are a quarter slower, on a
-//! `LocalRuntime` equally fast. tokio appears twice, as over half of its time here is due to its
-//! `yield_now`: see the note below the table.
+//! The comparison is meant to be fair. Both sides make their runtime anew for each run, and use the
+//! unbounded queue it offers for the purpose: whirligig its queue for one thread or the one for many,
+//! tokio its `mpsc` (it has none that is not thread-safe). The first rows have one thread. tokio's
+//! tasks are spawned on its current-thread runtime itself: through a `LocalSet` they are a quarter
+//! slower, on a `LocalRuntime` equally fast. The rows called `multi` are the multi-threaded runtimes,
+//! with two workers each; they are measured against each other. tokio appears twice in both, as much
+//! of its time here is due to its `yield_now`: see the note below the table.
 
 use std::{
     array,
@@ -26,6 +28,7 @@ use std::{
     hint::black_box,
     mem,
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -34,7 +37,7 @@ use clap::{Parser, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
-use whirligig::{queue::local::Queue, spawn_local, task};
+use whirligig::{queue, task};
 
 /// Runs the half-million-action program on whirligig and on tokio, and compares.
 #[derive(Parser)]
@@ -54,7 +57,8 @@ struct Options {
         value_enum,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "whirligig,tokio,tokio-self-waking"
+        default_value = "whirligig,tokio,tokio-self-waking,\
+            whirligig-multi,tokio-multi,tokio-multi-self-waking"
     )]
     runtimes: Vec<Runtime>,
 
@@ -80,7 +84,28 @@ enum Runtime {
     Tokio,
     /// The same, yielding by a future that wakes its own task
     TokioSelfWaking,
+    /// The multi-threaded runtime of this library, and its queue for many threads
+    WhirligigMulti,
+    /// tokio's multi-thread runtime, yielding by its `yield_now`
+    TokioMulti,
+    /// The same, yielding by a future that wakes its own task
+    TokioMultiSelfWaking,
 }
+
+impl Runtime {
+    /// The row of this library that has as many threads.
+    fn ours(self) -> Self {
+        match self {
+            Self::Whirligig | Self::Tokio | Self::TokioSelfWaking => Self::Whirligig,
+            Self::WhirligigMulti | Self::TokioMulti | Self::TokioMultiSelfWaking => {
+                Self::WhirligigMulti
+            }
+        }
+    }
+}
+
+/// Workers of the multi-threaded runtimes.
+const WORKERS: usize = 2;
 
 /// More would fill the memory: half of the items may be in the queue at once.
 const MOST_ACTIONS: u64 = 100_000_000;
@@ -105,7 +130,12 @@ fn main() {
 
     let times = compare(&runtimes, actions, clock, rounds);
     println!("\nThe same again, each in turn, {rounds} times:\n\n{}", table(&runtimes, &times));
-    if runtimes.contains(&Runtime::Tokio) {
+    if runtimes.iter().any(|runtime| runtime.ours() == Runtime::WhirligigMulti) {
+        println!(
+            "\nThe rows called multi have {WORKERS} workers and are measured against each other."
+        );
+    }
+    if runtimes.iter().any(|runtime| [Runtime::Tokio, Runtime::TokioMulti].contains(runtime)) {
         println!("\n{NOTE}");
     }
     if cfg!(debug_assertions) {
@@ -115,23 +145,49 @@ fn main() {
 
 const NOTE: &str = "\
 tokio's `yield_now` holds a task back until the runtime has looked at its sockets and timers, so the
-row `tokio` pays an epoll_wait for every item. A future that wakes its own task does not wait for
-that look: see the row `tokio-self-waking`.";
+row `tokio` pays an epoll_wait for every item, and `tokio-multi` the way to one. A future that wakes
+its own task does not wait for that look: see the rows called self-waking.";
 
-// The program, twice. Lay the two side by side.
+// The program, three times: for one thread, for many, and on either of tokio's runtimes. Lay them
+// side by side.
 
 async fn on_whirligig(actions: u64, stamp: Stamp) -> Tally {
-    let queue = Rc::new(Queue::unbounded());
+    let queue = Rc::new(queue::local::Queue::unbounded());
     let producers: [_; 2] = array::from_fn(|_| {
         let queue = Rc::clone(&queue);
-        spawn_local(async move {
+        whirligig::spawn_local(async move {
             for index in 1..=actions / 2 {
                 queue.put(stamp.item(index)).await.expect("nobody closes the queue");
                 task::yield_now().await;
             }
         })
     });
-    let consumer = spawn_local(async move {
+    let consumer = whirligig::spawn_local(async move {
+        let mut tally = Tally::default();
+        for _ in 0..actions {
+            tally.add(queue.get().await.expect("nobody closes the queue"));
+            task::yield_now().await;
+        }
+        tally
+    });
+    for producer in producers {
+        producer.await.expect("no task panics");
+    }
+    consumer.await.expect("no task panics")
+}
+
+async fn on_whirligig_multi(actions: u64, stamp: Stamp) -> Tally {
+    let queue = Arc::new(queue::Queue::unbounded());
+    let producers: [_; 2] = array::from_fn(|_| {
+        let queue = Arc::clone(&queue);
+        whirligig::spawn(async move {
+            for index in 1..=actions / 2 {
+                queue.put(stamp.item(index)).await.expect("nobody closes the queue");
+                task::yield_now().await;
+            }
+        })
+    });
+    let consumer = whirligig::spawn(async move {
         let mut tally = Tally::default();
         for _ in 0..actions {
             tally.add(queue.get().await.expect("nobody closes the queue"));
@@ -227,19 +283,38 @@ fn timed(runtime: Runtime, actions: u64, clock: Clock) -> Duration {
     let stamp = Stamp((clock == Clock::Off).then_some(start));
     let tally = match runtime {
         Runtime::Whirligig => whirligig::run(on_whirligig(actions, stamp)),
-        Runtime::Tokio => run_tokio(on_tokio(actions, stamp, tokio::task::yield_now)),
-        Runtime::TokioSelfWaking => run_tokio(on_tokio(actions, stamp, self_waking_yield)),
+        Runtime::Tokio => tokio_one().block_on(on_tokio(actions, stamp, tokio::task::yield_now)),
+        Runtime::TokioSelfWaking => {
+            tokio_one().block_on(on_tokio(actions, stamp, self_waking_yield))
+        }
+        Runtime::WhirligigMulti => whirligig_multi().block_on(on_whirligig_multi(actions, stamp)),
+        Runtime::TokioMulti => {
+            tokio_multi().block_on(on_tokio(actions, stamp, tokio::task::yield_now))
+        }
+        Runtime::TokioMultiSelfWaking => {
+            tokio_multi().block_on(on_tokio(actions, stamp, self_waking_yield))
+        }
     };
     let elapsed = start.elapsed();
     assert_eq!(tally, Tally::expected(actions), "{} lost or altered items", name(runtime));
     elapsed
 }
 
-/// What `#[tokio::main(flavor = "current_thread")]` does.
-fn run_tokio<F: Future>(future: F) -> F::Output {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().expect("the system has descriptors left").block_on(future)
+fn whirligig_multi() -> whirligig::Runtime {
+    whirligig::Runtime::builder().worker_threads(WORKERS).build().expect(ENOUGH)
 }
+
+/// As `#[tokio::main(flavor = "current_thread")]` makes it.
+fn tokio_one() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect(ENOUGH)
+}
+
+fn tokio_multi() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(WORKERS).enable_all().build().expect(ENOUGH)
+}
+
+const ENOUGH: &str = "the system has threads and descriptors left";
 
 /// The times of each runtime, in milliseconds, sorted.
 ///
@@ -267,9 +342,9 @@ fn table(runtimes: &[Runtime], all: &[Vec<f64>]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header(["runtime", "median", "min", "max", "times whirligig's"]);
-    let ours = runtimes.iter().position(|runtime| *runtime == Runtime::Whirligig);
     for (runtime, times) in runtimes.iter().zip(all) {
         let millis = |value: f64| format!("{value:.1} ms");
+        let ours = runtimes.iter().position(|other| *other == runtime.ours());
         let ratio = ours.map(|ours| median(times) / median(&all[ours]));
         table.add_row([
             name(*runtime),

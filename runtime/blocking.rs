@@ -1,7 +1,8 @@
 //! The blocking pool: threads for calls that would stop a loop.
 //!
 //! Name resolution, files, a library without async: such calls run here, and their outcome travels
-//! through a join cell like that of any task. Each loop has a pool of its own, made when first used.
+//! through a join cell like that of any task. Each loop and each runtime has a pool of its own, made when
+//! first used.
 //!
 //! The pool is bounded twice. Threads are added while jobs wait and none is idle, up to a number, and
 //! retire after [`KEEP_ALIVE`] without work. Jobs queue up to a number; then whoever asks has to
@@ -35,7 +36,7 @@ pub(crate) struct Job {
 /// After how long without work a thread ends.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// How a loop's blocking pool stands, from `EventLoop::blocking_stats`.
+/// How a blocking pool stands, from `EventLoop::blocking_stats` or `Runtime::blocking_stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlockingStats {

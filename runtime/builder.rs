@@ -213,19 +213,23 @@ impl RuntimeBuilder {
         self
     }
 
-    /// What unparking a neighbour costs. The default is 5 microseconds.
+    /// Whether a worker, with nothing to do, may look around for some 50 microseconds before it parks,
+    /// when that has paid off lately. See [an event loop's](Builder::look_before_parking); one worker of a
+    /// runtime does so at a time.
     ///
-    /// A worker calls for help when what waits in its queue would take longer than this. More keeps the
-    /// work on fewer processors; less spreads it sooner.
-    pub fn unpark_cost(mut self, cost: Duration) -> Self {
-        self.settings.help.unpark_cost = clock::nanos(cost);
+    /// The default is yes where there is more than one processor.
+    pub fn look_before_parking(mut self, look: bool) -> Self {
+        self.settings.look_before_parking = look;
         self
     }
 
-    /// How many tasks may wait for one worker before it calls for help, however quick their polls are.
-    /// The default is 16. With 0 a neighbour is unparked for each task that has to wait.
-    pub fn backlog(mut self, tasks: usize) -> Self {
-        self.settings.help.backlog = tasks;
+    /// What it takes until a neighbour that is unparked is at work. The default is 50 microseconds.
+    ///
+    /// A worker gets a neighbour up when what waits in its queue would take longer than this. More keeps
+    /// the work on fewer processors, until a worker has been busy for a millisecond; less spreads it
+    /// sooner, and with none, whatever waits is worth a neighbour.
+    pub fn unpark_cost(mut self, cost: Duration) -> Self {
+        self.settings.help_takes = clock::nanos(cost);
         self
     }
 

@@ -13,6 +13,7 @@ use std::{
     os::fd::BorrowedFd,
     panic::Location,
     rc::Rc,
+    sync::Arc as StdArc,
 };
 
 use mio::Token;
@@ -27,7 +28,7 @@ use crate::{
     scheduler::{
         event_loop::Core,
         pool::{
-            self, Member,
+            self, Pool,
             worker::{SteppedOut, Worker},
         },
     },
@@ -44,7 +45,7 @@ pub(crate) enum Current {
     /// One of a runtime's workers.
     Worker(Rc<Worker>),
     /// A thread that polls a future in a runtime's `block_on`, or has entered it.
-    Guest(Arc<Member>),
+    Guest(StdArc<Pool>),
 }
 
 thread_local! {
@@ -68,14 +69,14 @@ pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
 }
 
 /// The same for a thread that is no worker: what it spawns goes to the pool.
-pub(crate) fn enter_as_guest(member: Arc<Member>) -> Guard<()> {
-    Guard::new(Current::Guest(member), ())
+pub(crate) fn enter_as_guest(pool: StdArc<Pool>) -> Guard<()> {
+    Guard::new(Current::Guest(pool), ())
 }
 
 /// Makes a worker's thread one that is no worker, until the guard is dropped.
 pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
     let stepped_out = worker.step_out();
-    Guard::new(Current::Guest(worker.member().clone()), stepped_out)
+    Guard::new(Current::Guest(worker.pool.clone()), stepped_out)
 }
 
 /// See [`enter`].
@@ -146,7 +147,7 @@ where
     match expect(what) {
         Current::EventLoop(core) => core.spawn(future, name, place),
         Current::Worker(worker) => worker.spawn(future, name, place),
-        Current::Guest(member) => Member::spawn(&member, future, name, place),
+        Current::Guest(pool) => pool.spawn(future, name, place),
     }
 }
 
@@ -166,14 +167,22 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match expect(what) {
-        Current::EventLoop(core) => core.spawn(future, name, place),
-        Current::Worker(_) | Current::Guest(_) => panic!(
-            "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move \
-             between threads: use `spawn` if the future can be made `Send`; else run it on a thread \
-             of its own by `whirligig::run`, and talk to it through a `queue::Queue`"
-        ),
+    match event_loop() {
+        Some(core) => core.spawn(future, name, place),
+        None => no_event_loop(what),
     }
+}
+
+/// A future was to be spawned that must not leave its thread, and no event loop runs this one.
+#[cold]
+#[track_caller]
+fn no_event_loop(what: &str) -> ! {
+    expect(what);
+    panic!(
+        "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move between \
+         threads: use `spawn` if the future can be made `Send`; else run it on a thread of its own by \
+         `whirligig::run`, and talk to it through a `queue::Queue`"
+    )
 }
 
 /// The blocking pool of whoever runs this thread, and the test clock that its jobs hold up.
@@ -185,7 +194,7 @@ pub(crate) fn blocking(what: &str) -> (Arc<blocking::Pool>, Option<TestClock>) {
             Clock::Real => (core.pool().clone(), None),
         },
         Current::Worker(worker) => (worker.pool.blocking().clone(), None),
-        Current::Guest(member) => (member.pool.blocking().clone(), None),
+        Current::Guest(pool) => (pool.blocking().clone(), None),
     }
 }
 
@@ -214,7 +223,7 @@ impl Current {
         match self {
             Self::EventLoop(core) => core.id,
             Self::Worker(worker) => worker.pool.id,
-            Self::Guest(member) => member.pool.id,
+            Self::Guest(pool) => pool.id,
         }
     }
 }
@@ -249,6 +258,6 @@ pub(crate) fn watch(registration: &Registration, fd: BorrowedFd<'_>) -> io::Resu
             Ok(())
         }
         Current::Worker(worker) => registration.attach(worker.reactor(), fd),
-        Current::Guest(member) => registration.attach(member.pool.next_reactor(), fd),
+        Current::Guest(pool) => registration.attach(pool.next_reactor(), fd),
     }
 }

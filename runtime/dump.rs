@@ -24,14 +24,14 @@ pub fn dump() -> Dump {
     match current::expect("`dump`") {
         Current::EventLoop(core) => Dump::of_event_loop(&core),
         Current::Worker(worker) => Dump::of_pool(&worker.pool),
-        Current::Guest(member) => Dump::of_pool(&member.pool),
+        Current::Guest(pool) => Dump::of_pool(&pool),
     }
 }
 
-/// The tasks of a loop, as [`dump`] found them. `Display` prints a line each.
+/// The tasks of a loop or a runtime, as [`dump`] found them. `Display` prints a line each.
 #[derive(Debug, Clone)]
 pub struct Dump {
-    /// The tasks that have not ended, the root future first.
+    /// The tasks that have not ended. An event loop's root future is the first; a runtime's is no task.
     pub tasks: Vec<TaskDump>,
 }
 
@@ -48,9 +48,9 @@ pub struct TaskDump {
     /// What it waits for and the line that waits, as the last of our own leaf futures noted it;
     /// `None` if it has not waited yet, or waits for somebody else's.
     pub waits: Option<(WaitsFor, &'static Location<'static>)>,
-    /// It stands in the run queue.
+    /// It stands in a run queue.
     pub scheduled: bool,
-    /// It is being polled: on an event loop, whoever asked for the dump is inside it.
+    /// It is being polled, on whichever worker. On an event loop: whoever asked for the dump is inside it.
     pub running: bool,
 }
 

@@ -1,14 +1,13 @@
 //! What another thread may hold of an event loop or a runtime.
 
-use std::{fmt, future::Future, panic::Location};
+use std::{fmt, future::Future, panic::Location, sync::Arc};
 
 use crate::{
     current::{self, Current},
     id::TaskId,
     inbox::{Address, Urgency},
     place::{Name, Origin},
-    primitives::Arc,
-    scheduler::pool::Member,
+    scheduler::pool::Pool,
     task::{
         join::{self, JoinHandle},
         local,
@@ -43,7 +42,7 @@ pub struct Handle {
 #[derive(Clone)]
 pub(crate) enum Home {
     EventLoop(Address),
-    Pool(Arc<Member>),
+    Pool(Arc<Pool>),
 }
 
 /// An event loop or a runtime is gone, so nothing can be run there.
@@ -61,6 +60,14 @@ impl std::error::Error for LoopGone {}
 impl Handle {
     /// The handle of whoever runs this thread.
     ///
+    /// ```
+    /// whirligig::run(async {
+    ///     let here = whirligig::Handle::current();
+    ///     let call = whirligig::task::spawn_blocking(move || drop(here.spawn(async { 6 * 7 })));
+    ///     call.await.unwrap(); // another thread spawned that onto this loop
+    /// });
+    /// ```
+    ///
     /// # Panics
     /// If nobody does.
     #[track_caller]
@@ -70,6 +77,12 @@ impl Handle {
     }
 
     /// The handle of whoever runs this thread, if anybody does.
+    ///
+    /// ```
+    /// assert!(whirligig::Handle::try_current().is_none());
+    /// whirligig::run(async { assert!(whirligig::Handle::try_current().is_some()) });
+    /// ```
+    #[doc(alias = "_get_running_loop")]
     pub fn try_current() -> Option<Self> {
         current::get().map(Self::of)
     }
@@ -77,8 +90,8 @@ impl Handle {
     fn of(current: Current) -> Self {
         let home = match current {
             Current::EventLoop(core) => Home::EventLoop(core.address()),
-            Current::Worker(worker) => Home::Pool(worker.member().clone()),
-            Current::Guest(member) => Home::Pool(member),
+            Current::Worker(worker) => Home::Pool(worker.pool.clone()),
+            Current::Guest(pool) => Home::Pool(pool),
         };
         Self { home }
     }
@@ -86,13 +99,27 @@ impl Handle {
     /// Makes a runtime this thread's, until the guard is dropped: `spawn`, timers and sockets used
     /// here, outside any task, go to it.
     ///
+    /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
+    /// may be nested, and must be dropped in the reverse order.
+    ///
+    /// ```
+    /// use whirligig::{Runtime, spawn};
+    ///
+    /// let runtime = Runtime::new()?;
+    /// let entered = runtime.handle().enter();
+    /// spawn(async { /* on the runtime */ });
+    /// drop(entered);
+    /// assert!(whirligig::Handle::try_current().is_none());
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Panics
     /// If this is the handle of an event loop, which belongs to its own thread: spawn onto it instead.
     #[track_caller]
     #[must_use = "the runtime is this thread's only as long as the guard lives"]
     pub fn enter(&self) -> Enter {
         match &self.home {
-            Home::Pool(member) => Enter { _guard: current::enter_as_guest(member.clone()) },
+            Home::Pool(pool) => Enter { _guard: current::enter_as_guest(pool.clone()) },
             Home::EventLoop(_) => panic!(
                 "an event loop cannot be entered by its handle: it belongs to its own thread. Use \
                  `Handle::spawn` instead"
@@ -100,9 +127,11 @@ impl Handle {
         }
     }
 
-    /// Spawns a future. On an event loop, tasks start in the order in which they were spawned by one
-    /// thread. If the loop or runtime is gone, the future is dropped here and the handle says cancelled.
+    /// Spawns a future, from any thread. On an event loop, tasks start in the order in which they were
+    /// spawned by one thread; on a runtime, soon, on whichever worker gets to it. If the loop or runtime
+    /// is gone, the future is dropped here and the handle says cancelled.
     #[track_caller]
+    #[doc(alias = "create_task")]
     #[doc(alias = "run_coroutine_threadsafe")]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -127,24 +156,33 @@ impl Handle {
                 core.spawn(future, name, place)
             }
             (Home::EventLoop(home), _) => send(*home, future, name, place),
-            (Home::Pool(member), Some(Current::Worker(worker)))
-                if Arc::ptr_eq(&member.pool, &worker.pool) =>
+            (Home::Pool(pool), Some(Current::Worker(worker)))
+                if Arc::ptr_eq(pool, &worker.pool) =>
             {
                 worker.spawn(future, name, place)
             }
-            (Home::Pool(member), _) => Member::spawn(member, future, name, place),
+            (Home::Pool(pool), _) => pool.spawn(future, name, place),
         }
     }
 
     /// Runs `f` on the loop's thread, at the beginning of its next turn, and unparks it for that; on a
     /// runtime, soon on one of its workers. A panic of `f` is reported and ends nothing else.
     ///
+    /// ```
+    /// let event_loop = whirligig::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// let stop = handle.clone();
+    /// std::thread::spawn(move || handle.call_soon_threadsafe(move || stop.stop()));
+    /// event_loop.run_forever(); // until the closure has run here
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
     /// # Errors
     /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.
     pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
         match &self.home {
             Home::EventLoop(home) => home.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone),
-            Home::Pool(member) if member.pool.is_closed() => Err(LoopGone),
+            Home::Pool(pool) if pool.is_closed() => Err(LoopGone),
             Home::Pool(_) => {
                 drop(self.spawn(async { f() }));
                 Ok(())
@@ -206,7 +244,7 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = match &self.home {
             Home::EventLoop(home) => home.loop_id,
-            Home::Pool(member) => member.pool.id,
+            Home::Pool(pool) => pool.id,
         };
         f.debug_struct("Handle").field("id", &id).finish_non_exhaustive()
     }

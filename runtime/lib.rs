@@ -10,6 +10,38 @@
 //! });
 //! ```
 //!
+//! That is the single-threaded [`EventLoop`], whose tasks need not be `Send`. A [`Runtime`] is several
+//! such loops, one a thread, that steal tasks from each other. Sockets, timers and queues are the same:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use whirligig::{Runtime, queue::Queue, spawn, task};
+//!
+//! let runtime = Runtime::builder().worker_threads(2).build()?;
+//! let sum = runtime.block_on(async {
+//!     let queue = Arc::new(Queue::bounded(8));
+//!     let items = queue.clone();
+//!     let producer = spawn(async move {
+//!         for n in 1..=10 {
+//!             let square = task::spawn_blocking(move || n * n).await.unwrap();
+//!             items.put(square).await.unwrap();
+//!         }
+//!         items.close();
+//!     });
+//!     let mut sum = 0;
+//!     while let Ok(square) = queue.get().await {
+//!         sum += square;
+//!     }
+//!     producer.await.unwrap();
+//!     sum
+//! });
+//! assert_eq!(sum, 385);
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! Take the event loop where one processor is enough, or where the work divides into one loop a thread:
+//! it is the cheaper for each task. Take the runtime where the work is uneven, or a poll may take long.
+//!
 //! | asyncio | here |
 //! | --- | --- |
 //! | `asyncio.run` | [`run`] |
@@ -29,29 +61,57 @@
 //! library can be read from the bottom to the top without ever meeting a name not seen before:
 //!
 //! ```text
-//! what users await   task/  time/  queue/  io/  net/
-//! front door         current  handle  runtime  builder
-//! scheduler          scheduler/event_loop (the turn)  scheduler/ledger
-//! machines           task/join  task/local  task/shared  reactor/  timer/  blocking
-//! doors              wait  park  inbox
-//! shelves            timer/wheel  queue/core  run_queue/  wait_list  waiter
+//!                    of the event loop          of both                    of the runtime
+//!
+//! what users await                              task/  time/  queue/
+//!                                               io/  net/
+//! front door         event_loop  builder        current  handle  dump      runtime
+//!                                               timer_home
+//! schedulers         scheduler/event_loop,      scheduler/cadence          scheduler/pool/worker (its turn),
+//!                    waiting, ledger            (when to look)             parking, idle, parker, mod
+//! machines           task/local, slots, tasks   task/cell, join, spawned   task/shared, state, owned
+//!                    reactor/mod  timer/mod     reactor/source  blocking   reactor/shared  timer/shared
+//! doors              inbox                      wait  park
+//! shelves            run_queue/batches          timer/wheel  queue/core    run_queue/stealing, lifo,
+//!                                               wait_list  waiter          injector
 //! ground             primitives  id  place  budget  stats  foreign  trace  clock
 //! ```
+//!
+//! Left and right column do the same things; lay them side by side to see what `Send` costs.
 //!
 //! Or it can be read along one wake-up, from the kernel to the task:
 //!
 //! One wake: `reactor/mod.rs` (`wait` returns, and finds the source) to `reactor/source.rs` (`set`
-//! finds who waits) to `task/local.rs` (`waking` puts the task's number into the run queue; `run_batch` polls it) to `scheduler/event_loop.rs` (`turn` goes round).
+//! finds who waits) to `task/local.rs` (`waking` puts the task's number into the run queue; `run_batch`
+//! polls it) to `scheduler/event_loop.rs` (`turn` goes round).
+//!
+//! On a runtime it goes from `reactor/shared.rs` by the same source to `task/state.rs` (is it news?), then
+//! `scheduler/pool/worker.rs`, whose `turn` polls it by way of `task/shared.rs`.
 //!
 //! # What holds
+//!
+//! On the event loop:
 //!
 //! - On the loop's own thread, spawning, waking and polling cost no atomic operation on a task, no
 //!   reference count and no lock. A waker is a number.
 //! - A turn runs the tasks that were ready when it began, in order; what they wake runs in the next.
 //!   Tasks start in the order in which they were spawned.
-//! - Timers are never early, and fire in the order of their deadlines.
-//! - Dropping a future leaves no waiter, timer or descriptor behind. Each task is dropped exactly
-//!   once, on its loop's thread. One that panics harms only its own handle.
+//! - Timers fire in the order of their deadlines. Each task is dropped on its loop's thread.
+//!
+//! On the runtime:
+//!
+//! - A task is polled by one worker at a time, and stands in one run queue at most. It may be polled by
+//!   another worker each time, and dropped on any thread.
+//! - A task that wakes another makes no system call for it: a neighbour is unparked when the backlog is
+//!   worth the price.
+//! - What becomes ready while any worker is parked runs within two ticks of 10 ms, whoever is stuck in a
+//!   poll. With all workers parked nothing ticks.
+//!
+//! On both:
+//!
+//! - Timers are never early.
+//! - Dropping a future leaves no waiter, timer or descriptor behind. Each task is dropped exactly once.
+//!   One that panics harms only its own handle.
 //! - A poll may do 128 ready operations on our queues, sockets and timers; then its task gives way.
 //!
 //! A process that forks must not use a loop of before the fork in the child.

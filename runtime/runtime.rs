@@ -21,14 +21,17 @@ use crate::{
     foreign,
     handle::{Enter, Handle, Home},
     place,
-    primitives::Arc,
-    scheduler::pool::{Member, Pool, Seat, Settings, parker::Parker, worker::Worker},
+    scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
     stats::WorkerStats,
     task::join::JoinHandle,
 };
 
 /// A multi-threaded runtime: a number of workers, each a loop of its own with sockets and timers, that
 /// steal tasks from each other. Its tasks are `Send`.
+///
+/// A task may be polled by another worker each time. While any worker is parked, what becomes ready is
+/// run within 20 milliseconds, also behind a worker that is stuck in a long poll. Sockets, timers,
+/// queues and handles are those of the [`EventLoop`](crate::EventLoop), and may be shared with one.
 ///
 /// Dropping it drops each task that has not ended, exactly once, and waits for the workers to end
 /// their present polls; inside one of its own tasks it does not wait.
@@ -42,9 +45,11 @@ use crate::{
 /// assert_eq!(answer, 42);
 /// # std::io::Result::Ok(())
 /// ```
+///
+/// A runtime cannot be carried over a fork: the child has none of its threads.
+#[doc(alias = "multi_thread")]
 pub struct Runtime {
-    /// The runtime as the tasks know it that are spawned outside its workers.
-    member: Arc<Member>,
+    pool: StdArc<Pool>,
     threads: Vec<Thread<()>>,
 }
 
@@ -61,7 +66,7 @@ impl Runtime {
     pub(crate) fn with_settings(settings: Settings, threads: &Threads) -> io::Result<Self> {
         let (pool, seats) = Pool::new(settings)?;
         // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Self { member: Pool::outside(&pool), threads: Vec::new() };
+        let mut runtime = Self { pool, threads: Vec::new() };
         for seat in seats {
             runtime.threads.push(threads.start(seat)?);
         }
@@ -70,7 +75,22 @@ impl Runtime {
 
     /// Runs `future` to its end on this thread, and gives its output. Its tasks run on the workers.
     ///
-    /// May be called from several threads at once.
+    /// The future need not be `Send`, and is no task: it is not stolen, and not in a
+    /// [`dump`](Self::dump). Spawned tasks that have not ended when it returns go on. May be called from
+    /// several threads at once.
+    ///
+    /// ```
+    /// use std::{rc::Rc, time::Duration};
+    ///
+    /// let runtime = whirligig::Runtime::new()?;
+    /// let kept = Rc::new(42);
+    /// let output = runtime.block_on(async {
+    ///     whirligig::time::sleep(Duration::from_millis(1)).await;
+    ///     *kept
+    /// });
+    /// assert_eq!(output, 42);
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Panics
     /// If the future panics, and inside a task of this same runtime, whose worker it would stop.
@@ -82,13 +102,24 @@ impl Runtime {
             "`block_on` inside a task of the same runtime would stop the worker that it may be \
              waiting for: await the future instead, or spawn it"
         );
-        let _guard = current::enter_as_guest(self.member.clone());
+        let _guard = current::enter_as_guest(self.pool.clone());
         run_root(future)
     }
 
-    /// Spawns a future onto the runtime.
+    /// Spawns a future onto the runtime, from any thread.
+    ///
+    /// It starts soon, on whichever worker gets to it, and not always in the order of spawning. Dropping
+    /// the handle lets it go on; [`JoinHandle::cancel`] ends it.
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::new()?;
+    /// let task = runtime.spawn(async { 6 * 7 });
+    /// assert_eq!(task.wait().unwrap(), 42); // or, in another task: task.await
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     #[doc(alias = "create_task")]
+    #[doc(alias = "ensure_future")]
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -97,31 +128,76 @@ impl Runtime {
         self.handle().spawn_named(future, None, Location::caller())
     }
 
-    /// What other threads may hold of the runtime.
+    /// What other threads, and tasks, may hold of the runtime. It does not keep the runtime alive.
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let thread = std::thread::spawn(move || handle.spawn(async { "Hello" }).wait());
+    /// assert_eq!(thread.join().unwrap().unwrap(), "Hello");
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::Pool(self.member.clone()) }
+        Handle { home: Home::Pool(self.pool.clone()) }
     }
 
-    /// See [`Handle::enter`].
+    /// Makes the runtime this thread's, until the guard is dropped. See [`Handle::enter`].
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::new()?;
+    /// let task = {
+    ///     let _entered = runtime.enter();
+    ///     whirligig::spawn(async { 6 * 7 }) // `spawn` finds the runtime that was entered
+    /// };
+    /// assert_eq!(task.wait().unwrap(), 42);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn enter(&self) -> Enter {
         self.handle().enter()
     }
 
-    /// What each worker has done so far, counted.
+    /// What each worker has done so far, counted. One entry for each, in the order of their numbers.
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::builder().worker_threads(2).build()?;
+    /// runtime.spawn(async {}).wait().unwrap();
+    /// let polls: u64 = runtime.stats().iter().map(|worker| worker.polls).sum();
+    /// assert_eq!((runtime.stats().len(), polls), (2, 1));
+    /// # std::io::Result::Ok(())
+    /// ```
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Vec<WorkerStats> {
-        self.member.pool.stats()
+        self.pool.stats()
     }
 
     /// Each task: its name, where it was spawned, and what it waits for at which line. (The future of
-    /// a `block_on` is no task.)
+    /// a `block_on` is no task.) Nobody is stopped for it, so it is of one moment for each task, and not
+    /// of one for all.
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::new()?;
+    /// runtime.spawn(std::future::pending::<()>());
+    /// println!("{}", runtime.dump());
+    /// # std::io::Result::Ok(())
+    /// ```
     #[doc(alias = "all_tasks")]
     pub fn dump(&self) -> Dump {
-        Dump::of_pool(&self.member.pool)
+        Dump::of_pool(&self.pool)
     }
 
     /// Drops each task that has not ended, and waits until those that run have come to the end of
     /// their poll, and so have the calls on the blocking pool, but for no longer than `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let runtime = whirligig::Runtime::new()?;
+    /// runtime.spawn(std::future::pending::<()>());
+    /// if let Err(left) = runtime.shutdown_timeout(Duration::from_secs(5)) {
+    ///     eprintln!("{left}"); // a line for each poll and each call that goes on
+    /// }
+    /// # std::io::Result::Ok(())
+    /// ```
     ///
     /// # Errors
     /// What had not ended by then. A task or a call that ends later is dropped then.
@@ -137,7 +213,7 @@ impl Runtime {
              `shutdown_background`, or shut down from the thread that called `block_on`"
         );
         self.close();
-        let pool = self.member.pool.clone();
+        let pool = self.pool.clone();
         // Their threads are left to themselves: `drop` would wait for them.
         self.threads.clear();
         pool.wait_ended(timeout);
@@ -151,6 +227,15 @@ impl Runtime {
 
     /// Drops each task that has not ended, and waits for nothing: what runs is dropped at the end of
     /// its poll. May be called inside a task.
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::new()?;
+    /// let handle = runtime.handle();
+    /// let task = handle.spawn(async move { runtime.shutdown_background() });
+    /// task.wait().unwrap();
+    /// assert!(handle.spawn(async {}).wait().unwrap_err().is_cancelled());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn shutdown_background(mut self) {
         self.threads.clear();
     }
@@ -158,8 +243,8 @@ impl Runtime {
     /// Takes in nothing from here on, and drops each task that nobody polls. Their destructors find
     /// this runtime current, closed, as those find it that are dropped on a worker.
     fn close(&self) {
-        let _guard = current::enter_as_guest(self.member.clone());
-        self.member.pool.close();
+        let _guard = current::enter_as_guest(self.pool.clone());
+        self.pool.close();
     }
 
     /// Whether this is the thread of one of its workers, whatever runs it at the moment.
@@ -171,13 +256,14 @@ impl Runtime {
     fn runs_this_thread(&self) -> bool {
         matches!(
             current::get(),
-            Some(Current::Worker(worker)) if Arc::ptr_eq(&worker.pool, &self.member.pool)
+            Some(Current::Worker(worker)) if StdArc::ptr_eq(&worker.pool, &self.pool)
         )
     }
 
-    /// How the runtime's blocking pool stands.
+    /// How the runtime's blocking pool stands, where [`task::spawn_blocking`](crate::task::spawn_blocking)
+    /// runs its calls.
     pub fn blocking_stats(&self) -> BlockingStats {
-        self.member.pool.blocking_stats()
+        self.pool.blocking_stats()
     }
 }
 
@@ -212,7 +298,11 @@ impl Drop for Runtime {
     }
 }
 
-/// What had not ended when [`Runtime::shutdown_timeout`] was over. `Display` prints a line each.
+/// What had not ended when [`Runtime::shutdown_timeout`] was over. `Display` prints a line each, with
+/// the task's name and the line that spawned it or made the call.
+///
+/// It is an [`Error`](std::error::Error), to be passed on or printed. What it names goes on: a thread
+/// that does not come back cannot be ended from outside.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StillRunning {
@@ -239,7 +329,7 @@ impl std::error::Error for StillRunning {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Runtime").field(&self.member.pool).finish()
+        f.debug_tuple("Runtime").field(&self.pool).finish()
     }
 }
 

@@ -1,7 +1,8 @@
-//! What a loop has done so far, counted.
+//! What a loop or a worker has done so far, counted.
 //!
-//! The loop counts in plain cells that it alone writes; [`Stats`] is a copy for the user. A count
-//! that costs more than an addition does not belong here.
+//! A loop counts in plain cells that it alone writes, a worker in atomics that it alone writes and others
+//! may read, by loads and stores without an order; [`Stats`] and [`WorkerStats`] are copies for the user.
+//! A count that costs more than an addition does not belong here.
 
 use std::cell::Cell;
 
@@ -78,6 +79,10 @@ impl Counter {
 macro_rules! worker_counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts of one worker of a `Runtime`, from `Runtime::stats`.
+        ///
+        /// They begin with the runtime and only grow: take two and subtract to see what happened in
+        /// between. Each is read by itself while the worker goes on, so two of them may be of slightly
+        /// different moments.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct WorkerStats {
@@ -104,7 +109,7 @@ macro_rules! worker_counters {
 worker_counters! {
     /// Polls of tasks.
     polls,
-    /// Times it stole from a neighbour.
+    /// Times it stole from a neighbour: up to half of what waited there each time.
     steals,
     /// Times it took its share of what was injected.
     injected,
@@ -118,7 +123,7 @@ worker_counters! {
     looks,
     /// Events the kernel reported for its sources.
     events,
-    /// Timers of its own that it fired.
+    /// Timers that it fired: its own, and as the sentry a neighbour's.
     timers_fired,
     /// System calls that set its timer descriptor.
     timer_arms,
@@ -126,6 +131,10 @@ worker_counters! {
     takeovers,
     /// Neighbours it unparked because it had more than it could do alone.
     unparked,
+    /// Times it looked around for some microseconds before parking, and something came.
+    bets_won,
+    /// The same, and nothing came.
+    bets_lost,
 }
 
 /// A count that one thread writes and others read. The sentry goes by some of them, so the models see

@@ -47,7 +47,7 @@ impl Timer {
                 Some(Self { home: Home::EventLoop(core.address()), key })
             }
             Current::Worker(worker) => Self::in_shared(worker.insert_timer(deadline, waker)),
-            Current::Guest(member) => Self::in_shared(member.pool.insert_timer(deadline, waker)),
+            Current::Guest(pool) => Self::in_shared(pool.insert_timer(deadline, waker)),
         }
     }
 

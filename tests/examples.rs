@@ -97,8 +97,16 @@ fn loop_program() {
     assert_eq!(lines.next(), Some("App exiting, total time: #.## sec."), "{printed}");
     let rows: Vec<&str> =
         lines.filter_map(|line| line.strip_prefix("| ")?.split_whitespace().next()).collect();
-    assert_eq!(rows, ["runtime", "whirligig", "tokio", "tokio-self-waking"], "{printed}");
+    let [one, multi] = ["", "-multi"].map(|threads| {
+        [
+            format!("whirligig{threads}"),
+            format!("tokio{threads}"),
+            format!("tokio{threads}-self-waking"),
+        ]
+    });
+    assert_eq!(rows, [&["runtime".to_owned()][..], &one, &multi].concat(), "{printed}");
     assert!(printed.contains("epoll_wait"), "tokio's first row is not explained: {printed}");
+    assert!(printed.contains("2 workers"), "what is multi? {printed}");
 }
 
 #[test]
@@ -111,6 +119,22 @@ fn loop_program_runs_what_it_is_told_to() {
         .collect();
     assert_eq!(rows, ["runtime", "tokio-self-waking", "whirligig"], "{printed}");
     assert!(!printed.contains("epoll_wait"), "a note on a row that is not there: {printed}");
+    assert!(!printed.contains("workers"), "a note on rows that are not there: {printed}");
+}
+
+/// Each row is compared with the one of whirligig's that has as many threads.
+#[test]
+fn loop_program_compares_like_with_like() {
+    let ratios = |runtimes: &str| -> Vec<bool> {
+        let chosen = ["--actions", "2000", "--rounds", "1", "--runtimes", runtimes];
+        let printed = output(example("loop_program").args(chosen));
+        let rows = printed.lines().filter(|line| line.starts_with("| ")).skip(1);
+        rows.map(|row| row.trim_end_matches([' ', '|']).ends_with(|c: char| c.is_ascii_digit()))
+            .collect()
+    };
+    assert_eq!(ratios("whirligig-multi,tokio-multi"), [true, true]);
+    assert_eq!(ratios("whirligig,tokio-multi,tokio"), [true, false, true]);
+    assert_eq!(ratios("whirligig-multi,tokio"), [true, false]);
 }
 
 #[test]

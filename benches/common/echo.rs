@@ -1,10 +1,12 @@
-//! Three echo servers: ours, tokio's, and one written by hand on mio.
+//! Echo servers: ours on the event loop and on the multi-threaded runtime, tokio's on either of its
+//! runtimes, and one written by hand on mio.
 //!
 //! Each accepts a known number of connections, sends back what it reads until the peer closes, and
 //! returns when the last connection has ended: no server needs a way to be stopped from outside. The
 //! hand-written one is the floor: one thread, a slab of connections, and no system call that a
-//! runtime could save (edge-triggered, no read after a short one). Called by `benches/tcp_echo.rs`
-//! and by `peers echo`, which passes a function that meters the bytes.
+//! runtime could save (edge-triggered, no read after a short one). On the multi-threaded runtimes the
+//! calling thread accepts and the workers do the rest. Called by `benches/tcp_echo.rs` and by
+//! `peers echo`, which pass a function that meters the bytes.
 
 use std::{
     io::{self, Read, Write},
@@ -17,7 +19,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     runtime::Runtime,
 };
-use whirligig::{EventLoop, spawn_local};
+use whirligig::{EventLoop, spawn, spawn_local};
 
 /// Bytes of one request, and of its echo.
 pub(crate) const MESSAGE: usize = 1024;
@@ -61,7 +63,39 @@ pub(crate) fn whirligig(
     })
 }
 
-/// Serves `connections` on tokio; `ready` learns the address.
+/// Serves `connections` on our multi-threaded runtime; `ready` learns the address.
+pub(crate) fn whirligig_multi(
+    runtime: &whirligig::Runtime,
+    connections: usize,
+    ready: impl FnOnce(SocketAddr),
+    meter: impl Meter,
+) -> io::Result<()> {
+    runtime.block_on(async move {
+        let listener = whirligig::net::TcpListener::bind(SocketAddr::from(ANY_PORT)).await?;
+        ready(listener.local_addr()?);
+        let mut tasks = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().await?;
+            tasks.push(spawn(async move {
+                let mut buffer = [0; BUFFER];
+                loop {
+                    let length = stream.read(&mut buffer).await?;
+                    if length == 0 {
+                        return io::Result::Ok(());
+                    }
+                    stream.write_all(&buffer[..length]).await?;
+                    meter(length);
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    })
+}
+
+/// Serves `connections` on either runtime of tokio's; `ready` learns the address.
 pub(crate) fn tokio(
     runtime: &Runtime,
     connections: usize,

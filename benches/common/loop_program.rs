@@ -2,17 +2,21 @@
 //!
 //! It is the program the project is measured by. Nothing ever waits long and nothing does any work,
 //! so what remains is the price of waking and polling a task. Each side uses the unbounded queue its
-//! runtime offers for one thread, and never skips a yield. Where tokio is quoted there are two
-//! rows: its own `yield_now` lets the drivers look first, which is an `epoll_wait` per turn, and a
-//! future that wakes itself does not.
+//! runtime offers, for one thread or for many, and never skips a yield. Where tokio is quoted there
+//! are two rows: its own `yield_now` lets the drivers look first, which is an `epoll_wait` per turn,
+//! and a future that wakes itself does not.
 //!
 //! Called by `benches/loop_program.rs` and by `peers`. The closed formula for the sum, and not the
 //! other side's answer, is what a run is checked against.
 
-use std::{array, hint::black_box, rc::Rc, time::Instant};
+use std::{array, hint::black_box, rc::Rc, sync::Arc, time::Instant};
 
 use tokio::{runtime::Runtime, sync::mpsc};
-use whirligig::{EventLoop, queue::local::Queue, spawn_local, task};
+use whirligig::{
+    EventLoop,
+    queue::{Queue, local},
+    spawn, spawn_local, task,
+};
 
 /// What travels through the queue: the square of a number, and when it was put.
 pub(crate) type Item = (u64, Instant);
@@ -75,7 +79,7 @@ impl Tally {
 /// The program on an event loop of ours, with the queue made for one thread.
 pub(crate) fn whirligig(event_loop: &EventLoop, work: Work) -> Tally {
     event_loop.block_on(async move {
-        let queue = Rc::new(Queue::unbounded());
+        let queue = Rc::new(local::Queue::unbounded());
         let stamp = work.stamp();
         let producers: [_; 2] = array::from_fn(|_| {
             let queue = Rc::clone(&queue);
@@ -101,7 +105,36 @@ pub(crate) fn whirligig(event_loop: &EventLoop, work: Work) -> Tally {
     })
 }
 
-/// The program on tokio, with its unbounded channel and the yield it is given.
+/// The program on our multi-threaded runtime, with the queue that threads share.
+pub(crate) fn whirligig_multi(runtime: &whirligig::Runtime, work: Work) -> Tally {
+    runtime.block_on(async move {
+        let queue = Arc::new(Queue::unbounded());
+        let stamp = work.stamp();
+        let producers: [_; 2] = array::from_fn(|_| {
+            let queue = Arc::clone(&queue);
+            spawn(async move {
+                for index in 0..work.each() {
+                    queue.put(stamp.item(index)).await.expect("nobody closes the queue");
+                    task::yield_now().await;
+                }
+            })
+        });
+        let consumer = spawn(async move {
+            let mut tally = Tally::EMPTY;
+            for _ in 0..work.actions {
+                tally.add(queue.get().await.expect("nobody closes the queue"));
+                task::yield_now().await;
+            }
+            tally
+        });
+        for producer in producers {
+            producer.await.expect("a producer ends well");
+        }
+        consumer.await.expect("the consumer ends well")
+    })
+}
+
+/// The program on either of tokio's runtimes, with its unbounded channel and the yield it is given.
 pub(crate) fn tokio<Y>(runtime: &Runtime, work: Work, yield_now: impl YieldNow<Y>) -> Tally
 where
     Y: Future<Output = ()> + Send + 'static,

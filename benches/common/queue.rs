@@ -2,13 +2,17 @@
 //!
 //! The queue is full most of the time, so producers wait for room and the consumer's every `get`
 //! may free one of them: the fair hand-over among waiters is what is measured. Called by
-//! `benches/queue.rs` and by `peers micro`. Each side uses its own runtime's queue; nobody yields by
-//! hand.
+//! `benches/queue.rs`, `peers micro` and `peers multi`. Each side uses its own runtime's queue;
+//! nobody yields by hand.
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use tokio::{runtime::Runtime, sync::mpsc};
-use whirligig::{EventLoop, queue::local::Queue, spawn_local};
+use whirligig::{
+    EventLoop,
+    queue::{Queue, local},
+    spawn, spawn_local,
+};
 
 const CAPACITY: usize = 100;
 const PRODUCERS: u64 = 4;
@@ -20,7 +24,7 @@ const SUM: u64 = PRODUCERS * (EACH * (EACH - 1) / 2);
 
 pub(crate) fn whirligig(event_loop: &EventLoop) {
     let sum = event_loop.block_on(async {
-        let queue = Rc::new(Queue::bounded(CAPACITY));
+        let queue = Rc::new(local::Queue::bounded(CAPACITY));
         for _ in 0..PRODUCERS {
             let queue = Rc::clone(&queue);
             drop(spawn_local(async move {
@@ -30,6 +34,29 @@ pub(crate) fn whirligig(event_loop: &EventLoop) {
             }));
         }
         let consumer = spawn_local(async move {
+            let mut sum = 0;
+            for _ in 0..OPERATIONS {
+                sum += queue.get().await.expect("nobody closes the queue");
+            }
+            sum
+        });
+        consumer.await.expect("the consumer ends well")
+    });
+    assert_eq!(sum, SUM);
+}
+
+pub(crate) fn whirligig_multi(runtime: &whirligig::Runtime) {
+    let sum = runtime.block_on(async {
+        let queue = Arc::new(Queue::bounded(CAPACITY));
+        for _ in 0..PRODUCERS {
+            let queue = Arc::clone(&queue);
+            drop(spawn(async move {
+                for item in 0..EACH {
+                    queue.put(item).await.expect("nobody closes the queue");
+                }
+            }));
+        }
+        let consumer = spawn(async move {
             let mut sum = 0;
             for _ in 0..OPERATIONS {
                 sum += queue.get().await.expect("nobody closes the queue");

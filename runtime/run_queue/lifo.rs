@@ -6,6 +6,7 @@
 //! One word says who may touch the item beside it, and which occupant that is:
 //!
 //! ```text
+// ANCHOR: states
 //!                    +---+ put (count + 1)
 //!       put          |   v        steal, of the occupant seen
 //!     (count + 1)   +------+
@@ -18,6 +19,7 @@
 //!                      carried away
 //!
 //!     EMPTY: the owner may touch the item      FULL: nobody      CLAIMED: the thief
+// END: states
 //! ```
 //!
 //! An item put a moment ago is its owner's: who stole it would carry a warm task to a cold cache, for

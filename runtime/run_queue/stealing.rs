@@ -5,12 +5,14 @@
 //! task, and calls no foreign code.
 //!
 //! ```text
+// ANCHOR: ring
 //!            carried away        waiting              free
 //!         +---------------+---------------------+--------------
 //!   slots |   x   x   x   |   o   o   o   o   o |                 and round to the front again
 //!         +---------------+---------------------+--------------
 //!         ^               ^                     ^
 //!       freed            head                  tail
+// END: ring
 //!
 //!   tail    owner, by what it pushes
 //!   head    owner, by one (pop); thief, by half (steal); owner, by half (overflow)

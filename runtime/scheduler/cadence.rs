@@ -77,6 +77,13 @@ impl Cadence {
         self.polls_left.set(MOST_POLLS);
     }
 
+    /// What the next polls cost may have nothing to do with this one: read the clock after it and after
+    /// each, and then less often again.
+    pub(crate) fn doubt(&self) {
+        self.polls_left.set(1);
+        self.stride.set(1);
+    }
+
     /// The clock was read because polls were counted. `true`: look. Under a clock that stands still
     /// that is always, and so it is where the looks go by polls.
     pub(crate) fn sample(&self, now: u64, stands_still: bool) -> bool {
@@ -162,6 +169,16 @@ mod tests {
     #[test]
     fn between_them_it_is_read_about_every_20_microseconds() {
         assert_eq!(settled(1_000), 20);
+    }
+
+    #[test]
+    fn in_doubt_the_next_poll_is_measured() {
+        let cadence = Cadence::new(0, 0);
+        (1..1_000).filter(|_| cadence.count()).for_each(|now| _ = cadence.sample(now, false));
+        cadence.doubt();
+        assert!(cadence.count());
+        cadence.sample(1_000_000, false);
+        assert!(cadence.count(), "it took long, so the next is measured as well");
     }
 
     #[test]

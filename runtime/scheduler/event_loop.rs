@@ -19,14 +19,15 @@ use std::{
     fmt,
     future::Future,
     io,
-    num::NonZeroUsize,
     panic::Location,
     rc::Rc,
-    thread::available_parallelism,
     time::Duration,
 };
 
-use super::{cadence::Cadence, ledger::Ledger};
+use super::{
+    cadence::Cadence,
+    ledger::{Ledger, several_processors},
+};
 use crate::{
     blocking::Pool,
     clock::{Clock, NEVER, nanos},
@@ -65,7 +66,7 @@ impl Settings {
         Self {
             clock: Clock::Real,
             look_interval: 0,
-            look_before_parking: available_parallelism().map_or(1, NonZeroUsize::get) > 1,
+            look_before_parking: several_processors(),
             blocking_threads: 64,
             blocking_queue: 1024,
         }

@@ -16,6 +16,8 @@
 //! It is plain arithmetic on moments in nanoseconds, so the tests need no clock. The rival is a fixed
 //! spin, as most mutexes have: a guess about a machine one has not seen.
 
+use std::thread::available_parallelism;
+
 /// How long a bet looks, in nanoseconds: about what parking and being unparked costs twice over.
 pub(crate) const WINDOW: u64 = 50_000;
 /// Of the time that passes, one part in this many may be lost.
@@ -26,6 +28,11 @@ const MOST: u64 = 2_000_000;
 const LONGEST_REST: u32 = 1 << 12;
 /// Parks in a row that an event ended soon, before a bet.
 const CONFIDENCE: u32 = 8;
+
+/// Whether there is a processor for whoever is waited for. On one alone each look keeps it from working.
+pub(crate) fn several_processors() -> bool {
+    available_parallelism().is_ok_and(|processors| processors.get() > 1)
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
@@ -83,7 +90,8 @@ impl Ledger {
         self.rest = (self.rest * 2).min(LONGEST_REST);
     }
 
-    /// The loop parked for `slept` nanoseconds; an event ended it, or something else did.
+    /// The loop parked for `slept` nanoseconds; what a look would have found ended it, or something
+    /// else did.
     pub(crate) fn parked(&mut self, slept: u64, by_event: bool) {
         if by_event && slept < WINDOW {
             self.short_parks = (self.short_parks + 1).min(CONFIDENCE);

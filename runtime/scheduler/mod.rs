@@ -1,4 +1,15 @@
-//! What runs tasks: the single-threaded loop, and how it decides when to look at the reactor.
+//! What runs tasks.
+//!
+//! ```text
+//! event_loop.rs   the single-threaded loop: its turn          worker.rs   a worker: its turn, and what it steals
+//! waiting.rs      what it does when nothing is ready          parking.rs  the same, and how it keeps guard
+//! ledger.rs       whether it looks a little longer first      idle.rs     who sleeps, searches and keeps guard
+//!                                                             parker.rs   where the thread of a block_on sleeps
+//!              cadence.rs  when either looks at the reactor while tasks are ready
+//!                                                             mod.rs      what the workers share
+//! ```
+//!
+//! The left column is the `EventLoop`, the right one, in `pool/`, the `Runtime`.
 
 pub(crate) mod cadence;
 pub(crate) mod event_loop;

@@ -1,4 +1,4 @@
-//! `spawn_blocking`: a call that would stop the loop, on the loop's blocking pool.
+//! `spawn_blocking`: a call that would stop its loop or worker, on a thread of the blocking pool.
 //!
 //! The pool is in `crate::blocking`. Here a closure becomes a job with a join cell, and whoever finds
 //! the pool's queue full waits for room as a future.
@@ -26,7 +26,8 @@ use crate::{
     primitives::Arc,
 };
 
-/// Runs `f` on a thread of the loop's blocking pool. `asyncio.to_thread`.
+/// Runs `f`, which may block, on a thread of the blocking pool of the loop or runtime that runs this
+/// thread. `asyncio.to_thread`.
 ///
 /// The job begins as soon as a thread is free. While the pool's queue is full, the job waits in the
 /// returned future for room, first come, first served, and begins only if that future is awaited:
@@ -40,7 +41,7 @@ use crate::{
 /// running.
 ///
 /// # Panics
-/// If no loop runs this thread.
+/// If no runtime runs this thread.
 ///
 /// ```
 /// use whirligig::task;
@@ -70,7 +71,7 @@ where
 /// [`PoolFull`] if the queue is full. `f` is dropped then.
 ///
 /// # Panics
-/// If no loop runs this thread.
+/// If no runtime runs this thread.
 #[track_caller]
 pub fn try_spawn_blocking<T, F>(f: F) -> Result<JoinHandle<T>, PoolFull>
 where
@@ -93,9 +94,10 @@ where
 /// Other than [`spawn_blocking`] it may borrow, and it holds up a worker: what that one had in its
 /// queue goes to the others, and what becomes ready behind it meanwhile is taken over by the sentry,
 /// every ten milliseconds. While all workers are in here, nothing else runs. Inside it one may block
-/// on a future or a handle ([`JoinHandle::wait`]).
+/// on a future or a handle ([`JoinHandle::wait`]), and spawn.
 ///
-/// Where no runtime runs this thread, it just calls `f`.
+/// In the future of a `Runtime::block_on`, and where no runtime runs this thread, it just calls `f`.
+/// It cannot be cancelled: a task that is, ends at its next await.
 ///
 /// # Panics
 /// If `f` does, and inside an event loop, which has no other worker to go on: use [`spawn_blocking`].

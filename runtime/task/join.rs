@@ -35,19 +35,7 @@ pub(crate) fn pair<T, L>(
     wake: fn(u64),
 ) -> (Completer<T, L>, JoinHandle<T>) {
     let (completer, joiner) = new(load);
-    (completer, JoinHandle { joiner: Some(joiner), origin, way: Way::Key(wake), place: None })
-}
-
-/// The same for a task whose waker counts it: `make` is given the task's side of the cell, and makes
-/// the task and such a waker.
-pub(crate) fn pair_with_waker<T, L, R>(
-    load: L,
-    origin: Origin,
-    make: impl FnOnce(Completer<T, L>) -> (R, Waker),
-) -> (R, JoinHandle<T>) {
-    let (completer, joiner) = new(load);
-    let (task, waker) = make(completer);
-    (task, JoinHandle { joiner: Some(joiner), origin, way: Way::Waker(waker), place: None })
+    (completer, JoinHandle { joiner: Some(joiner), origin, wake, place: None })
 }
 
 /// A task's handle: await its output, or cancel it.
@@ -56,7 +44,7 @@ pub(crate) fn pair_with_waker<T, L, R>(
 /// from any task, on any loop, and [`wait`](JoinHandle::wait) does the same from a plain thread.
 ///
 /// Dropping the handle detaches the task: it goes on. (asyncio may collect a task nobody refers to;
-/// here the loop owns its tasks.) A panic that no handle will see is reported on standard error, with
+/// here the loop or runtime owns its tasks.) A panic that no handle will see is reported on standard error, with
 /// the task's name and the line that spawned it.
 ///
 /// *Cancel safety*: awaiting `&mut handle` and dropping that future loses nothing.
@@ -72,32 +60,30 @@ pub struct JoinHandle<T> {
     /// `None` once the output was taken.
     joiner: Option<Joiner<T>>,
     origin: Origin,
-    way: Way,
+    /// How a cancelled task is woken, so that its poll finds out: by the key that is in the cell. The
+    /// handle knows no scheduler.
+    wake: fn(u64),
     /// Where the handle is awaited, from its first poll on.
     place: Option<&'static Location<'static>>,
 }
 
-/// How a cancelled task is woken, so that its poll finds out. The handle knows no scheduler.
-enum Way {
-    /// The task's waker is a number, which the cell has once the task has arrived at its loop.
-    Key(fn(u64)),
-    /// The task is counted, and its handle is one of those who count it.
-    Waker(Waker),
-}
-
 impl<T> JoinHandle<T> {
-    /// Asks the task to end. It is dropped in its own turn, on its own loop; the handle resolves
-    /// after that, to a [`JoinError`] that says cancelled. A task that completes first keeps its
+    /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
+    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that completes first keeps its
     /// output. May be called from any thread, any number of times.
     ///
     /// A job of `spawn_blocking` is cancelled only if it has not begun.
     #[doc(alias = "abort")]
     pub fn cancel(&self) {
-        let key = self.joiner.as_ref().and_then(Joiner::cancel);
-        match (&self.way, key) {
-            (Way::Key(wake), Some(key)) => wake(key),
-            (Way::Key(_), None) => {}
-            (Way::Waker(waker), _) => waker.wake_by_ref(),
+        if let Some(key) = self.joiner.as_ref().and_then(Joiner::cancel) {
+            (self.wake)(key);
+        }
+    }
+
+    /// Tells by which key to wake the task, before anybody else has the handle.
+    pub(crate) fn set_key(&self, key: u64) {
+        if let Some(joiner) = &self.joiner {
+            joiner.set_address(key);
         }
     }
 
@@ -124,7 +110,7 @@ impl<T> JoinHandle<T> {
     /// As for awaiting: the task was cancelled, or it panicked.
     ///
     /// # Panics
-    /// Inside a task, where it would stop the loop it may be waiting for.
+    /// Inside a task, where it would stop the loop or worker it may be waiting for.
     #[track_caller]
     #[doc(alias = "blocking_wait")]
     #[doc(alias = "result")]

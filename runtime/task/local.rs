@@ -234,7 +234,8 @@ impl Table {
         }
     }
 
-    /// Takes a task in and schedules it. Refused, and dropped, once the table is closed.
+    /// Takes a task in and schedules it. Refused, and dropped, once the table is closed. `make` is
+    /// called with the table borrowed: making a task of a future and a number calls nobody.
     #[inline]
     pub(crate) fn spawn(
         &self,
@@ -242,20 +243,17 @@ impl Table {
         make: impl FnOnce(Key) -> Spawned,
     ) -> Result<(), Refused> {
         let Origin { id, name, place } = origin;
-        let (number, generation) = {
-            let mut inner = self.tasks.borrow_mut();
-            if inner.closed {
-                return Err(Refused);
-            }
-            inner.slots.reserve()
-        };
-        let task = make(Key::new(self.number, generation, number));
         let mut inner = self.tasks.borrow_mut();
-        let slot = &mut inner.slots[number];
+        if inner.closed {
+            drop(inner);
+            return Err(Refused);
+        }
+        let (number, generation, slot) = inner.slots.reserve();
+        let task = make(Key::new(self.number, generation, number));
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
-        slot.task = Some(task);
+        mem::forget(slot.task.replace(task));
+        mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
-        slot.name = name;
         slot.place = place;
         slot.waits_at = None;
         slot.scheduled = true;

@@ -1,4 +1,18 @@
-//! Tasks, as their users see them.
+//! Tasks, as their users see them: spawning, naming, yielding, and calls that block.
+//!
+//! What a task is made of lies below this file, on the floor of the machines:
+//!
+//! ```text
+//! cell.rs outcome.rs     where an output is left and found       one for both variants
+//! join.rs                the handle
+//! spawned.rs             a future of a forgotten type: poll it, or drop it
+//! steps.rs               what the trace is told
+//!
+//! local.rs key.rs        the event loop's tasks, woken by number
+//! slots.rs tasks.rs
+//! shared.rs state.rs     the runtime's tasks, counted, and their one word
+//! owned.rs
+//! ```
 
 use std::{
     future::{Future, poll_fn},
@@ -35,8 +49,8 @@ pub(crate) mod tasks;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///
-/// It starts in the loop's next turn; tasks start in the order in which they were spawned. Dropping
-/// the handle lets the task go on.
+/// On an event loop it starts in the next turn, and tasks start in the order in which they were spawned.
+/// On a `Runtime` it starts soon, here or on another worker. Dropping the handle lets the task go on.
 ///
 /// # Panics
 /// If no runtime runs this thread.

@@ -15,12 +15,12 @@ use std::fmt;
 
 use slab::Slab;
 
-use super::shared::{Home, Runnable, Schedule};
+use super::shared::{Runnable, Schedule};
 use crate::primitives::{Mutex, lock, seeded};
 
-/// One worker's tasks.
+/// One worker's tasks. Each on cache lines of its own.
+#[repr(align(128))]
 pub(crate) struct Owned<S> {
-    worker: u32,
     list: Mutex<List<S>>,
 }
 
@@ -34,31 +34,34 @@ struct List<S> {
 pub(crate) struct Closed;
 
 impl<S: Schedule> Owned<S> {
-    /// The list of the worker of this number.
-    pub(crate) fn new(worker: u32) -> Self {
-        Self { worker, list: Mutex::new(List { tasks: Slab::new(), closed: false }) }
+    pub(crate) fn new() -> Self {
+        Self { list: Mutex::new(List { tasks: Slab::new(), closed: false }) }
     }
 
-    /// Takes a new task in. Before it is in a run queue.
-    pub(crate) fn insert(&self, task: &Runnable<S>) -> Result<(), Closed> {
+    /// Takes a new task in, and tells its place. Before it is in a run queue.
+    pub(crate) fn insert(&self, task: &Runnable<S>) -> Result<u32, Closed> {
         let mut list = lock(&self.list);
         if list.closed && !seeded("owned_takes_a_late_task") {
             return Err(Closed);
         }
         let entry = list.tasks.vacant_entry();
-        let key = u32::try_from(entry.key()).expect("a worker owns no more than 2^32 tasks");
-        task.set_home(Home { worker: self.worker, key });
+        let place = u32::try_from(entry.key()).expect("a worker owns no more than 2^32 tasks");
+        task.set_place(place);
         entry.insert(task.clone());
-        Ok(())
+        Ok(place)
     }
 
     /// A task of this list has ended.
     pub(crate) fn remove(&self, task: &Runnable<S>) {
-        // A task that was refused has no home.
-        let Some(home) = task.home() else { return };
-        debug_assert_eq!(home.worker, self.worker, "a task of another worker");
-        let removed = lock(&self.list).tasks.try_remove(home.key as usize);
+        // A task that was refused has no place.
+        let Some(place) = task.place() else { return };
+        let removed = lock(&self.list).tasks.try_remove(place as usize);
         debug_assert!(removed.is_some(), "a task ends once");
+    }
+
+    /// The task at this place.
+    pub(crate) fn get(&self, place: u32) -> Option<Runnable<S>> {
+        lock(&self.list).tasks.get(place as usize).cloned()
     }
 
     /// Takes no more tasks from here on. Returns those there are, for the caller to shut down.
@@ -86,6 +89,6 @@ impl<S: Schedule> Owned<S> {
 
 impl<S> fmt::Debug for Owned<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owned").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Owned").finish_non_exhaustive()
     }
 }

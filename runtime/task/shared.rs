@@ -21,7 +21,7 @@
 
 use std::{fmt, future::Future, mem, sync, task::Context};
 
-use futures_task::{ArcWake, waker, waker_ref};
+use futures_task::{ArcWake, waker_ref};
 
 use super::{
     join::{self, JoinHandle},
@@ -32,11 +32,11 @@ use super::{
 use crate::{
     budget,
     place::{self, Origin, Wait},
-    primitives::{Arc, AtomicU64, Ordering},
+    primitives::{AtomicU32, Ordering},
     trace,
 };
 
-/// A scheduler, as its tasks see it.
+/// A scheduler, as its tasks see it. Each task holds one, so it should cost nothing to hold.
 pub(crate) trait Schedule: Send + Sync + Sized + 'static {
     /// Puts a task into a run queue. Called from any thread, inside a wake.
     fn schedule(task: Runnable<Self>);
@@ -52,11 +52,11 @@ pub(crate) type Runnable<S> = sync::Arc<Task<S>>;
 pub(crate) struct Task<S> {
     /// The state, and what only the holder of the claim touches.
     life: Life<Body>,
-    /// Where the task stands among the owned ones. Written once, before the task is in a run queue.
-    home: AtomicU64,
+    /// Where the task stands in the list of its owner. Written once, before the task is in a run queue.
+    place: AtomicU32,
     // The rest never changes.
     origin: Origin,
-    scheduler: Arc<S>,
+    scheduler: S,
 }
 
 struct Body {
@@ -89,38 +89,27 @@ pub(crate) enum Shut {
     Ended,
 }
 
-/// Where a task stands among the owned ones: whose, and by which key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Home {
-    pub(crate) worker: u32,
-    pub(crate) key: u32,
-}
-
-/// No worker has this number.
-const HOMELESS: u64 = u64::MAX;
+/// In no list.
+const NO_PLACE: u32 = u32::MAX;
 
 impl<S: Schedule> Task<S> {
-    /// Makes a task and its handle. The task counts as scheduled: put it into a run queue, or shut it
-    /// down.
+    /// Makes a task and its handle, which cancels the task by way of `wake`, once it is told the task's
+    /// key. The task counts as scheduled: put it into a run queue, or shut it down.
     pub(crate) fn new<F>(
         future: F,
         origin: Origin,
-        scheduler: Arc<S>,
+        scheduler: S,
+        wake: fn(u64),
     ) -> (Runnable<S>, JoinHandle<F::Output>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        join::pair_with_waker(Some(future), origin.clone(), |completer| {
-            let body = Body { spawned: Some(SpawnedSend::new(completer)), wait: None };
-            let task = sync::Arc::new(Self {
-                life: Life::new(body),
-                home: AtomicU64::new(HOMELESS),
-                origin,
-                scheduler,
-            });
-            (task.clone(), waker(task))
-        })
+        let (completer, handle) = join::pair(Some(future), origin.clone(), wake);
+        let body = Body { spawned: Some(SpawnedSend::new(completer)), wait: None };
+        let place = AtomicU32::new(NO_PLACE);
+        let task = sync::Arc::new(Self { life: Life::new(body), place, origin, scheduler });
+        (task, handle)
     }
 
     /// Polls the task, once. By whoever popped it from a run queue.
@@ -205,23 +194,20 @@ impl<S: Schedule> Task<S> {
         &self.origin
     }
 
-    pub(crate) fn scheduler(&self) -> &Arc<S> {
+    pub(crate) fn scheduler(&self) -> &S {
         &self.scheduler
     }
 
-    /// Where the task stands among the owned ones, if it was taken in.
-    pub(crate) fn home(&self) -> Option<Home> {
-        match self.home.load(Ordering::Relaxed) {
-            HOMELESS => None,
-            home => Some(Home { worker: (home >> 32) as u32, key: home as u32 }),
-        }
+    /// Where the task stands in the list of its owner, if it was taken in.
+    pub(super) fn place(&self) -> Option<u32> {
+        let place = self.place.load(Ordering::Relaxed);
+        (place != NO_PLACE).then_some(place)
     }
 
     /// Whoever takes the task in says where. Before the task is in a run queue, so whoever pops it
     /// sees it.
-    pub(super) fn set_home(&self, home: Home) {
-        let home = u64::from(home.worker) << 32 | u64::from(home.key);
-        self.home.store(home, Ordering::Relaxed);
+    pub(super) fn set_place(&self, place: u32) {
+        self.place.store(place, Ordering::Relaxed);
     }
 
     /// Tells the trace that the task was spawned.

@@ -4,6 +4,8 @@
 
 use std::{hint, thread};
 
+use futures_task::waker;
+
 use super::*;
 
 /// Three workers run tasks in rings that hand a token on, while another thread looks at them all and

@@ -96,15 +96,16 @@ impl Slots {
 
     /// Takes a slot out of the vacant ones, or makes one. Until a task moves in it counts as ended.
     #[inline]
-    pub(crate) fn reserve(&mut self) -> (u32, u16) {
+    pub(crate) fn reserve(&mut self) -> (u32, u16, &mut Slot) {
         let generation = self.draw_generation();
         self.tasks += 1;
-        let number = self.vacant;
-        if number == ENDED {
-            return (self.grow(), generation);
+        if self.vacant == ENDED {
+            self.vacant = self.grow();
         }
-        self.vacant = mem::replace(&mut self.slots[number as usize].next_vacant, ENDED);
-        (number, generation)
+        let number = self.vacant;
+        let slot = &mut self.slots[number as usize];
+        self.vacant = mem::replace(&mut slot.next_vacant, ENDED);
+        (number, generation, slot)
     }
 
     #[cold]

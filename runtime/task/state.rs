@@ -93,6 +93,7 @@ impl<T> Life<T> {
 
     /// Somebody wants the task polled.
     #[inline]
+    // ANCHOR: wake
     pub(crate) fn wake(&self) -> Wake {
         if seeded("task_wake_only_looks") && self.word.load(Ordering::Acquire) & WOKEN != 0 {
             return Wake::Nothing;
@@ -106,6 +107,7 @@ impl<T> Life<T> {
             _ => Wake::Nothing,
         }
     }
+    // END: wake
 
     /// The task was popped from a run queue. `None`: a shutdown was faster.
     ///

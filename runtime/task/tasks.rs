@@ -42,6 +42,7 @@ impl Tasks {
 
     /// Schedules the task of a key. `false` if the key is stale, or the task is scheduled already.
     #[inline(always)]
+    // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
         match self.find(key) {
             Some(slot) if !slot.scheduled => {
@@ -55,6 +56,7 @@ impl Tasks {
             _ => false,
         }
     }
+    // END: mark
 }
 
 /// The table is closed.

@@ -30,6 +30,8 @@
 //! Vacant entries are kept in a list here, where the rest of the house takes a `slab`: an id says by
 //! itself whether an entry is taken, so the slab's own check at each access would only cost.
 
+use std::num::NonZeroU32;
+
 const NOTCH_BITS: u32 = 16;
 const DIGIT_BITS: u32 = 8;
 const SLOTS: usize = 1 << DIGIT_BITS;
@@ -54,8 +56,21 @@ const SEARCH: usize = 32;
 /// Names a timer. `id` counts insertions and is never reused, so a stale key does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
-    index: u32,
+    /// One more than the index, so that having no timer takes no room beside it.
+    place: NonZeroU32,
     id: u64,
+}
+
+impl TimerKey {
+    #[inline]
+    fn new(index: u32, id: u64) -> Self {
+        Self { place: NonZeroU32::MIN.saturating_add(index), id }
+    }
+
+    #[inline]
+    fn index(self) -> u32 {
+        self.place.get() - 1
+    }
 }
 
 /// A timer whose deadline has passed, on its way out of the wheel.
@@ -133,18 +148,19 @@ impl<T> Wheel<T> {
     /// With 2^31 timers in the wheel, which take 80 GiB.
     #[inline(always)]
     pub(crate) fn insert(&mut self, deadline: u64, value: T) -> TimerKey {
-        let key = TimerKey { index: self.vacant, id: self.inserted };
+        let index = self.vacant;
         let slot = slot_of(deadline, self.notch);
-        let Some(entry) = self.entries.get_mut(key.index as usize) else {
+        let Some(entry) = self.entries.get_mut(index as usize) else {
             return self.insert_growing(deadline, value);
         };
+        let key = TimerKey::new(index, self.inserted);
         self.vacant = entry.next;
         self.inserted += 1;
         self.len += 1;
         (entry.deadline, entry.id) = (deadline, key.id);
         // A vacant entry holds no value. Said this way, the compiler need not look for one to drop.
         std::mem::forget(entry.value.replace(value));
-        self.link(key.index, slot);
+        self.link(index, slot);
         self.earliest = self.earliest.min(deadline);
         key
     }
@@ -164,14 +180,14 @@ impl<T> Wheel<T> {
     /// and the wheel is borrowed now.
     #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        let entry = self.entries.get_mut(key.index as usize)?;
+        let entry = self.entries.get_mut(key.index() as usize)?;
         if entry.id != key.id {
             return None;
         }
         let (deadline, next, prev) = (entry.deadline, entry.next, entry.prev);
         (entry.id, entry.next) = (VACANT, self.vacant);
         let value = entry.value.take();
-        self.vacant = key.index;
+        self.vacant = key.index();
         self.len -= 1;
         self.unlink(deadline, next, prev);
         value
@@ -180,7 +196,7 @@ impl<T> Wheel<T> {
     /// The value of a timer that has not fired.
     #[inline]
     pub(crate) fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
-        let entry = self.entries.get_mut(key.index as usize)?;
+        let entry = self.entries.get_mut(key.index() as usize)?;
         if entry.id == key.id { entry.value.as_mut() } else { None }
     }
 
@@ -188,7 +204,7 @@ impl<T> Wheel<T> {
     /// fired or was cancelled.
     #[inline]
     pub(crate) fn re_arm(&mut self, key: TimerKey, deadline: u64) -> bool {
-        let Some(entry) = self.entries.get_mut(key.index as usize) else { return false };
+        let Some(entry) = self.entries.get_mut(key.index() as usize) else { return false };
         if entry.id != key.id {
             return false;
         }
@@ -200,7 +216,7 @@ impl<T> Wheel<T> {
         } else {
             let (next, prev) = (entry.next, entry.prev);
             self.unlink(old, next, prev);
-            self.link(key.index, slot);
+            self.link(key.index(), slot);
         }
         self.earliest = self.earliest.min(deadline);
         true

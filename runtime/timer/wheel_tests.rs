@@ -419,7 +419,7 @@ fn a_stale_key_does_nothing_to_the_timer_in_its_place() {
     let old = wheel.insert(10, 'o');
     assert_eq!(wheel.cancel(old), Some('o'));
     let new = wheel.insert(20, 'n');
-    assert_eq!(old.index, new.index);
+    assert_eq!(old.place, new.place);
     assert_eq!((wheel.cancel(old), wheel.get_mut(old)), (None, None));
     assert!(!wheel.re_arm(old, 5));
     assert_eq!(wheel.get_mut(new), Some(&mut 'n'));

@@ -5,9 +5,7 @@
 //! for the eventfd. The sentry's tick is a timeout, which loom has not: the models ask for nobody's
 //! help from it.
 
-use loom::model::Builder;
-
-use super::seeded_bug_is_caught;
+use super::{bounded_model, seeded_bug_is_caught};
 use crate::{
     primitives::{
         Arc, AtomicU32,
@@ -113,9 +111,7 @@ fn an_injected_task_gets_a_worker_up() {
 /// task stays awake, as one does that has work.
 #[test]
 fn two_workers_share_what_is_injected() {
-    let mut model = Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    bounded_model(3, || {
         let pool = Pool::new(2);
         let workers = [0, 1].map(|worker| {
             let theirs = pool.clone();

@@ -19,7 +19,8 @@
 //! and for each mistake a test that calls [`seeded_bug_is_caught`]: the model must fail with it. To
 //! see how, put `SEEDED=name` before the command above. A failing model that takes long to reach its
 //! failure is replayed from there: `LOOM_CHECKPOINT_FILE=x.json LOOM_CHECKPOINT_INTERVAL=1` once to
-//! record, then the same with `LOOM_LOG=trace` (loom needs its feature `checkpoint` for it).
+//! record, then the file alone with `LOOM_LOG=trace LOOM_LOCATION=1`. `docs/12-proving-it-with-loom.md`
+//! reads what comes out, and says how the next model is written.
 //!
 //! The rival is a build for each mistake, by `cfg`. One build with a switch in the environment checks
 //! all of them in the time of one.
@@ -38,6 +39,20 @@ mod state;
 mod stealing;
 mod task;
 mod timers;
+
+/// Runs a model whose orders are too many: only those in which threads are switched at most `switches`
+/// times where they need not be. A mistake needs few.
+///
+/// loom logs what `loom::model` runs and nothing else, and that has its bound from the environment: set
+/// `LOOM_MAX_PREEMPTIONS` along with `LOOM_LOG`.
+pub(crate) fn bounded_model(switches: usize, body: impl Fn() + Sync + Send + 'static) {
+    if std::env::var_os("LOOM_LOG").is_some() {
+        return loom::model(body);
+    }
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(switches);
+    model.check(body);
+}
 
 /// Ends of a model that are no finding: it ran out of room, or was not set up.
 const NO_FINDING: [&str; 4] = [
@@ -62,6 +77,7 @@ pub(crate) fn seeded_bug_is_caught(model_test_path: &str, seed: &str) -> String 
         .env("SEEDED", seed)
         .env("RUST_BACKTRACE", "0")
         // These say how to run one model, and this is another.
+        .env_remove("LOOM_LOG")
         .env_remove("LOOM_CHECKPOINT_FILE")
         .env_remove("LOOM_MAX_DURATION")
         .env_remove("LOOM_MAX_PERMUTATIONS")

@@ -8,7 +8,7 @@
 //! The rival is a real socket under a stress test: the window is a few instructions wide, and no
 //! number of rounds says that none was missed.
 
-use super::{join::Sleeper, seeded_bug_is_caught};
+use super::{bounded_model, join::Sleeper, seeded_bug_is_caught};
 use crate::{
     foreign,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
@@ -217,9 +217,7 @@ fn both_directions_are_cleared_at_once() {
 fn one_event_wakes_two_waiters() {
     // Three threads that exchange one word in turn: every order takes minutes, three preemptions two
     // seconds.
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    bounded_model(3, || {
         let socket = Socket::drained(2);
         let waiters = [0, 1].map(|number| {
             let theirs = socket.clone();

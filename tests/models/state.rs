@@ -8,6 +8,7 @@ use crate::{
     task::state::{AfterClaim, Life, Wake},
 };
 
+// ANCHOR: sender
 /// A word that is claimed, a datum, and a thread that leaves it and wakes. The thread's answer: it is
 /// to schedule the task.
 fn sender(life: &Arc<Life<()>>, datum: &Arc<AtomicU32>) -> thread::JoinHandle<bool> {
@@ -17,6 +18,7 @@ fn sender(life: &Arc<Life<()>>, datum: &Arc<AtomicU32>) -> thread::JoinHandle<bo
         life.wake() == Wake::Schedule
     })
 }
+// END: sender
 
 /// Whether the pause says to schedule the task.
 fn schedules(paused: AfterClaim<'_, ()>) -> bool {
@@ -27,6 +29,7 @@ fn schedules(paused: AfterClaim<'_, ()>) -> bool {
     }
 }
 
+// ANCHOR: model
 /// One of the two schedules the task, and whoever starts it then sees the datum.
 #[test]
 fn a_poll_that_waits_ends_as_a_wake_comes() {
@@ -41,6 +44,7 @@ fn a_poll_that_waits_ends_as_a_wake_comes() {
         assert_eq!(datum.load(Relaxed), 1);
     });
 }
+// END: model
 
 /// The task is scheduled in any case, and runs again while the wake may still be under way. That poll
 /// sees the datum, or another one follows.
@@ -60,6 +64,7 @@ fn a_poll_that_gives_way_ends_as_a_wake_comes() {
     });
 }
 
+// ANCHOR: caught
 /// A pause that does not ask whether somebody woke the task meanwhile.
 #[test]
 fn a_pause_that_forgets_wakes_is_caught() {
@@ -69,3 +74,4 @@ fn a_pause_that_forgets_wakes_is_caught() {
     );
     assert!(finding.contains("one of the two schedules"), "{finding}");
 }
+// END: caught

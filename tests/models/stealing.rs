@@ -8,19 +8,11 @@
 //! The rival is a list of all histories that are right. There are thousands, and what makes them right
 //! is these two things.
 
-use super::seeded_bug_is_caught;
+use super::{bounded_model, seeded_bug_is_caught};
 use crate::{
     primitives::thread,
     run_queue::stealing::{CAPACITY, Owner, Thief},
 };
-
-/// Takes each order in which threads are switched at most `switches` times where they need not be:
-/// every known mistake shows with two, and all orders would take minutes.
-fn bounded_model(switches: usize, body: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(switches);
-    builder.check(body);
-}
 
 /// A queue that holds these items.
 fn filled(items: impl IntoIterator<Item = u32>) -> Owner<u32> {

@@ -14,15 +14,16 @@
 //! run queue and of parking, which have models of their own.
 
 use std::{
+    cell::RefCell,
     future::Future,
     panic::Location,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use futures_task::waker;
+use futures_task::{ArcWake, waker};
 
-use super::seeded_bug_is_caught;
+use super::{bounded_model, seeded_bug_is_caught};
 use crate::{
     id::TaskId,
     place::Origin,
@@ -37,12 +38,27 @@ use crate::{
 
 /// A scheduler of one queue. One task at most is expected in it.
 struct Stub {
-    queue: Mutex<Vec<Runnable<Stub>>>,
-    owned: Owned<Stub>,
+    queue: Mutex<Vec<Runnable<Arc<Stub>>>>,
+    owned: Owned<Arc<Stub>>,
     ends: AtomicU32,
 }
 
-impl Schedule for Stub {
+thread_local! {
+    /// The one of this run: whoever cancels a task has nothing but its key. loom's threads share it.
+    static STUB: RefCell<Option<Arc<Stub>>> = const { RefCell::new(None) };
+}
+
+/// Added to a task's place in the list to make its key, for no key is 0.
+const KEY: u64 = 1 << 32;
+
+fn wake_by_key(key: u64) {
+    let stub = STUB.with_borrow(|stub| stub.clone());
+    if let Some(task) = stub.and_then(|stub| stub.owned.get((key - KEY) as u32)) {
+        ArcWake::wake(task);
+    }
+}
+
+impl Schedule for Arc<Stub> {
     fn schedule(task: Runnable<Self>) {
         let stub = task.scheduler().clone();
         stub.push(task);
@@ -57,16 +73,16 @@ impl Schedule for Stub {
 impl Stub {
     fn new() -> Arc<Self> {
         let queue = Mutex::new(Vec::new());
-        Arc::new(Self { queue, owned: Owned::new(0), ends: AtomicU32::new(0) })
+        Arc::new(Self { queue, owned: Owned::new(), ends: AtomicU32::new(0) })
     }
 
-    fn push(&self, task: Runnable<Self>) {
+    fn push(&self, task: Runnable<Arc<Self>>) {
         let mut queue = lock(&self.queue);
         assert!(queue.is_empty(), "the task stands in the queue twice");
         queue.push(task);
     }
 
-    fn pop(&self) -> Option<Runnable<Self>> {
+    fn pop(&self) -> Option<Runnable<Arc<Self>>> {
         lock(&self.queue).pop()
     }
 
@@ -136,7 +152,7 @@ impl Drop for WaitsFor {
 struct Spawned {
     stub: Arc<Stub>,
     seen: Arc<Seen>,
-    task: Runnable<Stub>,
+    task: Runnable<Arc<Stub>>,
     handle: JoinHandle<Arc<()>>,
 }
 
@@ -145,7 +161,7 @@ fn spawn(data: u32) -> Spawned {
     let (stub, seen) = (Stub::new(), Arc::new(Seen::default()));
     let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
     let future = WaitsFor { data, seen: seen.clone() };
-    let (task, handle) = Task::new(future, origin, stub.clone());
+    let (task, handle) = Task::new(future, origin, stub.clone(), wake_by_key);
     stub.push(task.clone());
     Spawned { stub, seen, task, handle }
 }
@@ -163,6 +179,13 @@ impl Spawned {
         waker(self.task.clone())
     }
 
+    /// Has the list take the task in, and tells the handle its key. The list is then the thread's.
+    fn own(&self) {
+        let place = self.stub.owned.insert(&self.task).expect("the list is open");
+        self.handle.set_key(KEY + u64::from(place));
+        STUB.set(Some(self.stub.clone()));
+    }
+
     /// A thread that leaves a datum and wakes the task.
     fn sender(&self, bit: u32) -> thread::JoinHandle<()> {
         let (seen, waker) = (self.seen.clone(), self.waker());
@@ -173,6 +196,7 @@ impl Spawned {
     /// that many polls.
     fn end(self, most_polls: u32) -> Result<(), JoinError> {
         self.stub.work();
+        STUB.take();
         let ends = self.stub.ends.load(Relaxed);
         assert_ne!(ends, 0, "the task has not ended");
         assert_eq!(ends, 1, "a task ends once");
@@ -229,9 +253,7 @@ fn two_wakes_lead_to_one_poll() {
 #[test]
 fn two_wakes_meet_a_poll() {
     // Without a bound this takes half a minute. A mistake needs few switches at the wrong moment.
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(5);
-    model.check(|| {
+    bounded_model(5, || {
         let spawned = spawn_idle(3);
         let sender = spawned.sender(1);
         let (stub, seen, waker) = (spawned.stub.clone(), spawned.seen.clone(), spawned.waker());
@@ -252,6 +274,7 @@ fn two_wakes_meet_a_poll() {
 fn a_cancel_meets_a_poll() {
     loom::model(|| {
         let spawned = spawn(NEVER);
+        spawned.own();
         let worker = Stub::worker(&spawned.stub);
         spawned.handle.cancel();
         worker.join().unwrap();
@@ -265,6 +288,7 @@ fn a_cancel_meets_a_poll() {
 fn a_cancel_and_a_join_meet_the_end() {
     loom::model(|| {
         let mut spawned = spawn_idle(1);
+        spawned.own();
         let sender = spawned.sender(1);
         let worker = Stub::worker(&spawned.stub);
         spawned.handle.cancel();
@@ -272,7 +296,10 @@ fn a_cancel_and_a_join_meet_the_end() {
         sender.join().unwrap();
         worker.join().unwrap();
         match early {
-            Poll::Ready(_) => assert!(spawned.handle.is_finished()),
+            Poll::Ready(_) => {
+                STUB.take();
+                assert!(spawned.handle.is_finished());
+            }
             Poll::Pending => drop(spawned.end(2)),
         }
     });

@@ -46,7 +46,7 @@ fn settings_at_their_limits_work() {
         .lifo_uses(0)
         .look_interval(NonZeroU32::MIN)
         .unpark_cost(Duration::ZERO)
-        .backlog(0)
+        .look_before_parking(true)
         .blocking_threads(1)
         .blocking_queue(0);
     let most = Runtime::builder()
@@ -56,7 +56,7 @@ fn settings_at_their_limits_work() {
         .lifo_uses(u32::MAX)
         .look_interval(NonZeroU32::MAX)
         .unpark_cost(Duration::MAX)
-        .backlog(usize::MAX)
+        .look_before_parking(false)
         .blocking_queue(usize::MAX);
     for builder in [least, most] {
         let runtime = builder.build().unwrap();

@@ -88,18 +88,24 @@ pub(crate) fn raise_descriptor_limit() -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).context("cannot raise the descriptor limit")
 }
 
-/// Keeps this process on one core.
+/// Keeps this process, and the threads it will start, on `cores`; on any if there are none.
 #[cfg(target_os = "linux")]
-pub(crate) fn pin(core: usize) -> Result<()> {
+pub(crate) fn pin(cores: &[usize]) -> Result<()> {
     use nix::{sched, unistd::Pid};
+    if cores.is_empty() {
+        return Ok(());
+    }
     let mut set = sched::CpuSet::new();
-    set.set(core)
+    cores
+        .iter()
+        .try_for_each(|&core| set.set(core))
         .and_then(|()| sched::sched_setaffinity(Pid::from_raw(0), &set))
-        .with_context(|| format!("cannot run on core {core}"))
+        .with_context(|| format!("cannot run on cores {cores:?}"))
 }
 
-/// Keeps this process on one core.
+/// Keeps this process on `cores`.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn pin(_core: usize) -> Result<()> {
-    anyhow::bail!("cores can be chosen on Linux only: use --cores free")
+pub(crate) fn pin(cores: &[usize]) -> Result<()> {
+    anyhow::ensure!(cores.is_empty(), "cores can be chosen on Linux only: use --cores free");
+    Ok(())
 }

@@ -6,10 +6,18 @@
 //! chooses rows, [`rounds`] interleaves them, [`child`] runs this program again for each sample, and
 //! [`table`] shows medians and ratios. The workloads shared with criterion are in `benches/common`.
 
+#[path = "../../common/blocking.rs"]
+mod blocking;
 #[path = "../../common/mod.rs"]
 mod common;
+#[path = "../../common/countdown.rs"]
+mod countdown;
+#[path = "../../common/cpu.rs"]
+mod cpu;
 #[path = "../../common/echo.rs"]
 mod echo_servers;
+#[path = "../../common/multi.rs"]
+mod multi;
 #[path = "../../common/ping_pong.rs"]
 mod ping_pong;
 #[path = "../../common/loop_program.rs"]
@@ -54,7 +62,10 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Compare {
     /// Spawn, yield, ping-pong, queue and timers against tokio, in nanoseconds.
-    Micro(micro::Options),
+    Micro(micro::single::Options),
+    /// The multi-threaded runtimes against tokio's: spawn, yield, ping-pong, queue, loop program,
+    /// computing tasks, blocking calls, in nanoseconds.
+    Multi(micro::multi::Options),
     /// 100,000 concurrent sleeps: processor time and lateness.
     Sleeps(sleeps::SleepsOptions),
     /// How exact a sleep of 50 us is, and whether any sleep ends early.
@@ -79,7 +90,8 @@ enum Child {
         #[arg(long, value_enum, default_value_t = loop_program::Switch::Off)]
         clock: loop_program::Switch,
     },
-    Micro(micro::Once),
+    Micro(micro::single::Once),
+    Multi(micro::multi::Once),
     Sleeps(sleeps::SleepsOnce),
     Precision(sleeps::PrecisionOnce),
     Serve(echo::server::Serve),
@@ -93,7 +105,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<()> {
     match cli.compare {
         None => loop_program::run(&cli.loop_program),
-        Some(Compare::Micro(options)) => micro::run(&options),
+        Some(Compare::Micro(options)) => micro::single::run(&options),
+        Some(Compare::Multi(options)) => micro::multi::run(&options),
         Some(Compare::Sleeps(options)) => sleeps::run_sleeps(&options),
         Some(Compare::Precision(options)) => sleeps::run_precision(&options),
         Some(Compare::Memory) => memory(),
@@ -102,6 +115,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Compare::Child(child)) => match child {
             Child::Loop { row, actions, clock } => loop_program::run_once(row, actions, clock),
             Child::Micro(once) => once.run(),
+            Child::Multi(once) => once.run(),
             Child::Sleeps(once) => once.run(),
             Child::Precision(once) => once.run(),
             Child::Serve(serve) => serve.run(),

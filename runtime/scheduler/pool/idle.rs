@@ -35,38 +35,42 @@ use crate::{
     primitives::{AtomicU32, Mutex, Ordering, fence, lock, seeded},
 };
 
-/// What stealing costs: a few cache lines now, and more for all that the task will touch.
-const STEAL_COST: u64 = 1_000;
-/// More than so many runnables are worth a neighbour whatever a poll costs.
-const BACKLOG: usize = 16;
+/// What it takes until a neighbour is up and at work, in nanoseconds: the call, its way out of the
+/// kernel, and all the memory that it has to fetch. A backlog that is done sooner is better done alone.
+pub(crate) const HELP_TAKES: u64 = 50_000;
+/// What a poll costs at the least. Estimates of less are of tasks that did nothing yet.
+const LEAST_POLL: u64 = 50;
+/// Who has been busy for so long, in nanoseconds, is likely to be for longer.
+const LONG_BUSY: u64 = 1_000_000;
+/// What a backlog must be worth to be shared with one who is awake, in nanoseconds. Tasks that talk to
+/// each other are quicker on one processor than on two.
+const WORTH_STEALING: u64 = 10_000;
+/// The same for the sentry, which steals no more than once a tick.
+const WORTH_A_TICK: u64 = 1_000;
 
-/// When a neighbour is worth unparking.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct HelpRule {
-    /// What unparking one costs, in nanoseconds: the call, and its way out of the kernel.
-    pub(crate) unpark_cost: u64,
-    /// More than so many runnables are worth it whatever a poll costs.
-    pub(crate) backlog: usize,
-}
-
-impl HelpRule {
-    pub(crate) const fn usual() -> Self {
-        Self { unpark_cost: 5_000, backlog: BACKLOG }
-    }
-
-    /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
-    /// nanoseconds of late. The first of them runs here in any case.
-    pub(crate) fn is_worth_it(&self, waiting: usize, poll_cost: u64) -> bool {
-        let others = waiting.saturating_sub(1);
-        let dear = (others as u64).saturating_mul(poll_cost) > self.unpark_cost;
-        others > 0 && (others >= self.backlog || dear)
-    }
+/// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
+/// nanoseconds of late, their worker was never idle for `busy` nanoseconds, and help takes so many.
+/// The first of them runs here in any case.
+pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64, busy: u64, help_takes: u64) -> bool {
+    let others = waiting.saturating_sub(1);
+    backlog(others, poll_cost.max(LEAST_POLL)) > help_takes
+        || (busy > LONG_BUSY && worth_stealing(others, poll_cost))
 }
 
 /// Whether `waiting` runnables of a neighbour are worth stealing from, by one who is awake and has
 /// nothing else to do. All of them wait behind the poll that goes on there.
 pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
-    waiting >= BACKLOG || waiting as u64 * poll_cost > STEAL_COST
+    backlog(waiting, poll_cost) > WORTH_STEALING
+}
+
+/// The same for the sentry at its tick.
+pub(crate) fn worth_a_tick(waiting: usize, poll_cost: u64) -> bool {
+    backlog(waiting, poll_cost) > WORTH_A_TICK
+}
+
+/// How long `waiting` runnables take, in nanoseconds.
+fn backlog(waiting: usize, poll_cost: u64) -> u64 {
+    (waiting as u64).saturating_mul(poll_cost)
 }
 
 /// One awake worker, in the word.
@@ -151,6 +155,11 @@ impl Idle {
         self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
     }
 
+    /// Whether the worker that asks is the only one that searches.
+    pub(crate) fn searches_alone(&self) -> bool {
+        searching(self.word.load(Ordering::Relaxed)) == 1
+    }
+
     /// A worker that searched has found work. `true`: nobody searches now, so if there is more it has
     /// to unpark the next.
     #[must_use]
@@ -161,6 +170,7 @@ impl Idle {
     /// A worker is about to park. From here on others may pick it. It has to look once more, as the
     /// answer says, and then either [`rise`](Self::rise) or [`sleep`](Self::sleep).
     #[must_use]
+    // ANCHOR: lie_down
     pub(crate) fn lie_down(&self, worker: usize, was_searching: bool) -> LastLook {
         // Reset before anybody can pick us: a notification from here on is meant for this sleep.
         self.doors[worker].awake();
@@ -184,6 +194,7 @@ impl Idle {
             LastLook::Injector
         }
     }
+    // END: lie_down
 
     /// What a parked worker is to do, asked before each time it sleeps. Whoever changes the answer
     /// rouses it.
@@ -251,24 +262,21 @@ impl Idle {
     }
 
     /// Called after work was published that no awake worker owns: whether somebody must come for it.
-    /// `late` is asked when others are awake and will get to it: whether that may take too long.
+    /// One who is awake will get to it, and gets help if it is much; `late` is asked whether that may
+    /// take too long.
     #[must_use]
     pub(crate) fn pick_for_injected(&self, late: impl FnOnce() -> bool) -> Option<usize> {
         // The work first, then the word: see `lie_down`.
         if !seeded("idle_injects_without_fence") {
             fence(Ordering::SeqCst);
         }
-        let word = self.word.load(Ordering::Relaxed);
-        if awake(word) == 0 || (self.may_pick(word) && late()) { self.pick() } else { None }
+        if !self.anybody_awake() || (self.has_help() && late()) { self.pick() } else { None }
     }
 
     /// Whether a worker is parked, and none searches who would come by itself. One load.
     #[inline]
     pub(crate) fn has_help(&self) -> bool {
-        self.may_pick(self.word.load(Ordering::Relaxed))
-    }
-
-    fn may_pick(&self, word: u32) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
         awake(word) < self.workers && searching(word) == 0
     }
 
@@ -329,37 +337,44 @@ impl std::fmt::Debug for Idle {
 mod tests {
     use super::*;
 
-    const USUAL: HelpRule = HelpRule::usual();
+    fn unparks(waiting: usize, poll_cost: u64, busy: u64) -> bool {
+        worth_unparking(waiting, poll_cost, busy, HELP_TAKES)
+    }
+
+    #[test]
+    fn what_help_takes_can_be_set() {
+        assert!(worth_unparking(2, 0, 0, 0), "one waits for another's poll");
+        assert!(!worth_unparking(1, u64::MAX, 0, 0), "it runs here");
+        assert!(!worth_unparking(1_000, 1_000_000, 0, u64::MAX));
+    }
 
     #[test]
     fn a_lone_runnable_is_worth_nobody_however_slow() {
-        for rule in [USUAL, HelpRule { unpark_cost: 0, backlog: 0 }] {
-            assert!(!rule.is_worth_it(0, u64::MAX));
-            assert!(!rule.is_worth_it(1, u64::MAX), "it runs here");
-        }
+        assert!(!unparks(0, u64::MAX, u64::MAX));
+        assert!(!unparks(1, u64::MAX, u64::MAX), "it runs here");
     }
 
     #[test]
-    fn a_slow_poll_makes_a_short_queue_worth_it() {
-        assert!(USUAL.is_worth_it(2, 1_000_000), "the second would wait a millisecond");
-        assert!(!USUAL.is_worth_it(2, USUAL.unpark_cost), "help would come too late");
-        assert!(USUAL.is_worth_it(6, USUAL.unpark_cost / 4), "five take longer than the call");
-        assert!(USUAL.is_worth_it(usize::MAX, u64::MAX));
+    fn slow_polls_make_a_short_queue_worth_it() {
+        assert!(unparks(2, 1_000_000, 0), "the second would wait a millisecond");
+        assert!(!unparks(2, HELP_TAKES, 0), "help would come too late");
+        assert!(unparks(6, HELP_TAKES / 4, 0), "five of them take longer than help");
     }
 
     #[test]
-    fn quick_polls_are_worth_it_when_there_are_many() {
-        assert!(!USUAL.is_worth_it(BACKLOG, 10));
-        assert!(USUAL.is_worth_it(BACKLOG + 1, 10));
-        assert!(USUAL.is_worth_it(usize::MAX, 0));
+    fn quick_polls_are_worth_it_when_there_are_very_many() {
+        let many = (HELP_TAKES / LEAST_POLL) as usize;
+        assert!(!unparks(many, 10, 0));
+        assert!(unparks(many + 2, 0, 0), "whatever the estimate says");
+        assert!(unparks(usize::MAX, u64::MAX, 0));
     }
 
     #[test]
-    fn the_rule_can_be_set() {
-        let eager = HelpRule { unpark_cost: u64::MAX, backlog: 0 };
-        assert!(eager.is_worth_it(2, 0), "one waits for another's poll");
-        let lazy = HelpRule { unpark_cost: u64::MAX, backlog: usize::MAX };
-        assert!(!lazy.is_worth_it(1_000_000, 1_000_000));
+    fn who_is_busy_for_long_gets_help_with_less() {
+        assert!(unparks(4, WORTH_STEALING / 2, 2 * LONG_BUSY));
+        assert!(!unparks(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
+        assert!(!unparks(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
+        assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
     /// All of `workers` lie down, in order.
@@ -431,6 +446,6 @@ mod tests {
         assert_eq!(idle.pick_for_injected(|| true), None, "one searches");
         assert!(idle.found());
         assert_eq!(idle.pick_for_injected(|| false), None);
-        assert_eq!(idle.pick_for_injected(|| true), Some(0));
+        assert_eq!(idle.pick_for_injected(|| true), Some(0), "who is awake is in a long poll");
     }
 }

@@ -3,7 +3,7 @@
 //! A [`Pool`] is a row of workers and what stands between them: the injector, and who sleeps. A
 //! worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one, which
 //! neighbours steal from and unpark by. Everybody else, a task's waker, a handle, a `block_on`,
-//! comes through [`Member::schedule`] or [`Pool::spawn`]: on a worker's thread into its own queue,
+//! comes through `Member`'s `schedule` or [`Pool::spawn`]: on a worker's thread into its own queue,
 //! elsewhere into the injector.
 //!
 //! What must hold:
@@ -22,7 +22,7 @@ use std::{
     num::NonZeroUsize,
     panic::Location,
     sync::{
-        OnceLock,
+        Arc as StdArc, OnceLock,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -33,21 +33,21 @@ use std::{
     time::Duration,
 };
 
-use self::{
-    idle::{HelpRule, Idle},
-    watch::Watch,
-};
+use futures_task::ArcWake;
+
+use self::{idle::Idle, numbers::Numbers, watch::Watch};
 use crate::{
     blocking::{self, BlockingStats},
     clock, foreign,
     id::{self, TaskId},
     place::{Name, Origin},
-    primitives::{Arc, Condvar, Mutex, lock, seeded, wait_timeout},
+    primitives::{Arc, Condvar, Mutex, lock, seeded, sized, wait_timeout},
     reactor::shared::SharedReactor,
     run_queue::{
         injector::Injector,
         stealing::{Owner, Thief},
     },
+    scheduler::ledger::several_processors,
     stats::{WorkerCounters, WorkerStats},
     task::{
         join::JoinHandle,
@@ -59,8 +59,11 @@ use crate::{
 };
 
 pub(crate) mod idle;
+mod looking;
+mod numbers;
 pub(crate) mod parker;
 mod parking;
+mod sharing;
 mod watch;
 pub(crate) mod worker;
 
@@ -74,7 +77,9 @@ pub(crate) struct Settings {
     pub(crate) lifo_uses: u32,
     /// Polls between two looks; 0: by the clock.
     pub(crate) look_interval: u32,
-    pub(crate) help: HelpRule,
+    pub(crate) look_before_parking: bool,
+    /// What it takes until a neighbour is up and at work, in nanoseconds.
+    pub(crate) help_takes: u64,
     pub(crate) blocking_threads: usize,
     pub(crate) blocking_queue: usize,
 }
@@ -87,7 +92,8 @@ impl Settings {
             // Two tasks that wake each other would have the worker for themselves.
             lifo_uses: 16,
             look_interval: 0,
-            help: HelpRule::usual(),
+            look_before_parking: several_processors(),
+            help_takes: idle::HELP_TAKES,
             blocking_threads: 512,
             blocking_queue: 1_024,
         }
@@ -101,22 +107,50 @@ const LONG_POLL: u64 = 100_000;
 /// A task of a pool, as it stands in a queue.
 pub(crate) type Runnable = shared::Runnable<Member>;
 
-/// The pool as the tasks of one owner know it. One for each owner, so that counting the references
-/// of its tasks is nobody else's cache line.
+/// What a task knows of its pool.
+///
+/// When a pool closes, each of its tasks ends. So whoever comes too late with one, and puts it into
+/// the queue of a later pool of that number, does no harm: it is dropped there.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
-    pub(crate) pool: Arc<Pool>,
-    /// Whose tasks: a worker's number, or one more for tasks spawned elsewhere.
-    owner: usize,
+    /// The pool's number.
+    pool: u16,
+    /// In which of the pool's lists the task stands.
+    list: u16,
 }
+
+static POOLS: Numbers<Pool> = Numbers::new();
+
+impl Member {
+    /// What a task's handle knows it by: the pool, the list, and the place there. Never 0.
+    fn key(self, place: u32) -> u64 {
+        u64::from(self.pool) << 48 | u64::from(self.list) << 32 | u64::from(place)
+    }
+}
+
+/// Wakes the task of this key; if it has ended, that may be another by now, for nothing.
+fn wake_by_key(key: u64) {
+    let list = usize::from((key >> 32) as u16);
+    let pool = POOLS.find((key >> 48) as u16);
+    if let Some(task) = pool.and_then(|pool| pool.owned.get(list)?.get(key as u32)) {
+        ArcWake::wake(task);
+    }
+}
+
+/// How many lists there are for the tasks that no worker spawned. They end on any worker, so with one
+/// list all would wait for its lock.
+const OUTSIDE_LISTS: u64 = sized(8, 1) as u64;
 
 pub(crate) struct Pool {
     pub(crate) id: u64,
+    /// Its number among the living.
+    number: u16,
     idle: Idle,
     /// What the sentry saw.
     watch: Mutex<Watch>,
     injector: Injector<Runnable>,
     workers: Box<[Shared]>,
-    /// The tasks of each worker, and those spawned elsewhere.
+    /// The tasks of each worker, then those spawned elsewhere.
     owned: Box<[Owned<Member>]>,
     /// Whose turn it is to serve a thread that is no worker.
     next_guest: AtomicUsize,
@@ -139,19 +173,21 @@ struct Shared {
 
 impl Pool {
     /// Makes a pool, and its workers, whose threads are still to be started.
-    pub(crate) fn new(settings: Settings) -> io::Result<(Arc<Self>, Vec<Seat>)> {
+    pub(crate) fn new(settings: Settings) -> io::Result<(StdArc<Self>, Vec<Seat>)> {
         let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
         let id = id::draw_loop_id();
         let workers = queues.iter().map(|queue| Shared::new(id, queue));
         let workers = workers.collect::<io::Result<_>>()?;
-        let owners = 0..=settings.workers;
-        let pool = Arc::new(Self {
+        let lists = settings.workers + OUTSIDE_LISTS as usize;
+        let number = POOLS.draw()?;
+        let pool = StdArc::new(Self {
             id,
+            number,
             idle: Idle::new(settings.workers),
             watch: Mutex::new(Watch::new(settings.workers, clock::nanos(settings.sentry_tick))),
             injector: Injector::new(),
             workers,
-            owned: owners.map(|owner| Owned::new(owner as u32)).collect(),
+            owned: (0..lists).map(|_| Owned::new()).collect(),
             next_guest: AtomicUsize::new(0),
             alive: Mutex::new(settings.workers),
             ended: Condvar::new(),
@@ -159,19 +195,10 @@ impl Pool {
             settings,
             blocking: OnceLock::new(),
         });
+        POOLS.publish(number, &pool);
         let seat = |(number, queue)| Seat { pool: pool.clone(), number, queue };
         let seats = queues.into_iter().enumerate().map(seat).collect();
         Ok((pool, seats))
-    }
-
-    /// The pool as a new owner's tasks will know it.
-    fn member(pool: &Arc<Self>, owner: usize) -> Arc<Member> {
-        Arc::new(Member { pool: pool.clone(), owner })
-    }
-
-    /// The pool as tasks know it that are spawned by no worker.
-    pub(crate) fn outside(pool: &Arc<Self>) -> Arc<Member> {
-        Self::member(pool, pool.workers.len())
     }
 
     /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
@@ -180,9 +207,7 @@ impl Pool {
         // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
         // shut the pool down has it, through the list of its owner.
         if self.injector.push(task).is_ok() {
-            let late =
-                || self.injector.len() > self.settings.help.backlog || self.are_all_in_long_polls();
-            self.unpark(self.idle.pick_for_injected(late));
+            self.unpark(self.idle.pick_for_injected(|| self.are_all_in_long_polls()));
         }
     }
 
@@ -293,7 +318,9 @@ impl Pool {
         if !seeded("pool_leaves_its_injector_open") {
             drop(self.injector.close());
         }
-        for task in self.owned.iter().flat_map(Owned::close) {
+        // All of the lists, before any task is dropped: its destructor may spawn into another's.
+        let tasks: Vec<_> = self.owned.iter().flat_map(Owned::close).collect();
+        for task in tasks {
             task.shut_down();
         }
         for worker in &self.workers {
@@ -308,11 +335,11 @@ impl Pool {
     }
 }
 
-impl Member {
+impl Pool {
     /// Spawns a future from outside the workers. A pool that is closed drops it, and the handle says
     /// cancelled.
     pub(crate) fn spawn<F>(
-        member: &Arc<Self>,
+        &self,
         future: F,
         name: Name,
         place: &'static Location<'static>,
@@ -321,32 +348,41 @@ impl Member {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Self::make_task(member, future, TaskId::draw(), name, place);
+        let id = TaskId::draw();
+        let list = self.workers.len() + id.get().rem_euclid(OUTSIDE_LISTS) as usize;
+        let (task, handle) = self.make_task(list, future, Origin { id, name, place });
         if let Some(task) = task {
-            member.pool.inject(task);
+            self.inject(task);
         }
         handle
     }
 
     /// Makes a task, to be put into a queue; none if the pool is closed.
     fn make_task<F>(
-        member: &Arc<Self>,
+        &self,
+        list: usize,
         future: F,
-        id: TaskId,
-        name: Name,
-        place: &'static Location<'static>,
+        origin: Origin,
     ) -> (Option<Runnable>, JoinHandle<F::Output>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Task::new(future, Origin { id, name, place }, member.clone());
-        if member.pool.owned[member.owner].insert(&task).is_err() {
+        let member = Member { pool: self.number, list: list as u16 };
+        let (task, handle) = Task::new(future, origin, member, wake_by_key);
+        let Ok(place) = self.owned[list].insert(&task) else {
             task.shut_down();
             return (None, handle);
-        }
+        };
+        handle.set_key(member.key(place));
         task.report_spawned();
         (Some(task), handle)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        POOLS.retire(self.number);
     }
 }
 
@@ -363,7 +399,7 @@ impl Shared {
 
 /// What a worker's thread is started with.
 pub(crate) struct Seat {
-    pool: Arc<Pool>,
+    pool: StdArc<Pool>,
     pub(crate) number: usize,
     queue: Owner<Runnable>,
 }

@@ -28,6 +28,7 @@ impl Parker {
     }
 
     /// Ends the present or the next sleep.
+    // ANCHOR: notify
     pub(crate) fn notify(&self) {
         if self.word.notify() {
             // The sleeper holds the lock from its look at the word until it waits. Without it, the
@@ -38,6 +39,7 @@ impl Parker {
             self.notified.notify_one();
         }
     }
+    // END: notify
 
     /// Sleeps until it is notified, if it was not since the last sleep.
     pub(crate) fn sleep(&self) {

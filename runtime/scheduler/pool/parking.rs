@@ -10,8 +10,8 @@
 //! for one look: the tasks in its queue, what the kernel has for it, and the timers that are due. All
 //! that ends up in the sentry's own queue, and is run there. While the poll goes on, so does this.
 //!
-//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck. The
-//! price, with the usual tick of 10 ms, is a hundred wake-ups a second of one thread, while others work.
+//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck. The price,
+//! with the usual tick of 10 ms, is a hundred wake-ups a second of one thread, while others work.
 //!
 //! The rivals: a thread of its own for that, which Go has, to do what an idle worker can; and to unpark
 //! a neighbour for each task that becomes ready, so that none is ever bound to a busy worker, at a
@@ -21,7 +21,7 @@ use std::{io, time::Duration};
 
 use super::{
     Pool, Shared,
-    idle::{LastLook, Post, worth_stealing},
+    idle::{LastLook, Post, worth_a_tick, worth_stealing},
     watch::Seen,
     worker::Worker,
 };
@@ -36,22 +36,25 @@ use crate::{
 const QUIET_TICKS: u32 = 10;
 
 impl Worker {
+    // ANCHOR: park
     /// Nothing is ready anywhere: sleeps until something comes.
     pub(super) fn park(&self) -> io::Result<()> {
         let Pool { idle, .. } = &*self.pool;
         let last_look = idle.lie_down(self.number(), self.searching.take());
         let mut woken = self.woken.take();
+        let before = clock::real_now();
         let slept =
             if self.sees_work(last_look) { Ok(Found::default()) } else { self.sleep(&mut woken) };
         let risen = idle.rise(self.number());
         self.searching.set(risen.searching);
         self.pool.unpark(risen.unpark);
         self.cadence.woke();
-        self.read_clock();
-        self.polls_sampled.set(self.counters().polls.get());
+        let found = slept.as_ref().is_ok_and(|found| found.events > 0);
+        self.got_up(before, risen.searching || found);
         self.wake(slept?, woken);
         Ok(())
     }
+    // END: park
 
     /// The look between lying down and sleep.
     fn sees_work(&self, look: LastLook) -> bool {
@@ -130,12 +133,15 @@ impl Worker {
         took
     }
 
-    /// Compares one neighbour with what was seen of it, and takes over if it is stuck.
+    /// Compares one neighbour with what was seen of it, and takes over if it is stuck. From one that
+    /// works it steals, if that is worth getting up for.
     fn look_after(&self, number: usize, seen: &mut Seen, woken: &mut Woken) -> bool {
         let neighbour = &self.pool.workers[number];
         let polls = neighbour.counters.polls.get();
         let is_stuck = polls == seen.polls;
-        let took = is_stuck && self.take_over(neighbour, seen, woken);
+        let took = is_stuck && self.take_over(number, seen, woken);
+        let has_much = worth_a_tick(neighbour.thief.len(), neighbour.counters.poll_cost.get());
+        let stole = !is_stuck && has_much && self.steal_from(number);
         if !(is_stuck && seeded("takeover_keeps_an_old_sighting")) {
             // Also of one that is stuck: it may have filled its slot since.
             *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
@@ -144,11 +150,13 @@ impl Worker {
             self.counters().takeovers.add(1);
             trace::report(|| Event::TookOver { worker: number });
         }
-        took
+        took || stole
     }
 
+    // ANCHOR: take_over
     /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
-    fn take_over(&self, neighbour: &Shared, seen: &Seen, woken: &mut Woken) -> bool {
+    fn take_over(&self, number: usize, seen: &Seen, woken: &mut Woken) -> bool {
+        let neighbour = &self.pool.workers[number];
         // Only the occupant that was there a tick ago.
         let fresh = seeded("takeover_steals_a_fresh_occupant");
         let aged = if fresh { neighbour.thief.sight_lifo() } else { seen.lifo };
@@ -157,7 +165,7 @@ impl Worker {
         if let Some(task) = aged {
             self.push(task);
         }
-        took |= self.steal_from(&neighbour.thief);
+        took |= self.steal_from(number);
         // If somebody has its reactor, it is the neighbour itself, asleep there.
         if let Some(Ok(found)) = neighbour.reactor.try_look(woken) {
             took |= found.events > 0;
@@ -165,4 +173,5 @@ impl Worker {
         took |= self.fire(&neighbour.timers, clock::real_now()) > 0;
         took
     }
+    // END: take_over
 }

@@ -1,8 +1,9 @@
 //! One worker of a pool: an event loop that steals.
 //!
-//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the event loop's (`scheduler/event_loop.rs`), and what
-//! differs is what more than one thread makes different: the messages are in the injector, a queue
-//! that has run dry may be filled from a neighbour's, and before a worker sleeps it says so.
+//! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the
+//! event loop's (`scheduler/event_loop.rs`), and what differs is what more than one thread makes
+//! different: the messages are in the injector, a queue that has run dry may be filled from a
+//! neighbour's, and before a worker sleeps it says so.
 //!
 //! What must hold:
 //! - A worker that has work makes no system call, takes no lock and writes to no memory that others
@@ -20,21 +21,22 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
+    sync::Arc as StdArc,
     task::Waker,
 };
 
-use super::{Member, Pool, Runnable, Seat, Shared, idle::worth_stealing};
+use super::{Member, POOLS, Pool, Runnable, Seat, Settings, Shared};
 use crate::{
     clock,
     id::TaskIds,
-    place::Name,
+    place::{Name, Origin},
     primitives::Arc,
     reactor::{
         Found,
         shared::{SharedReactor, Woken},
     },
-    run_queue::stealing::{Owner, Thief},
-    scheduler::cadence::Cadence,
+    run_queue::stealing::Owner,
+    scheduler::{cadence::Cadence, ledger::Ledger},
     stats::WorkerCounters,
     task::{
         join::JoinHandle,
@@ -49,11 +51,13 @@ use crate::{
     trace::{self, Event},
 };
 
+/// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
+const MANY: usize = 16;
+
 pub(crate) struct Worker {
     number: usize,
-    pub(crate) pool: Arc<Pool>,
-    member: Arc<Member>,
-    queue: Owner<Runnable>,
+    pub(crate) pool: StdArc<Pool>,
+    pub(super) queue: Owner<Runnable>,
     ids: TaskIds,
     pub(super) cadence: Cadence,
     /// How often the lifo slot may be used before the ring's turn.
@@ -62,13 +66,19 @@ pub(crate) struct Worker {
     /// It counts among those who search.
     pub(super) searching: Cell<bool>,
     /// Where the next search begins.
-    next_victim: Cell<usize>,
+    pub(super) next_victim: Cell<usize>,
+    /// Whether to look before parking. `None`: never.
+    pub(super) ledger: Option<RefCell<Ledger>>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
     pub(super) woken: RefCell<Woken>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
+    /// When it last got up, or got help.
+    pub(super) busy_since: Cell<u64>,
+    /// What the last polls took says nothing of those that wait.
+    in_doubt: Cell<bool>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -91,27 +101,39 @@ thread_local! {
 impl Schedule for Member {
     /// Into the queue of this thread's worker, if that is one of the pool; else into the injector.
     #[inline]
+    // ANCHOR: schedule
     fn schedule(task: Runnable) {
         let mut task = Some(task);
         // An error: this thread is being torn down, and runs no worker any more.
         let _ = CURRENT.try_with(|current| {
             if let Some(worker) = &**current.borrow()
-                && let Some(task) =
-                    task.take_if(|task| Arc::ptr_eq(&worker.pool, &task.scheduler().pool))
+                && let Some(task) = task.take_if(|task| worker.pool.number == task.scheduler().pool)
             {
                 worker.schedule(task);
             }
         });
-        if let Some(task) = task {
-            let member = task.scheduler().clone();
-            member.pool.inject(task);
+        if let Some(task) = task
+            && let Some(pool) = POOLS.find(task.scheduler().pool)
+        {
+            pool.inject(task);
         }
     }
+    // END: schedule
 
     fn ended(task: &Runnable, _end: End) {
-        if let Some(home) = task.home() {
-            let pool = &task.scheduler().pool;
-            pool.owned[home.worker as usize].remove(task);
+        let member = *task.scheduler();
+        let remove = |pool: &Pool| pool.owned[usize::from(member.list)].remove(task);
+        let removed = CURRENT.try_with(|current| match &**current.borrow() {
+            Some(worker) if worker.pool.number == member.pool => {
+                remove(&worker.pool);
+                true
+            }
+            _ => false,
+        });
+        if removed != Ok(true)
+            && let Some(pool) = POOLS.find(member.pool)
+        {
+            remove(&pool);
         }
     }
 }
@@ -120,21 +142,24 @@ impl Worker {
     /// On the worker's own thread.
     pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
-        let settings = pool.settings.clone();
+        let now = clock::real_now();
+        let Settings { look_interval, lifo_uses, look_before_parking, .. } = pool.settings;
         Self {
             number,
-            member: Pool::member(&pool, number),
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(clock::real_now(), settings.look_interval),
-            lifo_left: Cell::new(settings.lifo_uses),
+            cadence: Cadence::new(now, look_interval),
+            lifo_left: Cell::new(lifo_uses),
             polling: Cell::new(false),
             searching: Cell::new(false),
             next_victim: Cell::new(number + 1),
+            ledger: look_before_parking.then(|| RefCell::new(Ledger::new(now))),
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::default(),
             polls_sampled: Cell::new(0),
+            busy_since: Cell::new(now),
+            in_doubt: Cell::new(false),
         }
     }
 
@@ -142,11 +167,6 @@ impl Worker {
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
         CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.clone()))));
         Entered(())
-    }
-
-    /// The pool as this worker's tasks know it.
-    pub(crate) fn member(&self) -> &Arc<Member> {
-        &self.member
     }
 
     /// Turns until the pool is closed. [`end`](Self::end) comes after it.
@@ -171,13 +191,13 @@ impl Worker {
     /// One trip round the loop.
     fn turn(&self) -> io::Result<()> {
         // 1. What was spawned and woken elsewhere, or did not fit into a queue.
-        self.take_injected();
+        let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
-        let batch = self.run_ready();
+        let batch = self.run_ready(first);
         // 3. What neighbours have too much of; failing that, what the reactor has.
         if batch == Batch::LookDue {
             self.look()?;
-        } else if !self.find_work() {
+        } else if !self.find_work() && !self.look_before_parking()? {
             self.park()?;
         }
         // 4. The timers that are due.
@@ -221,7 +241,7 @@ impl Worker {
     }
 
     /// Asks the reactor without waiting.
-    fn look(&self) -> io::Result<()> {
+    pub(super) fn look(&self) -> io::Result<()> {
         self.cadence.looked();
         if self.reactor().len() == 0 {
             return Ok(());
@@ -271,18 +291,17 @@ impl Worker {
         &self.shared().counters
     }
 
-    /// Moves this worker's share from the injector into its queue.
+    /// Moves this worker's share from the injector into its queue, but for the first, which is to be run
+    /// now: there may be no room for it.
     #[inline]
-    pub(crate) fn take_injected(&self) -> bool {
-        let workers = self.pool.workers.len();
-        let Some(first) = self.pool.injector.pop_share(&self.queue, workers) else { return false };
+    pub(crate) fn take_injected(&self) -> Option<Runnable> {
+        let first = self.pool.injector.pop_share(&self.queue, self.pool.workers.len())?;
         self.counters().injected.add(1);
-        self.push(first);
-        true
+        Some(first)
     }
 
-    fn run_ready(&self) -> Batch {
-        while let Some(task) = self.next() {
+    fn run_ready(&self, mut first: Option<Runnable>) -> Batch {
+        while let Some(task) = first.take().or_else(|| self.next()) {
             if self.searching.take() {
                 self.end_search();
             }
@@ -337,7 +356,7 @@ impl Worker {
             counters.overflowed.add(overflow.len() as u64);
             // A closed injector hands it back, to be dropped here. See `Pool::inject`.
             drop(self.pool.injector.push_overflow(overflow));
-            self.get_help();
+            self.get_help_if_worth_it();
         }
     }
 
@@ -352,12 +371,14 @@ impl Worker {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (task, handle) = Member::make_task(&self.member, future, self.ids.draw(), name, place);
+        let origin = Origin { id: self.ids.draw(), name, place };
+        let (task, handle) = self.pool.make_task(self.number, future, origin);
         if let Some(task) = task {
             self.push(task);
-            // A task that spawns many in one poll gets help before that poll is over.
-            if self.queue.len() == self.pool.settings.help.backlog.saturating_add(1) {
-                self.get_help();
+            // What they will cost is not known from the polls of others, this one least of all.
+            if self.queue.len() == MANY {
+                self.cadence.doubt();
+                self.in_doubt.set(true);
             }
         }
         handle
@@ -382,75 +403,14 @@ impl Worker {
         let polls = counters.polls.get();
         let cost = (now - self.cadence.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
-        counters.poll_cost.set(cost);
         counters.clock_read_at.set(now);
-        let look = self.cadence.sample(now, false) && self.reactor().len() > 0;
-        let waiting = self.queue.len() + self.pool.injector.len();
-        if self.pool.settings.help.is_worth_it(waiting, cost) {
-            self.get_help();
+        let look = self.cadence.sample(now, false)
+            && (self.reactor().len() > 0 || !self.pool.injector.is_empty());
+        if !self.in_doubt.take() {
+            counters.poll_cost.set(cost);
+            self.get_help_if_worth_it();
         }
-        look || self.timers().earliest() <= now
-            || !self.pool.injector.is_empty()
-            || self.pool.is_closed()
-    }
-
-    /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
-    fn get_help(&self) {
-        if self.pool.idle.has_help()
-            && let Some(neighbour) = self.pool.idle.pick()
-        {
-            self.counters().unparked.add(1);
-            self.pool.unpark(Some(neighbour));
-        }
-    }
-
-    /// The queue has run dry: looks for work in the injector, then at the neighbours.
-    fn find_work(&self) -> bool {
-        if self.take_injected() {
-            return true;
-        }
-        if !self.searching.get() && !self.pool.idle.search() {
-            return false;
-        }
-        self.searching.set(true);
-        self.steal() || self.take_injected()
-    }
-
-    fn steal(&self) -> bool {
-        let workers = self.pool.workers.len();
-        let first = self.next_victim.get();
-        for victim in (first..first + workers).map(|at| at % workers) {
-            let Shared { thief, counters, .. } = &self.pool.workers[victim];
-            if victim == self.number || !worth_stealing(thief.len(), counters.poll_cost.get()) {
-                continue;
-            }
-            if self.steal_from(thief) {
-                trace::report(|| Event::Stole { worker: victim });
-                self.next_victim.set(victim);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Steals half of what waits in a neighbour's ring.
-    pub(super) fn steal_from(&self, thief: &Thief<Runnable>) -> bool {
-        let Some(task) = self.queue.steal_from(thief) else { return false };
-        self.counters().steals.add(1);
-        self.push(task);
-        true
-    }
-
-    /// The search has brought work. The last to search unparks the next if there is more.
-    #[cold]
-    fn end_search(&self) {
-        if self.pool.idle.found() {
-            let waiting = self.queue.len() + self.pool.injector.len();
-            let cost = self.counters().poll_cost.get();
-            if self.pool.settings.help.is_worth_it(waiting, cost) {
-                self.get_help();
-            }
-        }
+        look || self.timers().earliest() <= now || self.pool.is_closed()
     }
 }
 

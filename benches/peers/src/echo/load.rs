@@ -34,9 +34,9 @@ pub(crate) struct Load {
     /// Requests that are measured.
     #[arg(long)]
     requests: u64,
-    /// The core to stay on.
-    #[arg(long)]
-    core: Option<usize>,
+    /// The cores to stay on, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    cores: Vec<usize>,
     /// Looks again and again instead of sleeping.
     #[arg(long)]
     spin: bool,
@@ -52,9 +52,7 @@ pub(crate) struct Latencies {
 
 impl Load {
     pub(crate) fn run(&self) -> Result<()> {
-        if let Some(core) = self.core {
-            machine::pin(core)?;
-        }
+        machine::pin(&self.cores)?;
         machine::raise_descriptor_limit()?;
         let total = self.warm_up + self.requests;
         ensure!(total >= self.connections as u64, "give each connection one request at least");

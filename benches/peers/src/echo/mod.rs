@@ -4,7 +4,8 @@
 //! connection busy with one message at a time. Requests per second say little here, because the
 //! kernel's TCP is nearly all of the time; so the server reads its own processor time after the
 //! warm-up and after the last request, and the table quotes it per request. With one connection the
-//! cores matter most: on two of them the answer is a matter of waking up, on one of switching.
+//! cores matter most: on two of them the answer is a matter of waking up, on one of switching. The
+//! multi-threaded servers share both cores with their load.
 
 pub(crate) mod load;
 pub(crate) mod server;
@@ -45,9 +46,13 @@ pub(crate) struct Options {
     /// and 100,000 for more.
     #[arg(long, value_parser = crate::at_least_one)]
     requests: Option<usize>,
-    /// Where server and load run: on a core each, both on the server's, or where the system likes.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "apart,same")]
+    /// Where server and load run: on a core each, both on the server's, both on both, or where the
+    /// system likes. By default multi-threaded servers on both, and the others apart and on the same.
+    #[arg(long, value_enum, value_delimiter = ',')]
     cores: Vec<Cores>,
+    /// Numbers of workers of the multi-threaded servers, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = crate::at_least_one)]
+    workers: Vec<usize>,
     /// The server's core.
     #[arg(long, default_value_t = 0)]
     server_core: usize,
@@ -77,6 +82,24 @@ pub(crate) enum Server {
     Tokio,
     Mio,
     Monoio,
+    WhirligigMulti,
+    TokioMulti,
+}
+
+impl Server {
+    fn is_multi(self) -> bool {
+        matches!(self, Self::WhirligigMulti | Self::TokioMulti)
+    }
+
+    /// The server of ours that this one is measured against.
+    fn ours(self) -> Self {
+        if self.is_multi() { Self::WhirligigMulti } else { Self::Whirligig }
+    }
+
+    /// Those that run on one thread.
+    pub(crate) fn single() -> impl Iterator<Item = Self> {
+        Self::value_variants().iter().copied().filter(|server| !server.is_multi())
+    }
 }
 
 impl fmt::Display for Server {
@@ -91,6 +114,7 @@ impl fmt::Display for Server {
 pub(crate) enum Cores {
     Apart,
     Same,
+    Shared,
     Free,
 }
 
@@ -98,6 +122,8 @@ pub(crate) enum Cores {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Plan {
     pub(crate) server: Server,
+    /// 1 if it has no choice.
+    pub(crate) workers: usize,
     pub(crate) connections: usize,
     pub(crate) warm_up: usize,
     pub(crate) requests: usize,
@@ -111,7 +137,7 @@ pub(crate) struct Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} connections, {:?}", self.server, self.connections, self.cores)
+        write!(f, "{}, {} connections, {:?}", self.name(), self.connections, self.cores)
     }
 }
 
@@ -123,21 +149,31 @@ pub(crate) struct Sample {
 }
 
 impl Plan {
+    fn name(&self) -> String {
+        let plural = if self.workers == 1 { "" } else { "s" };
+        match self.server.is_multi() {
+            true => format!("{}, {} worker{plural}", self.server, self.workers),
+            false => self.server.to_string(),
+        }
+    }
+
     /// Starts the server, then the load; `wrap` may put the server under a tool. Returns the sample
     /// and what the server's side wrote to standard error, if the tool's words are wanted.
     pub(crate) fn run(self, wrap: impl FnOnce(Command) -> Command) -> Result<(Sample, String)> {
         let mut serve = with_options(
             child::command(["serve", &self.server.to_string()])?,
             &self,
-            self.server_core(),
+            &self.server_cores(),
         );
+        serve.args(["--workers", &self.workers.to_string()]);
         if self.counted {
             // As many as tokio's.
             serve.args(["--look-interval", "61"]);
         }
         let mut server = Running::start(wrap(serve))?;
         let address: String = server.line()?;
-        let mut load = with_options(child::command(["load", &address])?, &self, self.client_core());
+        let mut load =
+            with_options(child::command(["load", &address])?, &self, &self.client_cores());
         if self.client_spins {
             load.arg("--spin");
         }
@@ -146,26 +182,30 @@ impl Plan {
         Ok((Sample { spent, load }, server.finish()?))
     }
 
-    fn server_core(&self) -> Option<usize> {
-        (self.cores != Cores::Free).then_some(self.server_core)
+    fn server_cores(&self) -> Vec<usize> {
+        match self.cores {
+            Cores::Apart | Cores::Same => vec![self.server_core],
+            Cores::Shared => vec![self.server_core, self.client_core],
+            Cores::Free => vec![],
+        }
     }
 
-    fn client_core(&self) -> Option<usize> {
+    fn client_cores(&self) -> Vec<usize> {
         match self.cores {
-            Cores::Apart => Some(self.client_core),
-            Cores::Same => Some(self.server_core),
-            Cores::Free => None,
+            Cores::Apart => vec![self.client_core],
+            Cores::Same | Cores::Shared | Cores::Free => self.server_cores(),
         }
     }
 }
 
-fn with_options(mut command: Command, plan: &Plan, core: Option<usize>) -> Command {
+fn with_options(mut command: Command, plan: &Plan, cores: &[usize]) -> Command {
     command
         .args(["--connections", &plan.connections.to_string()])
         .args(["--warm-up", &plan.warm_up.to_string()])
         .args(["--requests", &plan.requests.to_string()]);
-    if let Some(core) = core {
-        command.args(["--core", &core.to_string()]);
+    if !cores.is_empty() {
+        let cores: Vec<_> = cores.iter().map(usize::to_string).collect();
+        command.args(["--cores", &cores.join(",")]);
     }
     command
 }
@@ -177,40 +217,21 @@ pub(crate) fn listened_to(mut command: Command) -> Command {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let servers = match options.only.as_slice() {
-        [] => Server::value_variants(),
-        only => only,
-    };
-    let apart = options.cores.contains(&Cores::Apart);
+    let plans = plans(options);
+    let two_cores = |plan: &Plan| matches!(plan.cores, Cores::Apart | Cores::Shared);
     ensure!(
-        !apart || options.server_core != options.client_core,
+        !plans.iter().any(two_cores) || options.server_core != options.client_core,
         "server and load are on core {} both: choose two cores, or --cores same",
         options.server_core
     );
-    let mut plans = Vec::new();
-    for &cores in &options.cores {
-        for &connections in &options.connections {
-            let requests =
-                options.requests.unwrap_or(if connections == 1 { 20_000 } else { 100_000 });
-            plans.extend(servers.iter().map(|&server| Plan {
-                server,
-                connections,
-                warm_up: (requests / 10).max(connections),
-                requests,
-                cores,
-                server_core: options.server_core,
-                client_core: options.client_core,
-                client_spins: options.client_spins,
-                counted: false,
-            }));
-        }
-    }
     let samples =
         rounds::interleaved(&plans, options.rounds, |plan| Ok(plan.run(|command| command)?.0))?;
 
-    let groups = plans.chunks(servers.len()).zip(samples.chunks(servers.len()));
-    for (plans, samples) in groups {
+    let mut rest = samples.as_slice();
+    for plans in plans.chunk_by(|a, b| (a.cores, a.connections) == (b.cores, b.connections)) {
+        let (samples, others) = rest.split_at(plans.len());
         print_table(options.rounds, plans, samples);
+        rest = others;
     }
     match &options.json {
         Some(path) => {
@@ -221,6 +242,45 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
 }
 
+/// Every run of a round. Those for one table stand together.
+fn plans(options: &Options) -> Vec<Plan> {
+    let servers = match options.only.as_slice() {
+        [] => Server::value_variants(),
+        only => only,
+    };
+    let all_cores: &[Cores] = match options.cores.as_slice() {
+        [] => &[Cores::Apart, Cores::Same, Cores::Shared],
+        chosen => chosen,
+    };
+    let mut plans = Vec::new();
+    for &cores in all_cores {
+        for &connections in &options.connections {
+            let requests =
+                options.requests.unwrap_or(if connections == 1 { 20_000 } else { 100_000 });
+            for &server in servers {
+                let is_in_place = server.is_multi() == (cores == Cores::Shared);
+                if options.cores.is_empty() && !is_in_place {
+                    continue;
+                }
+                let workers = if server.is_multi() { options.workers.as_slice() } else { &[1] };
+                plans.extend(workers.iter().map(|&workers| Plan {
+                    server,
+                    workers,
+                    connections,
+                    warm_up: (requests / 10).max(connections),
+                    requests,
+                    cores,
+                    server_core: options.server_core,
+                    client_core: options.client_core,
+                    client_spins: options.client_spins,
+                    counted: false,
+                }));
+            }
+        }
+    }
+    plans
+}
+
 fn print_table(rounds: usize, plans: &[Plan], samples: &[Vec<Sample>]) {
     let plan = plans[0];
     let place = match plan.cores {
@@ -228,6 +288,9 @@ fn print_table(rounds: usize, plans: &[Plan], samples: &[Vec<Sample>]) {
             format!("server on core {}, load on {}", plan.server_core, plan.client_core)
         }
         Cores::Same => format!("both on core {}", plan.server_core),
+        Cores::Shared => {
+            format!("both on cores {} and {}", plan.server_core, plan.client_core)
+        }
         Cores::Free => "cores as the system likes".to_owned(),
     };
     let spins = if plan.client_spins { ", load spins" } else { "" };
@@ -252,13 +315,14 @@ fn print_table(rounds: usize, plans: &[Plan], samples: &[Vec<Sample>]) {
     let rate = |of: &[Sample]| median(of, &|sample| plan.requests as f64 / sample.load.seconds);
     let cpu =
         |of: &[Sample]| median(of, &|sample| per_request(sample.spent.0.total().as_secs_f64()));
-    let ours = plans.iter().position(|plan| plan.server == Server::Whirligig);
-    let ratio = |of: &[Sample], what: &dyn Fn(&[Sample]) -> f64| {
-        ours.map_or("-".to_owned(), |ours| format!("{:.2} x", what(&samples[ours]) / what(of)))
-    };
     for (plan, of) in plans.iter().zip(samples) {
+        let ours = (plan.server.ours(), plan.workers);
+        let ours = plans.iter().position(|other| (other.server, other.workers) == ours);
+        let ratio = |of: &[Sample], what: &dyn Fn(&[Sample]) -> f64| {
+            ours.map_or("-".to_owned(), |ours| format!("{:.2} x", what(&samples[ours]) / what(of)))
+        };
         table.add_row([
-            plan.server.to_string(),
+            plan.name(),
             format!("{:.0}", rate(of)),
             ratio(of, &rate),
             short(cpu(of)),
@@ -270,4 +334,33 @@ fn print_table(rounds: usize, plans: &[Plan], samples: &[Vec<Sample>]) {
         ]);
     }
     println!("{table}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn planned(options: &[&str]) -> Vec<(Server, usize, Cores)> {
+        let Line { options } =
+            Line::parse_from([&["echo", "--connections", "64"], options].concat());
+        plans(&options).iter().map(|plan| (plan.server, plan.workers, plan.cores)).collect()
+    }
+
+    #[test]
+    fn servers_with_workers_share_both_cores_with_the_load_unless_told_otherwise() {
+        let one = planned(&["--only", "mio"]);
+        assert_eq!(one, [(Server::Mio, 1, Cores::Apart), (Server::Mio, 1, Cores::Same)]);
+        let multi = planned(&["--only", "tokio-multi"]);
+        assert_eq!(multi, [1, 2].map(|workers| (Server::TokioMulti, workers, Cores::Shared)));
+        let told = planned(&["--only", "mio,tokio-multi", "--workers", "3", "--cores", "free"]);
+        let free = [(Server::Mio, 1, Cores::Free), (Server::TokioMulti, 3, Cores::Free)];
+        assert_eq!(told, free);
+    }
 }

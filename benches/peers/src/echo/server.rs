@@ -26,6 +26,7 @@ use crate::{
     child, common,
     echo_servers::{self, MESSAGE, Meter},
     machine::{self, CpuTime},
+    multi::{self, WORKERS},
 };
 
 /// One server's run.
@@ -41,9 +42,12 @@ pub(crate) struct Serve {
     /// Requests that are measured.
     #[arg(long)]
     requests: u64,
-    /// The core to stay on.
-    #[arg(long)]
-    core: Option<usize>,
+    /// Workers, for those that have some.
+    #[arg(long, default_value_t = WORKERS, value_parser = crate::at_least_one)]
+    workers: usize,
+    /// The cores to stay on, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    cores: Vec<usize>,
     /// Polls between two looks at the sockets, for ours: under a tool that slows it down.
     #[arg(long)]
     look_interval: Option<NonZeroU32>,
@@ -53,36 +57,36 @@ pub(crate) struct Serve {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Spent(pub(crate) CpuTime);
 
-// Bytes sent back, and how many there are at the next mark. One thread writes, so neither needs an
-// atomic addition; they are atomics because tokio's tasks must be `Send`.
+// Bytes sent back by all threads, and how many there are at the next mark.
 static ECHOED: AtomicU64 = AtomicU64::new(0);
 static NEXT_MARK: AtomicU64 = AtomicU64::new(u64::MAX);
 static MARKS: Mutex<Vec<(u64, CpuTime)>> = Mutex::new(Vec::new());
 
 fn count(bytes: usize) {
-    let echoed = ECHOED.load(Relaxed) + bytes as u64;
-    ECHOED.store(echoed, Relaxed);
+    let echoed = ECHOED.fetch_add(bytes as u64, Relaxed) + bytes as u64;
     if echoed >= NEXT_MARK.load(Relaxed) {
-        reach_mark();
+        reach_marks(echoed);
     }
 }
 
-/// Notes the processor time at the mark that has been reached, and sets the next.
+/// Notes the processor time at the marks that have been reached, and sets the next. Of several threads
+/// that come at once, the first does it.
 #[cold]
-fn reach_mark() {
+fn reach_marks(echoed: u64) {
     let mut marks = MARKS.lock().expect("nothing panics while it notes a mark");
-    let reached = NEXT_MARK.load(Relaxed);
-    let mark = marks.iter_mut().find(|mark| mark.0 == reached).expect("the mark was set");
-    mark.1 = CpuTime::now();
-    let next = marks.iter().map(|mark| mark.0).find(|&bytes| bytes > reached);
-    NEXT_MARK.store(next.unwrap_or(u64::MAX), Relaxed);
+    let next = NEXT_MARK.load(Relaxed);
+    if echoed < next {
+        return;
+    }
+    let reached = marks.iter_mut().filter(|mark| (next..=echoed).contains(&mark.0));
+    reached.for_each(|mark| mark.1 = CpuTime::now());
+    let ahead = marks.iter().map(|mark| mark.0).find(|&bytes| bytes > echoed);
+    NEXT_MARK.store(ahead.unwrap_or(u64::MAX), Relaxed);
 }
 
 impl Serve {
     pub(crate) fn run(&self) -> Result<()> {
-        if let Some(core) = self.core {
-            machine::pin(core)?;
-        }
+        machine::pin(&self.cores)?;
         machine::raise_descriptor_limit()?;
         let bytes = |requests: u64| requests * MESSAGE as u64;
         let (begin, end) = (bytes(self.warm_up), bytes(self.warm_up + self.requests));
@@ -116,6 +120,13 @@ impl Serve {
             }
             Server::Tokio => {
                 echo_servers::tokio(&common::tokio_current_thread(), connections, ready, count)
+            }
+            Server::WhirligigMulti => {
+                let runtime = multi::runtime(self.workers);
+                echo_servers::whirligig_multi(&runtime, connections, ready, count)
+            }
+            Server::TokioMulti => {
+                echo_servers::tokio(&multi::tokio(self.workers), connections, ready, count)
             }
             Server::Mio => echo_servers::mio(connections, ready, count),
             Server::Monoio => monoio(connections, ready, count),

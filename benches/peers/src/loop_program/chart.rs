@@ -12,7 +12,7 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::{Line, Row, title};
+use super::{Line, title};
 use crate::{program::Work, table::short};
 
 const WIDTH: u32 = 880;
@@ -20,7 +20,7 @@ const BAR: u32 = 34;
 const ABOVE: u32 = 62;
 const BELOW: u32 = 64;
 // Pixels for the names at the left, and for the figures right of the longest bar.
-const NAMES: u32 = 210;
+const NAMES: u32 = 250;
 const FIGURES: u32 = 130;
 
 const TEXT: RGBColor = RGBColor(110, 119, 129);
@@ -52,7 +52,8 @@ fn paint(lines: &[Line], rounds: usize, work: Work) -> Result<String> {
             bar(&area, &scale, ABOVE + BAR * index as u32, line)?;
         }
         let axis = format!(
-            "milliseconds on a logarithmic scale, one thread, median of {rounds} fresh processes"
+            "milliseconds on a logarithmic scale, median of {rounds} fresh processes; \
+             one thread unless it says workers"
         );
         area.draw(&Text::new(axis, (middle, height as i32 - 14), text(12, HPos::Center)))?;
         area.present()?;
@@ -79,13 +80,14 @@ fn grid(area: &Area<'_>, scale: &Scale, height: u32) -> Result<()> {
 fn bar(area: &Area<'_>, scale: &Scale, top: u32, line: &Line) -> Result<()> {
     let (top, milliseconds) = (top as i32, line.summary.median * 1e3);
     let (centre, end) = (top + BAR as i32 / 2, scale.x(milliseconds));
-    let color = if line.row == Row::Whirligig { OURS } else { THEIRS };
+    let is_ours = line.row == line.row.ours();
+    let color = if is_ours { OURS } else { THEIRS };
     let corners = [(NAMES as i32, top + 5), (end, top + BAR as i32 - 5)];
     area.draw(&Rectangle::new(corners, color.filled()))?;
-    let name = Text::new(line.label, (NAMES as i32 - 10, centre), text(14, HPos::Right));
+    let name = Text::new(line.label.as_str(), (NAMES as i32 - 10, centre), text(14, HPos::Right));
     area.draw(&name)?;
     let figure = match line.ratio {
-        Some(ratio) if line.row != Row::Whirligig => {
+        Some(ratio) if !is_ours => {
             format!("{} ms ({} ×)", short(milliseconds), short(ratio))
         }
         _ => format!("{} ms", short(milliseconds)),
@@ -136,7 +138,7 @@ impl Scale {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Summary;
+    use crate::{loop_program::Row, stats::Summary};
 
     fn line(row: Row, seconds: f64) -> Line {
         let summary = Summary::of([seconds]);

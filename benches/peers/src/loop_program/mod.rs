@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     child, common, machine,
+    multi::{self, WORKERS},
     program::{self, Work},
     rounds,
     stats::Summary,
@@ -75,6 +76,9 @@ pub(crate) enum Row {
     Whirligig,
     Tokio,
     TokioSelfWaking,
+    WhirligigMulti,
+    TokioMulti,
+    TokioMultiSelfWaking,
     Smol,
     SmolRc,
     Monoio,
@@ -84,18 +88,31 @@ pub(crate) enum Row {
 }
 
 impl Row {
-    /// The row with its queue and its yield, where they are not the runtime's only ones.
-    fn label(self) -> &'static str {
+    /// The row with its threads, its queue and its yield, where they are not what one would think.
+    fn label(self) -> String {
         match self {
-            Self::Whirligig => "whirligig",
-            Self::Tokio => "tokio (its yield_now)",
-            Self::TokioSelfWaking => "tokio (self-waking yield)",
-            Self::Smol => "smol (async-channel)",
-            Self::SmolRc => "smol (Rc queue)",
-            Self::Monoio => "monoio (local-sync)",
-            Self::MonoioRc => "monoio (Rc queue)",
-            Self::Uvloop => "uvloop",
-            Self::Asyncio => "asyncio",
+            Self::Whirligig => "whirligig".into(),
+            Self::Tokio => "tokio (its yield_now)".into(),
+            Self::TokioSelfWaking => "tokio (self-waking yield)".into(),
+            Self::WhirligigMulti => format!("whirligig, {WORKERS} workers"),
+            Self::TokioMulti => format!("tokio, {WORKERS} workers (its yield_now)"),
+            Self::TokioMultiSelfWaking => format!("tokio, {WORKERS} workers (self-waking yield)"),
+            Self::Smol => "smol (async-channel)".into(),
+            Self::SmolRc => "smol (Rc queue)".into(),
+            Self::Monoio => "monoio (local-sync)".into(),
+            Self::MonoioRc => "monoio (Rc queue)".into(),
+            Self::Uvloop => "uvloop".into(),
+            Self::Asyncio => "asyncio".into(),
+        }
+    }
+
+    /// The row of whirligig's that has as many threads: what this one is measured against.
+    fn ours(self) -> Self {
+        match self {
+            Self::WhirligigMulti | Self::TokioMulti | Self::TokioMultiSelfWaking => {
+                Self::WhirligigMulti
+            }
+            _ => Self::Whirligig,
         }
     }
 
@@ -106,7 +123,7 @@ impl Row {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
+        f.pad(&self.label())
     }
 }
 
@@ -122,10 +139,10 @@ pub(crate) struct Sample {
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     row: Row,
-    label: &'static str,
+    label: String,
     #[serde(flatten)]
     summary: Summary,
-    /// The median against whirligig's, if that ran.
+    /// The median against whirligig's with as many threads, if that ran.
     ratio: Option<f64>,
     seconds: Vec<f64>,
 }
@@ -184,13 +201,13 @@ fn check(row: Row, work: Work, sample: &Sample) -> Result<()> {
 
 fn lines(rows: &[Row], samples: Vec<Vec<f64>>) -> Vec<Line> {
     let summaries: Vec<_> = samples.iter().map(|of| Summary::of(of.iter().copied())).collect();
-    let ours = rows.iter().position(|&row| row == Row::Whirligig).map(|at| summaries[at].median);
     let mut lines: Vec<_> = rows
         .iter()
         .zip(samples)
-        .zip(summaries)
-        .map(|((&row, seconds), summary)| {
-            let ratio = ours.map(|ours| summary.median / ours);
+        .zip(&summaries)
+        .map(|((&row, seconds), &summary)| {
+            let ours = rows.iter().position(|&other| other == row.ours());
+            let ratio = ours.map(|ours| summary.median / summaries[ours].median);
             Line { row, label: row.label(), summary, ratio, seconds }
         })
         .collect();
@@ -199,12 +216,12 @@ fn lines(rows: &[Row], samples: Vec<Vec<f64>>) -> Vec<Line> {
 }
 
 fn print_table(lines: &[Line], options: &Options, work: Work) {
-    println!("{}, one thread, {} rounds; milliseconds", title(work), options.rounds);
+    println!("{}, {} rounds; milliseconds", title(work), options.rounds);
     let mut table = table::new(["runtime", "median", "min", "max", "against whirligig"]);
     for line in lines {
         let milliseconds = |seconds: f64| short(seconds * 1e3);
         table.add_row([
-            line.label.to_owned(),
+            line.label.clone(),
             milliseconds(line.summary.median),
             milliseconds(line.summary.min),
             milliseconds(line.summary.max),
@@ -212,6 +229,11 @@ fn print_table(lines: &[Line], options: &Options, work: Work) {
         ]);
     }
     println!("{table}");
+    if lines.iter().any(|line| line.row.ours() == Row::WhirligigMulti) {
+        println!(
+            "{WORKERS} workers are measured against {WORKERS} workers; the others have one thread"
+        );
+    }
 }
 
 fn make_room(path: &Path) -> Result<()> {
@@ -242,6 +264,18 @@ pub(crate) fn run_once(row: Row, actions: u64, clock: Switch) -> Result<()> {
         }
         Row::TokioSelfWaking => {
             let runtime = common::tokio_current_thread();
+            timed(|| program::tokio(&runtime, work, futures_lite::future::yield_now))
+        }
+        Row::WhirligigMulti => {
+            let runtime = multi::runtime(WORKERS);
+            timed(|| program::whirligig_multi(&runtime, work))
+        }
+        Row::TokioMulti => {
+            let runtime = multi::tokio(WORKERS);
+            timed(|| program::tokio(&runtime, work, tokio::task::yield_now))
+        }
+        Row::TokioMultiSelfWaking => {
+            let runtime = multi::tokio(WORKERS);
             timed(|| program::tokio(&runtime, work, futures_lite::future::yield_now))
         }
         Row::Smol => timed(|| rivals::smol(work)),
@@ -315,5 +349,13 @@ mod tests {
         let lines = lines(&[Row::Tokio, Row::Whirligig], vec![vec![8.0], vec![2.0]]);
         assert_eq!(lines[0].row, Row::Whirligig);
         assert_eq!(lines[1].ratio, Some(4.0));
+    }
+
+    #[test]
+    fn many_threads_are_measured_against_as_many() {
+        let rows = [Row::Whirligig, Row::WhirligigMulti, Row::TokioMulti, Row::Smol];
+        let lines = lines(&rows, vec![vec![1.0], vec![2.0], vec![10.0], vec![20.0]]);
+        let ratios: Vec<_> = lines.iter().map(|line| line.ratio).collect();
+        assert_eq!(ratios, [1.0, 1.0, 5.0, 20.0].map(Some));
     }
 }
