@@ -118,12 +118,12 @@
 
 pub use crate::blocking::BlockingStats;
 pub use crate::{
-    builder::Builder,
+    builder::{Builder, RuntimeBuilder},
     dump::{Dump, TaskDump, dump},
     event_loop::{EventLoop, Turn, run},
     handle::{Enter, Handle, LoopGone},
     place::WaitsFor,
-    runtime::{Runtime, RuntimeBuilder, StillRunning},
+    runtime::{Runtime, StillRunning},
     stats::{Stats, WorkerStats},
     task::{spawn, spawn_local},
 };

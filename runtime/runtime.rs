@@ -4,13 +4,12 @@ use std::{
     fmt,
     future::Future,
     io,
-    num::NonZeroUsize,
     panic::Location,
     pin::pin,
     rc::Rc,
     sync::Arc as StdArc,
     task::{Context, Poll, Waker},
-    thread::{self, JoinHandle as Thread, available_parallelism},
+    thread::{self, JoinHandle as Thread},
     time::Duration,
 };
 
@@ -19,6 +18,7 @@ use crate::{
     budget,
     current::{self, Current},
     dump::{Dump, TaskDump},
+    foreign,
     handle::{Enter, Handle, Home},
     place,
     scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
@@ -59,12 +59,18 @@ impl Runtime {
     /// # Errors
     /// What the system says when it cannot give each worker its descriptors and its thread.
     pub fn new() -> io::Result<Self> {
-        Self::builder().build()
+        Self::with_settings(Settings::usual(), &Threads::usual())
     }
 
-    /// Other settings than the usual.
-    pub fn builder() -> RuntimeBuilder {
-        RuntimeBuilder::new()
+    /// Makes a runtime with settings that can work.
+    pub(crate) fn with_settings(settings: Settings, threads: &Threads) -> io::Result<Self> {
+        let (pool, seats) = Pool::new(settings)?;
+        // Dropped on an error below, it ends the threads that were started.
+        let mut runtime = Self { pool, threads: Vec::new() };
+        for seat in seats {
+            runtime.threads.push(threads.start(seat)?);
+        }
+        Ok(runtime)
     }
 
     /// Runs `future` to its end on this thread, and gives its output. Its tasks run on the workers.
@@ -195,9 +201,19 @@ impl Runtime {
     ///
     /// # Errors
     /// What had not ended by then. A task or a call that ends later is dropped then.
+    ///
+    /// # Panics
+    /// In one of its own tasks, which it would wait for: see
+    /// [`shutdown_background`](Self::shutdown_background).
+    #[track_caller]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
+        assert!(
+            !self.owns_this_thread(),
+            "`shutdown_timeout` inside a task of the same runtime would wait for that task: use \
+             `shutdown_background`, or shut down from the thread that called `block_on`"
+        );
+        self.close();
         let pool = self.pool.clone();
-        pool.close();
         // Their threads are left to themselves: `drop` would wait for them.
         self.threads.clear();
         pool.wait_ended(timeout);
@@ -222,6 +238,19 @@ impl Runtime {
     /// ```
     pub fn shutdown_background(mut self) {
         self.threads.clear();
+    }
+
+    /// Takes in nothing from here on, and drops each task that nobody polls. Their destructors find
+    /// this runtime current, closed, as those find it that are dropped on a worker.
+    fn close(&self) {
+        let _guard = current::enter_as_guest(self.pool.clone());
+        self.pool.close();
+    }
+
+    /// Whether this is the thread of one of its workers, whatever runs it at the moment.
+    fn owns_this_thread(&self) -> bool {
+        let this = thread::current().id();
+        self.threads.iter().any(|thread| thread.thread().id() == this)
     }
 
     fn runs_this_thread(&self) -> bool {
@@ -260,8 +289,8 @@ fn run_root<F: Future>(future: F) -> F::Output {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        self.pool.close();
-        let inside = self.runs_this_thread();
+        self.close();
+        let inside = self.owns_this_thread();
         for thread in self.threads.drain(..).filter(|_| !inside) {
             // A worker that panicked has said so.
             let _ = thread.join();
@@ -304,104 +333,46 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// Makes a [`Runtime`] with other settings than the usual. From [`Runtime::builder`].
-///
-/// ```
-/// let runtime = whirligig::Runtime::builder().worker_threads(2).build()?;
-/// # drop(runtime);
-/// # std::io::Result::Ok(())
-/// ```
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct RuntimeBuilder {
-    settings: Settings,
-    thread_name: String,
-    stack_size: Option<usize>,
+/// How the workers' threads are made.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    /// A worker's number is put behind it.
+    pub(crate) name: String,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) on_start: Option<Hook>,
+    pub(crate) on_stop: Option<Hook>,
 }
 
-impl RuntimeBuilder {
-    fn new() -> Self {
-        let workers = available_parallelism().map_or(1, NonZeroUsize::get);
-        Self {
-            settings: Settings { workers, blocking_threads: 512, blocking_queue: 1024 },
-            thread_name: "whirligig-worker".to_owned(),
-            stack_size: None,
+/// What a user wants done on each worker's thread. It is given the worker's number.
+pub(crate) type Hook = StdArc<dyn Fn(usize) + Send + Sync>;
+
+impl Threads {
+    pub(crate) fn usual() -> Self {
+        let name = "whirligig".to_owned();
+        Self { name, stack_size: None, on_start: None, on_stop: None }
+    }
+
+    fn start(&self, seat: Seat) -> io::Result<Thread<()>> {
+        let mut thread = thread::Builder::new().name(format!("{}-{}", self.name, seat.number));
+        if let Some(bytes) = self.stack_size {
+            thread = thread.stack_size(bytes);
         }
-    }
-
-    /// How many workers there are, each on a thread of its own. The default is one for each processor.
-    pub fn worker_threads(mut self, workers: usize) -> Self {
-        self.settings.workers = workers;
-        self
-    }
-
-    /// What the workers' threads are called. The default is `whirligig-worker`.
-    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
-        self.thread_name = name.into();
-        self
-    }
-
-    /// How many bytes of stack each worker's thread has. The default is that of `std::thread`.
-    pub fn stack_size(mut self, bytes: usize) -> Self {
-        self.stack_size = Some(bytes);
-        self
-    }
-
-    /// How many threads the runtime's blocking pool has at most. The default is 512.
-    #[doc(alias = "max_blocking_threads")]
-    pub fn blocking_threads(mut self, most: usize) -> Self {
-        self.settings.blocking_threads = most;
-        self
-    }
-
-    /// How many jobs may wait for one of those threads before `spawn_blocking` itself has to wait.
-    /// The default is 1,024; 0 means that a job must find an idle thread.
-    pub fn blocking_queue(mut self, most: usize) -> Self {
-        self.settings.blocking_queue = most;
-        self
-    }
-
-    /// Makes the runtime and starts its workers.
-    ///
-    /// # Errors
-    /// What the system says when it cannot give each worker its descriptors and its thread; and
-    /// `InvalidInput` for settings that cannot work, by name.
-    pub fn build(self) -> io::Result<Runtime> {
-        let Self { mut settings, thread_name, stack_size } = self;
-        let invalid = |what: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        match settings.workers {
-            0 => return invalid("worker_threads is 0: nobody would run the tasks"),
-            1..=MOST_WORKERS => {}
-            _ => return invalid("worker_threads is more than 1,024"),
-        }
-        if settings.blocking_threads == 0 {
-            return invalid("blocking_threads is 0: `spawn_blocking` would wait for ever");
-        }
-        if thread_name.contains('\0') {
-            return invalid("thread_name has a zero byte in it, which ends a name");
-        }
-        // A queue of none still needs room for the job that starts a thread.
-        settings.blocking_queue = settings.blocking_queue.max(1);
-        let (pool, seats) = Pool::new(settings)?;
-        // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Runtime { pool, threads: Vec::new() };
-        for seat in seats {
-            let mut thread = thread::Builder::new().name(thread_name.clone());
-            if let Some(bytes) = stack_size {
-                thread = thread.stack_size(bytes);
-            }
-            runtime.threads.push(thread.spawn(move || work(seat))?);
-        }
-        Ok(runtime)
+        let (on_start, on_stop) = (self.on_start.clone(), self.on_stop.clone());
+        thread.spawn(move || {
+            let number = seat.number;
+            let worker = Rc::new(Worker::new(seat));
+            let _guard = current::enter_worker(worker.clone());
+            call_hook("an `on_thread_start` hook", on_start, number);
+            worker.run();
+            call_hook("an `on_thread_stop` hook", on_stop, number);
+            worker.end();
+        })
     }
 }
 
-/// A number of workers beyond which something must be wrong.
-const MOST_WORKERS: usize = 1_024;
-
-/// What a worker's thread does.
-fn work(seat: Seat) {
-    let worker = Rc::new(Worker::new(seat));
-    let _guard = current::enter_worker(worker.clone());
-    worker.run();
+/// Hooks are foreign code: one that panics is reported, and the worker goes on.
+fn call_hook(what: &str, hook: Option<Hook>, worker: usize) {
+    if let Some(hook) = hook {
+        foreign::call(what, move || hook(worker));
+    }
 }

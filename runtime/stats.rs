@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 
-use crate::primitives::counter::{AtomicU64, Relaxed};
+use crate::primitives::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -94,6 +94,8 @@ macro_rules! worker_counters {
             $(pub(crate) $name: SharedCounter,)*
             /// What a poll took of late, in nanoseconds.
             pub(crate) poll_cost: SharedCounter,
+            /// When it last read the clock.
+            pub(crate) clock_read_at: SharedCounter,
         }
 
         impl WorkerCounters {
@@ -135,7 +137,8 @@ worker_counters! {
     bets_lost,
 }
 
-/// A count that one thread writes and others read.
+/// A count that one thread writes and others read. The sentry goes by some of them, so the models see
+/// them too.
 #[derive(Debug, Default)]
 pub(crate) struct SharedCounter(AtomicU64);
 

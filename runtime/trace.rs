@@ -6,6 +6,37 @@
 //!
 //! Listeners belong to a thread because a loop does. A listener runs in the open, with nothing
 //! borrowed, and may do all but block; what it causes is not reported to itself.
+//!
+//! The workers of a runtime have threads of their own, and are listened to from there, by the hook
+//! on their start:
+//!
+//! ```
+//! use std::{mem, sync::mpsc};
+//! use whirligig::{Runtime, trace};
+//!
+//! let (sender, receiver) = mpsc::channel();
+//! let runtime = Runtime::builder()
+//!     .worker_threads(1)
+//!     .on_thread_start(move |_worker| {
+//!         let sender = sender.clone();
+//!         let listening = trace::listen(move |event| {
+//!             // Nobody receives any more: then nobody wants to know.
+//!             let _ = sender.send(event.clone());
+//!         });
+//!         // Never dropped, so it listens until the thread ends.
+//!         mem::forget(listening);
+//!     })
+//!     .build()?;
+//! let parent = runtime.spawn(async { whirligig::spawn(async {}).await.unwrap() });
+//! parent.wait().unwrap();
+//! drop(runtime);
+//! let lines = trace::lines(&receiver.iter().collect::<Vec<_>>());
+//! assert!(lines.contains(&"task 1 completed".to_string()));
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! What is spawned from outside is reported where that was done, not on a worker: there it is called
+//! `root`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,6 +44,7 @@ use std::{
     fmt,
     panic::Location,
     rc::Rc,
+    sync::Arc,
 };
 
 use crate::{id::TaskId, place::WaitsFor};
@@ -42,7 +74,7 @@ pub enum Event {
         /// Which.
         task: TaskId,
         /// Its name, if it was given one.
-        name: Option<Rc<str>>,
+        name: Option<Arc<str>>,
         /// The line that spawned it.
         place: &'static Location<'static>,
     },
@@ -103,6 +135,16 @@ pub enum Event {
     Fired {
         /// Which, in the order of creation on this loop.
         timer: u64,
+    },
+    /// As the sentry, this worker took over what waited at a neighbour that is stuck in a poll.
+    TookOver {
+        /// The neighbour's number.
+        worker: usize,
+    },
+    /// This worker stole tasks that waited at a neighbour.
+    Stole {
+        /// The neighbour's number.
+        worker: usize,
     },
     /// The test clock jumped ahead.
     Advanced {
@@ -240,9 +282,14 @@ impl Recorder {
     /// task without a name is `task 1`, `task 2` in the order in which the record mentions them, and
     /// what was never spawned is `root`.
     pub fn lines(&self) -> Vec<String> {
-        let mut names = Names::default();
-        self.events.borrow().iter().map(|event| names.line(event)).collect()
+        lines(&*self.events.borrow())
     }
+}
+
+/// These events, a line each. See [`Recorder::lines`].
+pub fn lines<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<String> {
+    let mut names = Names::default();
+    events.into_iter().map(|event| names.line(event)).collect()
 }
 
 #[derive(Default)]
@@ -292,6 +339,8 @@ impl Names {
             Event::Unparked => "unparked".to_owned(),
             Event::Ready { source } => format!("source {source} ready"),
             Event::Fired { timer } => format!("timer {timer} fired"),
+            Event::TookOver { worker } => format!("took over from worker {worker}"),
+            Event::Stole { worker } => format!("stole from worker {worker}"),
             Event::Advanced { by } => format!("clock advanced by {:?}", Nanos(*by)),
         }
     }

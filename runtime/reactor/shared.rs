@@ -24,6 +24,7 @@ use super::{
 use crate::{
     clock::NEVER,
     primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
+    trace::{self, Cause, Event},
     wait::{UNPARK, Unparker, Wait},
     waiter::Waiter,
 };
@@ -43,6 +44,37 @@ struct Kernel {
     alarm: Alarm,
     /// The moment the alarm is set for; [`NEVER`] if none is.
     alarm_at: u64,
+}
+
+/// Who is to be woken for what was found, kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    waiters: Vec<Waiter>,
+    /// While somebody listens: which source found how many who wait, in order.
+    traced: Vec<(u64, usize)>,
+}
+
+impl Woken {
+    /// `take` adds those who wait for the source of this token.
+    fn note(&mut self, token: Token, take: impl FnOnce(&mut Vec<Waiter>)) {
+        let before = self.waiters.len();
+        take(&mut self.waiters);
+        if trace::on() {
+            let source = u64::from(token.0 as u32);
+            self.traced.push((source, self.waiters.len() - before));
+        }
+    }
+
+    /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
+    pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
+        for (source, count) in self.traced.drain(..) {
+            trace::report(|| Event::Ready { source });
+            let before = trace::set_cause(Cause::Source(source));
+            self.waiters.drain(..count).for_each(&wake);
+            trace::set_cause(before);
+        }
+        self.waiters.drain(..).for_each(wake);
+    }
 }
 
 impl SharedReactor {
@@ -86,7 +118,7 @@ impl SharedReactor {
     }
 
     /// Asks the kernel without waiting. Who is to be woken is put into `woken`.
-    pub(crate) fn look(&self, woken: &mut Vec<Waiter>) -> io::Result<Found> {
+    pub(crate) fn look(&self, woken: &mut Woken) -> io::Result<Found> {
         match &mut *lock(&self.kernel) {
             Some(kernel) => self.ask(&mut kernel.wait, Some(Duration::ZERO), woken),
             None => Ok(Found::default()),
@@ -94,10 +126,22 @@ impl SharedReactor {
     }
 
     /// The same for a neighbour. `None`: somebody waits here.
-    pub(crate) fn try_look(&self, woken: &mut Vec<Waiter>) -> Option<io::Result<Found>> {
+    ///
+    /// Unparker and alarm are edges, and the worker may be about to sleep: it has said so, and not taken
+    /// the lock yet. So what the look finds of them is given back, or it would sleep through.
+    pub(crate) fn try_look(&self, woken: &mut Woken) -> Option<io::Result<Found>> {
         let mut kernel = try_lock(&self.kernel)?;
-        let Kernel { wait, .. } = kernel.as_mut()?;
-        Some(self.ask(wait, Some(Duration::ZERO), woken))
+        let Kernel { wait, alarm_at, .. } = kernel.as_mut()?;
+        let found = self.ask(wait, Some(Duration::ZERO), woken);
+        if let Ok(Found { roused: true, alarm, .. }) = found {
+            if alarm {
+                // Whoever sleeps next sets it again.
+                *alarm_at = NEVER;
+            }
+            drop(kernel);
+            self.unpark();
+        }
+        Some(found)
     }
 
     /// Sleeps until something comes, `until` is reached, or `limit` is over. Also tells how often the
@@ -108,7 +152,7 @@ impl SharedReactor {
         now: u64,
         until: u64,
         limit: Option<Duration>,
-        woken: &mut Vec<Waiter>,
+        woken: &mut Woken,
     ) -> io::Result<(Found, u64)> {
         let mut kernel = lock(&self.kernel);
         let Some(Kernel { wait, alarm, alarm_at }) = &mut *kernel else {
@@ -134,7 +178,7 @@ impl SharedReactor {
         &self,
         wait: &mut Wait,
         timeout: Option<Duration>,
-        woken: &mut Vec<Waiter>,
+        woken: &mut Woken,
     ) -> io::Result<Found> {
         let mut found = Found::default();
         let events = wait.wait(timeout)?;
@@ -150,7 +194,9 @@ impl SharedReactor {
                 found.alarm |= token == ALARM;
             } else if let Some(readiness) = sources.get(token) {
                 found.events += 1;
-                readiness.set(Flags::of(event), |waiter| woken.push(waiter));
+                woken.note(token, |waiters| {
+                    readiness.set(Flags::of(event), |waiter| waiters.push(waiter));
+                });
             }
         }
         Ok(found)
@@ -190,5 +236,41 @@ fn gone() -> io::Error {
 impl std::fmt::Debug for SharedReactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SharedReactor").field("sources", &self.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    /// Waits at `reactor` until `until`, but not really: how often the alarm was set, and what came.
+    fn glance(reactor: &SharedReactor, until: u64) -> (Found, u64) {
+        let now = clock::real_now();
+        reactor.wait(now, until, Some(Duration::ZERO), &mut Woken::default()).unwrap()
+    }
+
+    fn neighbours_look(reactor: &SharedReactor) -> Found {
+        reactor.try_look(&mut Woken::default()).expect("nobody waits here").unwrap()
+    }
+
+    #[test]
+    fn a_neighbours_look_leaves_an_unpark_to_the_worker() {
+        let reactor = SharedReactor::new(1, 16).unwrap();
+        reactor.unpark();
+        assert!(neighbours_look(&reactor).roused && neighbours_look(&reactor).roused);
+        assert!(glance(&reactor, NEVER).0.roused, "the worker would sleep for ever");
+        assert!(!glance(&reactor, NEVER).0.roused, "once is enough");
+    }
+
+    #[test]
+    fn a_neighbours_look_leaves_the_alarm_to_the_worker() {
+        let reactor = SharedReactor::new(1, 16).unwrap();
+        let until = clock::real_now() + 1_000_000;
+        assert_eq!(glance(&reactor, until).1, 1);
+        while !neighbours_look(&reactor).alarm {}
+        // It read the clock before the alarm rang, and means to sleep until the same moment.
+        let waited = reactor.wait(until - 1, until, None, &mut Woken::default()).unwrap();
+        assert!(waited.0.roused, "the worker would sleep past its deadline");
     }
 }

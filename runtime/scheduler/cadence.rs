@@ -39,8 +39,8 @@ impl Cadence {
             now: Cell::new(now),
             is_stale: Cell::new(false),
             looked_at: Cell::new(now),
-            polls_left: Cell::new(1),
-            stride: Cell::new(1),
+            polls_left: Cell::new(interval.max(1)),
+            stride: Cell::new(interval.max(1)),
         }
     }
 

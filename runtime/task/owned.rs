@@ -66,6 +66,11 @@ impl<S: Schedule> Owned<S> {
 
     /// Takes no more tasks from here on. Returns those there are, for the caller to shut down.
     pub(crate) fn close(&self) -> Vec<Runnable<S>> {
+        if seeded("owned_closes_in_two_steps") {
+            let left = self.tasks();
+            lock(&self.list).closed = true;
+            return left;
+        }
         let mut list = lock(&self.list);
         list.closed = true;
         list.tasks.iter().map(|(_, task)| task.clone()).collect()

@@ -3,7 +3,7 @@
 //! Called only if somebody listens (`trace::on`), with nothing borrowed: a listener is foreign code.
 //! None of it is inlined, so that what a task pays when nobody listens is one branch a step.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::spawned::End;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 #[inline(never)]
 pub(super) fn spawned(origin: &Origin) {
     let Origin { id: task, name, place } = origin;
-    let name = name.as_ref().map(|name| Rc::from(&***name));
+    let name = name.as_ref().map(|name| Arc::from(&***name));
     trace::report(|| Event::Spawned { task: *task, name, place });
     trace::report(|| Event::Scheduled { task: *task });
 }

@@ -70,11 +70,12 @@ schedulers
     scheduler/pool/idle.rs
     scheduler/pool/parker.rs
     scheduler/pool/numbers.rs
-    scheduler/pool/mod.rs   <- scheduler/pool/idle.rs scheduler/pool/numbers.rs
+    scheduler/pool/watch.rs
+    scheduler/pool/mod.rs   <- scheduler/ledger.rs scheduler/pool/idle.rs scheduler/pool/numbers.rs scheduler/pool/watch.rs
     scheduler/pool/worker.rs <- scheduler/cadence.rs scheduler/ledger.rs scheduler/pool/mod.rs
     scheduler/pool/looking.rs <- scheduler/ledger.rs scheduler/pool/worker.rs
     scheduler/pool/sharing.rs <- scheduler/pool/idle.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
-    scheduler/pool/parking.rs <- scheduler/pool/idle.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
+    scheduler/pool/parking.rs <- scheduler/pool/idle.rs scheduler/pool/watch.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
     scheduler/mod.rs
 front door
     current.rs
@@ -83,7 +84,7 @@ front door
     dump.rs                 <- current.rs
     event_loop.rs           <- current.rs dump.rs handle.rs
     runtime.rs              <- current.rs dump.rs handle.rs
-    builder.rs              <- event_loop.rs
+    builder.rs              <- event_loop.rs runtime.rs
 what users await
     task/blocking.rs
     task/mod.rs             <- task/blocking.rs

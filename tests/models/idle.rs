@@ -49,7 +49,7 @@ impl Pool {
     fn inject(&self) {
         // Relaxed: that it is seen is the doing of `idle`.
         self.injected.fetch_add(1, Relaxed);
-        self.unpark(self.idle.pick_for_injected());
+        self.unpark(self.idle.pick_for_injected(|| false));
     }
 
     fn is_there_work(&self) -> bool {

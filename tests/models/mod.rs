@@ -33,6 +33,7 @@ mod inbox;
 mod injector;
 mod join;
 mod lifo;
+mod pool;
 mod queue;
 mod source;
 mod state;

@@ -37,7 +37,7 @@ use crate::{
 
 /// What it takes until a neighbour is up and at work, in nanoseconds: the call, its way out of the
 /// kernel, and all the memory that it has to fetch. A backlog that is done sooner is better done alone.
-const HELP_TAKES: u64 = 50_000;
+pub(crate) const HELP_TAKES: u64 = 50_000;
 /// What a poll costs at the least. Estimates of less are of tasks that did nothing yet.
 const LEAST_POLL: u64 = 50;
 /// Who has been busy for so long, in nanoseconds, is likely to be for longer.
@@ -51,11 +51,11 @@ const WORTH_A_TICK: u64 = 1_000;
 const MANY: usize = 64;
 
 /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
-/// nanoseconds of late, and their worker was never idle for `busy` nanoseconds. The first of them runs
-/// here in any case.
-pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64, busy: u64) -> bool {
+/// nanoseconds of late, their worker was never idle for `busy` nanoseconds, and help takes so many.
+/// The first of them runs here in any case.
+pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64, busy: u64, help_takes: u64) -> bool {
     let others = waiting.saturating_sub(1);
-    backlog(others, poll_cost.max(LEAST_POLL)) > HELP_TAKES
+    backlog(others, poll_cost.max(LEAST_POLL)) > help_takes
         || (busy > LONG_BUSY && worth_stealing(others, poll_cost))
 }
 
@@ -264,14 +264,15 @@ impl Idle {
     }
 
     /// Called after work was published that no awake worker owns: whether somebody must come for it.
-    /// One who is awake will get to it, and gets help if it is much.
+    /// One who is awake will get to it, and gets help if it is much; `late` is asked whether that may
+    /// take too long.
     #[must_use]
-    pub(crate) fn pick_for_injected(&self) -> Option<usize> {
+    pub(crate) fn pick_for_injected(&self, late: impl FnOnce() -> bool) -> Option<usize> {
         // The work first, then the word: see `lie_down`.
         if !seeded("idle_injects_without_fence") {
             fence(Ordering::SeqCst);
         }
-        if self.anybody_awake() { None } else { self.pick() }
+        if !self.anybody_awake() || (self.has_help() && late()) { self.pick() } else { None }
     }
 
     /// Whether a worker is parked, and none searches who would come by itself. One load.
@@ -325,9 +326,11 @@ impl Parked {
 impl std::fmt::Debug for Idle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = self.word.load(Ordering::Relaxed);
+        let sentry = lock(&self.parked).sentry;
         f.debug_struct("Idle")
             .field("awake", &awake(word))
             .field("searching", &searching(word))
+            .field("sentry", &sentry)
             .finish_non_exhaustive()
     }
 }
@@ -336,33 +339,44 @@ impl std::fmt::Debug for Idle {
 mod tests {
     use super::*;
 
+    fn unparks(waiting: usize, poll_cost: u64, busy: u64) -> bool {
+        worth_unparking(waiting, poll_cost, busy, HELP_TAKES)
+    }
+
+    #[test]
+    fn what_help_takes_can_be_set() {
+        assert!(worth_unparking(2, 0, 0, 0), "one waits for another's poll");
+        assert!(!worth_unparking(1, u64::MAX, 0, 0), "it runs here");
+        assert!(!worth_unparking(1_000, 1_000_000, 0, u64::MAX));
+    }
+
     #[test]
     fn a_lone_runnable_is_worth_nobody_however_slow() {
-        assert!(!worth_unparking(0, u64::MAX, u64::MAX));
-        assert!(!worth_unparking(1, u64::MAX, u64::MAX), "it runs here");
+        assert!(!unparks(0, u64::MAX, u64::MAX));
+        assert!(!unparks(1, u64::MAX, u64::MAX), "it runs here");
     }
 
     #[test]
     fn slow_polls_make_a_short_queue_worth_it() {
-        assert!(worth_unparking(2, 1_000_000, 0), "the second would wait a millisecond");
-        assert!(!worth_unparking(2, HELP_TAKES, 0), "help would come too late");
-        assert!(worth_unparking(6, HELP_TAKES / 4, 0), "five of them take longer than help");
+        assert!(unparks(2, 1_000_000, 0), "the second would wait a millisecond");
+        assert!(!unparks(2, HELP_TAKES, 0), "help would come too late");
+        assert!(unparks(6, HELP_TAKES / 4, 0), "five of them take longer than help");
     }
 
     #[test]
     fn quick_polls_are_worth_it_when_there_are_very_many() {
         let many = (HELP_TAKES / LEAST_POLL) as usize;
-        assert!(!worth_unparking(many, 10, 0));
-        assert!(worth_unparking(many + 2, 0, 0), "whatever the estimate says");
-        assert!(worth_unparking(usize::MAX, u64::MAX, 0));
+        assert!(!unparks(many, 10, 0));
+        assert!(unparks(many + 2, 0, 0), "whatever the estimate says");
+        assert!(unparks(usize::MAX, u64::MAX, 0));
     }
 
     #[test]
     fn who_is_busy_for_long_gets_help_with_less() {
-        assert!(worth_unparking(4, WORTH_STEALING / 2, 2 * LONG_BUSY));
-        assert!(!worth_unparking(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
-        assert!(!worth_unparking(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
-        assert!(worth_unparking(MANY + 1, 10, 2 * LONG_BUSY), "not all of so many");
+        assert!(unparks(4, WORTH_STEALING / 2, 2 * LONG_BUSY));
+        assert!(!unparks(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
+        assert!(!unparks(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
+        assert!(unparks(MANY + 1, 10, 2 * LONG_BUSY), "not all of so many");
         assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
@@ -427,14 +441,14 @@ mod tests {
     }
 
     #[test]
-    fn injected_work_gets_somebody_up_only_if_nobody_is() {
+    fn injected_work_gets_somebody_up_only_if_nobody_is_or_it_may_come_late() {
         let idle = all_parked(2);
         assert!(idle.sleep(0) && idle.sleep(1));
-        assert_eq!(idle.pick_for_injected(), Some(1));
+        assert_eq!(idle.pick_for_injected(|| false), Some(1));
         let _ = idle.rise(1);
-        assert_eq!(idle.pick_for_injected(), None);
+        assert_eq!(idle.pick_for_injected(|| true), None, "one searches");
         assert!(idle.found());
-        assert_eq!(idle.pick_for_injected(), None);
-        assert_eq!(idle.pick(), Some(0), "who has too much gets help all the same");
+        assert_eq!(idle.pick_for_injected(|| false), None);
+        assert_eq!(idle.pick_for_injected(|| true), Some(0), "who is awake is in a long poll");
     }
 }

@@ -19,6 +19,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    num::NonZeroUsize,
     panic::Location,
     sync::{
         Arc as StdArc, OnceLock,
@@ -28,23 +29,25 @@ use std::{
         },
     },
     task::Waker,
+    thread::available_parallelism,
     time::Duration,
 };
 
 use futures_task::ArcWake;
 
-use self::{idle::Idle, numbers::Numbers};
+use self::{idle::Idle, numbers::Numbers, watch::Watch};
 use crate::{
     blocking::{self, BlockingStats},
     clock, foreign,
     id::{self, TaskId},
     place::{Name, Origin},
-    primitives::{Arc, Condvar, Mutex, lock, wait_timeout},
+    primitives::{Arc, Condvar, Mutex, lock, seeded, sized, wait_timeout},
     reactor::shared::SharedReactor,
     run_queue::{
         injector::Injector,
         stealing::{CAPACITY, Owner, Thief},
     },
+    scheduler::ledger::several_processors,
     stats::{WorkerCounters, WorkerStats},
     task::{
         join::JoinHandle,
@@ -61,15 +64,45 @@ mod numbers;
 pub(crate) mod parker;
 mod parking;
 mod sharing;
+mod watch;
 pub(crate) mod worker;
 
 /// What a pool is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
+    /// How often the sentry compares.
+    pub(crate) sentry_tick: Duration,
+    /// How often in a row the task just woken may run before the others.
+    pub(crate) lifo_uses: u32,
+    /// Polls between two looks; 0: by the clock.
+    pub(crate) look_interval: u32,
+    pub(crate) look_before_parking: bool,
+    /// What it takes until a neighbour is up and at work, in nanoseconds.
+    pub(crate) help_takes: u64,
     pub(crate) blocking_threads: usize,
     pub(crate) blocking_queue: usize,
 }
+
+impl Settings {
+    pub(crate) fn usual() -> Self {
+        Self {
+            workers: available_parallelism().map_or(1, NonZeroUsize::get),
+            sentry_tick: Duration::from_millis(10),
+            // Two tasks that wake each other would have the worker for themselves.
+            lifo_uses: 16,
+            look_interval: 0,
+            look_before_parking: several_processors(),
+            help_takes: idle::HELP_TAKES,
+            blocking_threads: 512,
+            blocking_queue: 1_024,
+        }
+    }
+}
+
+/// A worker that has not read the clock for so many nanoseconds is in a long poll, or parked. Some
+/// times what there is between two readings (`cadence.rs`).
+const LONG_POLL: u64 = 100_000;
 
 /// A task of a pool, as it stands in a queue.
 pub(crate) type Runnable = shared::Runnable<Member>;
@@ -106,13 +139,15 @@ fn wake_by_key(key: u64) {
 
 /// How many lists there are for the tasks that no worker spawned. They end on any worker, so with one
 /// list all would wait for its lock.
-const OUTSIDE_LISTS: u64 = 8;
+const OUTSIDE_LISTS: u64 = sized(8, 1) as u64;
 
 pub(crate) struct Pool {
     pub(crate) id: u64,
     /// Its number among the living.
     number: u16,
     idle: Idle,
+    /// What the sentry saw.
+    watch: Mutex<Watch>,
     injector: Injector<Runnable>,
     workers: Box<[Shared]>,
     /// The tasks of each worker, then those spawned elsewhere.
@@ -149,6 +184,7 @@ impl Pool {
             id,
             number,
             idle: Idle::new(settings.workers),
+            watch: Mutex::new(Watch::new(settings.workers, clock::nanos(settings.sentry_tick))),
             injector: Injector::new(),
             workers,
             owned: (0..lists).map(|_| Owned::new()).collect(),
@@ -171,8 +207,16 @@ impl Pool {
         // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
         // shut the pool down has it, through the list of its owner.
         if self.injector.push(task).is_ok() {
-            self.unpark(self.idle.pick_for_injected());
+            self.unpark(self.idle.pick_for_injected(|| self.are_all_in_long_polls()));
         }
+    }
+
+    /// Whether whoever is awake may not come to the injector soon: a worker between polls reads the
+    /// clock more often than that. (One that has just parked has read it, too, and then the sentry
+    /// comes.)
+    fn are_all_in_long_polls(&self) -> bool {
+        let lately = clock::real_now().saturating_sub(LONG_POLL);
+        self.workers.iter().all(|worker| worker.counters.clock_read_at.get() < lately)
     }
 
     fn unpark(&self, worker: Option<usize>) {
@@ -271,8 +315,12 @@ impl Pool {
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
         // The rest of these is known to the owners' lists.
-        drop(self.injector.close());
-        for task in self.owned.iter().flat_map(Owned::close) {
+        if !seeded("pool_leaves_its_injector_open") {
+            drop(self.injector.close());
+        }
+        // All of the lists, before any task is dropped: its destructor may spawn into another's.
+        let tasks: Vec<_> = self.owned.iter().flat_map(Owned::close).collect();
+        for task in tasks {
             task.shut_down();
         }
         for worker in &self.workers {
@@ -301,7 +349,7 @@ impl Pool {
         F::Output: Send + 'static,
     {
         let id = TaskId::draw();
-        let list = self.workers.len() + (id.get() % OUTSIDE_LISTS) as usize;
+        let list = self.workers.len() + id.get().rem_euclid(OUTSIDE_LISTS) as usize;
         let (task, handle) = self.make_task(list, future, Origin { id, name, place });
         if let Some(task) = task {
             self.inject(task);
@@ -352,7 +400,7 @@ impl Shared {
 /// What a worker's thread is started with.
 pub(crate) struct Seat {
     pool: StdArc<Pool>,
-    number: usize,
+    pub(crate) number: usize,
     queue: Owner<Runnable>,
 }
 

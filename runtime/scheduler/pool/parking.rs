@@ -5,13 +5,13 @@
 //!
 //! One of those who sleep is the *sentry*. A worker that is stuck in one poll runs nothing, looks at
 //! no socket and fires no timer, and its tasks cannot know. So while anybody is awake, the sentry
-//! gets up each [`TICK`] and compares: a worker that has begun no poll since the last tick is asleep,
+//! gets up once a tick and compares (`watch.rs`): a worker that has begun no poll since the last tick is asleep,
 //! and then there is nothing to take from it, or it is stuck. The sentry takes over what waits there,
 //! for one look: the tasks in its queue, what the kernel has for it, and the timers that are due. All
 //! that ends up in the sentry's own queue, and is run there. While the poll goes on, so does this.
 //!
-//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck. The
-//! price is a hundred wake-ups a second of one thread, while others work.
+//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck. The price,
+//! with the usual tick of 10 ms, is a hundred wake-ups a second of one thread, while others work.
 //!
 //! The rivals: a thread of its own for that, which Go has, to do what an idle worker can; and to unpark
 //! a neighbour for each task that becomes ready, so that none is ever bound to a busy worker, at a
@@ -22,17 +22,16 @@ use std::{io, time::Duration};
 use super::{
     Pool, Shared,
     idle::{LastLook, Post, worth_a_tick, worth_stealing},
-    worker::{Seen, Worker},
+    watch::Seen,
+    worker::Worker,
 };
 use crate::{
     clock,
-    reactor::Found,
+    primitives::{lock, seeded},
+    reactor::{Found, shared::Woken},
     trace::{self, Event},
-    waiter::Waiter,
 };
 
-/// How long the sentry sleeps at most.
-const TICK: Duration = Duration::from_millis(10);
 /// After so many ticks with nobody awake it stands down.
 const QUIET_TICKS: u32 = 10;
 
@@ -66,10 +65,11 @@ impl Worker {
 
     /// Sleeps in the kernel, again and again, until there is a reason to get up. Who is to be woken
     /// then is put into `woken`.
-    fn sleep(&self, woken: &mut Vec<Waiter>) -> io::Result<Found> {
-        let Pool { idle, .. } = &*self.pool;
+    fn sleep(&self, woken: &mut Woken) -> io::Result<Found> {
+        let Pool { idle, watch, .. } = &*self.pool;
         let counters = self.counters();
         let mut quiet = 0;
+        let mut was_asleep = false;
         loop {
             let post = idle.post(self.number());
             if post == Post::Picked || self.pool.is_closed() {
@@ -81,13 +81,24 @@ impl Worker {
             if until <= now {
                 return Ok(Found::default());
             }
+            let mut limit = None;
+            if post == Post::Sentry {
+                let due = lock(watch).due(now, was_asleep);
+                if due > now {
+                    limit = Some(Duration::from_nanos(due - now));
+                } else if self.guard(now, &mut quiet, woken) {
+                    return Ok(Found::default());
+                } else {
+                    continue;
+                }
+            }
+            was_asleep = post == Post::Asleep;
             if !idle.sleep(self.number()) {
                 continue;
             }
             trace::report(|| Event::Parked);
             counters.parks.add(1);
-            let tick = (post == Post::Sentry).then_some(TICK);
-            let waited = self.reactor().wait(now, until, tick, woken);
+            let waited = self.reactor().wait(now, until, limit, woken);
             if idle.slept(self.number()) {
                 counters.unparks.add(1);
             }
@@ -97,55 +108,69 @@ impl Worker {
             if found.events > 0 {
                 return Ok(found);
             }
-            if tick.is_some() && !found.roused && self.guard(&mut quiet, woken) {
-                return Ok(found);
-            }
         }
     }
 
-    /// The sentry's tick. `true`: it took something over, and has to get up for it.
-    fn guard(&self, quiet: &mut u32, woken: &mut Vec<Waiter>) -> bool {
-        let Pool { idle, injector, workers, .. } = &*self.pool;
-        if !idle.anybody_awake() {
+    /// The sentry's look. `true`: it took something over, or found something injected, and has to get
+    /// up for it.
+    pub(crate) fn guard(&self, now: u64, quiet: &mut u32, woken: &mut Woken) -> bool {
+        let Pool { idle, injector, watch, .. } = &*self.pool;
+        let mut seen = lock(watch).begin(now);
+        let mut took = false;
+        if idle.anybody_awake() {
+            *quiet = 0;
+            took = !injector.is_empty();
+            for (number, seen) in seen.iter_mut().enumerate().filter(|(n, _)| *n != self.number()) {
+                took |= self.look_after(number, seen, woken);
+            }
+        } else {
             *quiet += 1;
             if *quiet >= QUIET_TICKS && idle.stand_down(self.number()) {
                 *quiet = 0;
             }
-            return false;
         }
-        *quiet = 0;
-        let mut took = !injector.is_empty();
-        let mut watched = self.watched.take();
-        for (number, seen) in watched.iter_mut().enumerate().filter(|(n, _)| *n != self.number()) {
-            let neighbour = &workers[number];
-            let polls = neighbour.counters.polls.get();
-            if polls == seen.polls {
-                took |= self.take_over(neighbour, seen, woken);
-            } else if worth_a_tick(neighbour.thief.len(), neighbour.counters.poll_cost.get()) {
-                took |= self.steal_from(&neighbour.thief);
-            }
+        lock(watch).end(seen);
+        took
+    }
+
+    /// Compares one neighbour with what was seen of it, and takes over if it is stuck. From one that
+    /// works it steals, if that is worth getting up for.
+    fn look_after(&self, number: usize, seen: &mut Seen, woken: &mut Woken) -> bool {
+        let neighbour = &self.pool.workers[number];
+        let polls = neighbour.counters.polls.get();
+        let is_stuck = polls == seen.polls;
+        let took = is_stuck && self.take_over(number, seen, woken);
+        let has_much = worth_a_tick(neighbour.thief.len(), neighbour.counters.poll_cost.get());
+        let stole = !is_stuck && has_much && self.steal_from(number);
+        if !(is_stuck && seeded("takeover_keeps_an_old_sighting")) {
+            // Also of one that is stuck: it may have filled its slot since.
             *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
         }
-        self.watched.replace(watched);
-        took
+        if took {
+            self.counters().takeovers.add(1);
+            trace::report(|| Event::TookOver { worker: number });
+        }
+        took || stole
     }
 
     // ANCHOR: take_over
     /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
-    fn take_over(&self, neighbour: &Shared, seen: &Seen, woken: &mut Vec<Waiter>) -> bool {
+    fn take_over(&self, number: usize, seen: &Seen, woken: &mut Woken) -> bool {
+        let neighbour = &self.pool.workers[number];
         // Only the occupant that was there a tick ago.
-        let aged = seen.lifo.and_then(|sighting| neighbour.thief.steal_lifo(sighting));
+        let fresh = seeded("takeover_steals_a_fresh_occupant");
+        let aged = if fresh { neighbour.thief.sight_lifo() } else { seen.lifo };
+        let aged = aged.and_then(|sighting| neighbour.thief.steal_lifo(sighting));
         let mut took = aged.is_some();
         if let Some(task) = aged {
             self.push(task);
         }
-        took |= self.steal_from(&neighbour.thief);
+        took |= self.steal_from(number);
         // If somebody has its reactor, it is the neighbour itself, asleep there.
         if let Some(Ok(found)) = neighbour.reactor.try_look(woken) {
             took |= found.events > 0;
         }
         took |= self.fire(&neighbour.timers, clock::real_now()) > 0;
-        self.counters().takeovers.add(took.into());
         took
     }
     // END: take_over

@@ -9,11 +9,11 @@
 //! the way to another processor's cache are then spread over all of them, and are the slower for it.
 
 use super::{
-    Runnable, Shared,
+    Shared,
     idle::{worth_stealing, worth_unparking},
     worker::Worker,
 };
-use crate::run_queue::stealing::Thief;
+use crate::trace::{self, Event};
 
 impl Worker {
     /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
@@ -31,7 +31,8 @@ impl Worker {
         let waiting = self.queue.len() + self.pool.injector.len();
         let now = self.cadence.last_reading();
         let busy = now.saturating_sub(self.busy_since.get());
-        if worth_unparking(waiting, self.counters().poll_cost.get(), busy) {
+        let help_takes = self.pool.settings.help_takes;
+        if worth_unparking(waiting, self.counters().poll_cost.get(), busy, help_takes) {
             self.busy_since.set(now);
             self.get_help();
         }
@@ -57,7 +58,7 @@ impl Worker {
             if victim == self.number() || !worth_stealing(thief.len(), counters.poll_cost.get()) {
                 continue;
             }
-            if self.steal_from(thief) {
+            if self.steal_from(victim) {
                 self.next_victim.set(victim);
                 return true;
             }
@@ -66,9 +67,11 @@ impl Worker {
     }
 
     /// Steals half of what waits in a neighbour's ring.
-    pub(super) fn steal_from(&self, thief: &Thief<Runnable>) -> bool {
+    pub(super) fn steal_from(&self, victim: usize) -> bool {
+        let thief = &self.pool.workers[victim].thief;
         let Some(task) = self.queue.steal_from(thief) else { return false };
         self.counters().steals.add(1);
+        trace::report(|| Event::Stole { worker: victim });
         self.push(task);
         true
     }

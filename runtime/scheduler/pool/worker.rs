@@ -25,21 +25,18 @@ use std::{
     task::Waker,
 };
 
-use super::{Member, POOLS, Pool, Runnable, Seat, Shared};
+use super::{Member, POOLS, Pool, Runnable, Seat, Settings, Shared};
 use crate::{
     clock,
     id::TaskIds,
     place::{Name, Origin},
     primitives::Arc,
-    reactor::{Found, shared::SharedReactor},
-    run_queue::{
-        lifo::Sighting,
-        stealing::{CAPACITY, Owner},
+    reactor::{
+        Found,
+        shared::{SharedReactor, Woken},
     },
-    scheduler::{
-        cadence::Cadence,
-        ledger::{Ledger, several_processors},
-    },
+    run_queue::stealing::{CAPACITY, Owner},
+    scheduler::{cadence::Cadence, ledger::Ledger},
     stats::WorkerCounters,
     task::{
         join::JoinHandle,
@@ -51,12 +48,9 @@ use crate::{
         TimerKey,
         shared::{DueTimers, SharedTimers},
     },
-    waiter::Waiter,
+    trace::{self, Event},
 };
 
-/// How often in a row the task just woken may run before the others. Two that wake each other would
-/// have the worker for themselves.
-const LIFO_USES: u32 = 16;
 /// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
 const MANY: usize = 16;
 
@@ -71,8 +65,6 @@ pub(crate) struct Worker {
     polling: Cell<bool>,
     /// It counts among those who search.
     pub(super) searching: Cell<bool>,
-    /// What it saw of its neighbours when it last kept guard.
-    pub(super) watched: RefCell<Vec<Seen>>,
     /// Where the next search begins.
     pub(super) next_victim: Cell<usize>,
     /// Whether to look before parking. `None`: never.
@@ -80,21 +72,13 @@ pub(crate) struct Worker {
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
-    pub(super) woken: RefCell<Vec<Waiter>>,
+    pub(super) woken: RefCell<Woken>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
     /// When it last got up, or got help.
     pub(super) busy_since: Cell<u64>,
     /// What the last polls took says nothing of those that wait.
     in_doubt: Cell<bool>,
-}
-
-/// What a sentry saw of a neighbour.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Seen {
-    /// How many polls it had begun.
-    pub(super) polls: u64,
-    pub(super) lifo: Option<Sighting>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -158,21 +142,21 @@ impl Worker {
     /// On the worker's own thread.
     pub(crate) fn new(seat: Seat) -> Self {
         let Seat { pool, number, queue } = seat;
-        let (workers, now) = (pool.workers.len(), clock::real_now());
+        let now = clock::real_now();
+        let Settings { look_interval, lifo_uses, look_before_parking, .. } = pool.settings;
         Self {
             number,
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(now, 0),
-            lifo_left: Cell::new(LIFO_USES),
+            cadence: Cadence::new(now, look_interval),
+            lifo_left: Cell::new(lifo_uses),
             polling: Cell::new(false),
             searching: Cell::new(false),
-            watched: RefCell::new(vec![Seen::default(); workers]),
             next_victim: Cell::new(number + 1),
-            ledger: several_processors().then(|| RefCell::new(Ledger::new(now))),
+            ledger: look_before_parking.then(|| RefCell::new(Ledger::new(now))),
             due: RefCell::new(DueTimers::new()),
-            woken: RefCell::new(Vec::new()),
+            woken: RefCell::default(),
             polls_sampled: Cell::new(0),
             busy_since: Cell::new(now),
             in_doubt: Cell::new(false),
@@ -185,7 +169,7 @@ impl Worker {
         Entered(())
     }
 
-    /// Turns until the pool is closed.
+    /// Turns until the pool is closed. [`end`](Self::end) comes after it.
     pub(crate) fn run(&self) {
         while !self.pool.is_closed() {
             if let Err(error) = self.turn() {
@@ -196,6 +180,10 @@ impl Worker {
         while let Some(task) = self.next() {
             drop(task);
         }
+    }
+
+    /// Nothing runs on this worker's thread any more.
+    pub(crate) fn end(&self) {
         self.pool.end_worker();
     }
 
@@ -229,6 +217,7 @@ impl Worker {
     pub(super) fn read_clock(&self) -> u64 {
         let now = clock::real_now();
         self.cadence.set_now(now);
+        self.counters().clock_read_at.set(now);
         now
     }
 
@@ -262,14 +251,16 @@ impl Worker {
         let mut woken = self.woken.take();
         let found = self.reactor().look(&mut woken);
         self.counters().looks.add(1);
-        self.wake(found?, woken);
+        let found = found?;
+        trace::report(|| Event::Looked { found: found.events });
+        self.wake(found, woken);
         Ok(())
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
-    pub(super) fn wake(&self, found: Found, mut woken: Vec<Waiter>) {
+    pub(super) fn wake(&self, found: Found, mut woken: Woken) {
         self.counters().events.add(found.events as u64);
-        woken.drain(..).for_each(local::wake_waiter);
+        woken.wake_all(local::wake_waiter);
         self.woken.replace(woken);
     }
 
@@ -305,7 +296,7 @@ impl Worker {
     /// Moves this worker's share from the injector into its queue, but for the first, which is to be run
     /// now: there may be no room for it.
     #[inline]
-    fn take_injected(&self) -> Option<Runnable> {
+    pub(crate) fn take_injected(&self) -> Option<Runnable> {
         let first = self.pool.injector.pop_share(&self.queue, self.pool.workers.len())?;
         self.counters().injected.add(1);
         Some(first)
@@ -326,17 +317,17 @@ impl Worker {
 
     /// The task that was just woken, within bounds; else the one that has waited longest.
     #[inline]
-    fn next(&self) -> Option<Runnable> {
+    pub(crate) fn next(&self) -> Option<Runnable> {
         if let Some(task) = self.queue.take_lifo() {
             self.lifo_left.set(self.lifo_left.get() - 1);
             return Some(task);
         }
-        self.lifo_left.set(LIFO_USES);
+        self.lifo_left.set(self.pool.settings.lifo_uses);
         self.queue.pop()
     }
 
     #[inline]
-    fn run_task(&self, task: Runnable) {
+    pub(crate) fn run_task(&self, task: Runnable) {
         self.counters().polls.add(1);
         self.polling.set(true);
         let ran = task.run();
@@ -414,6 +405,7 @@ impl Worker {
         let polls = counters.polls.get();
         let cost = (now - self.cadence.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
+        counters.clock_read_at.set(now);
         let look = self.cadence.sample(now, false)
             && (self.reactor().len() > 0 || !self.pool.injector.is_empty());
         if !self.in_doubt.take() {

@@ -1,0 +1,104 @@
+//! What the sentry knows of its neighbours, and when it has to compare again.
+//!
+//! The post goes round: whoever keeps guard gets up for work of its own, and another takes the post. So
+//! what was seen, and when the next look is due, belongs to the pool and stays where it is. If each
+//! kept a tick of its own, one that a timer gets up every few milliseconds would begin it anew each
+//! time, and nobody would ever compare.
+//!
+//! Plain data, behind a lock that is held for one step. The rival, each sentry's own memory, needs no
+//! lock, and its bound is broken by whoever sleeps badly.
+
+use std::mem;
+
+use crate::run_queue::lifo::Sighting;
+
+pub(crate) struct Watch {
+    workers: usize,
+    /// Between two looks, in nanoseconds.
+    tick: u64,
+    due: u64,
+    seen: Vec<Seen>,
+}
+
+/// What the sentry saw of a neighbour.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// How many polls it had begun.
+    pub(crate) polls: u64,
+    pub(crate) lifo: Option<Sighting>,
+}
+
+impl Watch {
+    pub(crate) fn new(workers: usize, tick: u64) -> Self {
+        Self { workers, tick, due: 0, seen: Vec::new() }
+    }
+
+    /// When the sentry has to look. `appointed`: it had slept, and has the post because another got up.
+    pub(crate) fn due(&mut self, now: u64, appointed: bool) -> u64 {
+        // Long overdue: nobody was guarded, for nobody was up. Whoever got up now is not stuck yet.
+        if appointed && self.due.saturating_add(self.tick) < now {
+            self.due = now.saturating_add(self.tick);
+        }
+        self.due
+    }
+
+    /// Begins a look: gives what was seen at the last one, of each worker, and sets the next.
+    pub(crate) fn begin(&mut self, now: u64) -> Vec<Seen> {
+        self.due = now.saturating_add(self.tick);
+        let mut seen = mem::take(&mut self.seen);
+        // Empty if the sentry before is still at it: it may be held up by a waker.
+        seen.resize(self.workers, Seen::default());
+        seen
+    }
+
+    /// Ends it: this is what was seen.
+    pub(crate) fn end(&mut self, seen: Vec<Seen>) {
+        self.seen = seen;
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const TICK: u64 = 10;
+
+    /// A watch that was kept at `now` for the last time.
+    fn kept_at(now: u64) -> Watch {
+        let mut watch = Watch::new(1, TICK);
+        let seen = watch.begin(now);
+        watch.end(seen);
+        watch
+    }
+
+    #[test]
+    fn a_tick_is_not_begun_anew_when_the_post_goes_round() {
+        let mut watch = kept_at(100);
+        for now in 101..130 {
+            assert_eq!(watch.due(now, now % 2 == 0), 110, "at {now}");
+            if watch.due(now, false) <= now {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_lies_down_after_long_looks_at_once() {
+        assert_eq!(kept_at(100).due(1_000, false), 110);
+    }
+
+    #[test]
+    fn whoever_is_appointed_after_long_gives_the_one_who_got_up_a_tick() {
+        assert_eq!(kept_at(100).due(1_000, true), 1_010);
+    }
+
+    #[test]
+    fn what_was_seen_is_there_at_the_next_look() {
+        let mut watch = Watch::new(2, TICK);
+        let mut seen = watch.begin(0);
+        assert_eq!(watch.begin(0).len(), 2, "another looks before the first is done");
+        seen[1].polls = 7;
+        watch.end(seen);
+        assert_eq!(watch.begin(0)[1].polls, 7);
+    }
+}

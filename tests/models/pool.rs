@@ -1,0 +1,283 @@
+//! Models of a whole pool, `scheduler/pool/`: what the sentry takes over from a worker that is stuck, or
+//! is coming back just then; and the end, against spawns, wakes and polls.
+//!
+//! Pool, workers and tasks are the real ones, with a real epoll each. A worker here is a thread that runs
+//! what it has and never parks: the kernel's wait is not loom's, and who sleeps has models of its own
+//! (`idle.rs`), as have the timers and the sources that a sentry looks at (`timers.rs`, `source.rs`).
+//! Not modelled: the lock of a reactor's wait, which the sentry only tries; that the flag of a closed
+//! pool ends a worker's turns, which `idle.rs` has as a word; the blocking pool.
+//!
+//! loom's threads share the thread-locals, so one worker at most is entered, and nobody else wakes a task
+//! meanwhile. And loom notes the last access of each object only: a thread that loads and then stores is
+//! not seen to race with a load that came before both. So the worker, who stores, is the thread that loom
+//! runs first, and the sentry's loads come after; the other way round loom tries one order and is content.
+
+use std::{
+    future::{Future, pending, poll_fn},
+    mem,
+    panic::Location,
+    rc::Rc,
+    sync::Arc as StdArc,
+    task::{Poll, Waker},
+};
+
+use super::seeded_bug_is_caught;
+use crate::{
+    primitives::{
+        Arc, AtomicU32, Mutex,
+        Ordering::{AcqRel, Acquire},
+        lock, thread,
+    },
+    reactor::shared::Woken,
+    scheduler::pool::{Pool, Seat, Settings, worker::Worker},
+    task::join::JoinHandle,
+};
+
+fn pool(workers: usize) -> (StdArc<Pool>, Vec<Seat>) {
+    let settings = Settings { workers, ..Settings::usual() };
+    Pool::new(settings).expect("the kernel gives an epoll for each model's worker")
+}
+
+fn spawn(worker: &Worker, future: impl Future<Output = ()> + Send + 'static) {
+    drop(worker.spawn(future, None, Location::caller()));
+}
+
+fn spawn_outside(pool: &Pool, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    pool.spawn(future, None, Location::caller())
+}
+
+/// Runs what a worker has.
+fn run(worker: &Worker) {
+    while let Some(task) = worker.next() {
+        worker.run_task(task);
+    }
+}
+
+/// The same with what is injected.
+fn run_injected(worker: &Worker) {
+    if let Some(task) = worker.take_injected() {
+        worker.run_task(task);
+    }
+    run(worker);
+}
+
+/// The sentry's look.
+fn guard(sentry: &Worker) {
+    let mut woken = Woken::default();
+    sentry.guard(0, &mut 0, &mut woken);
+    woken.wake_all(|_| unreachable!("there is no source"));
+}
+
+/// A task that waits for one wake, and how often it was polled to its end.
+struct Sleeper {
+    waker: Mutex<Option<Waker>>,
+    ended: AtomicU32,
+}
+
+impl Sleeper {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { waker: Mutex::new(None), ended: AtomicU32::new(0) })
+    }
+
+    fn wake(&self) {
+        let waker = lock(&self.waker).take();
+        waker.expect("the task waits").wake();
+    }
+
+    fn ended(&self) -> u32 {
+        self.ended.load(Acquire)
+    }
+}
+
+/// The future of such a task. At its end it does `then`.
+fn sleep<F>(sleeper: &Arc<Sleeper>, then: F) -> impl Future<Output = ()> + Send + use<F>
+where
+    F: FnOnce() + Send + 'static,
+{
+    let (sleeper, mut then, mut waits) = (sleeper.clone(), Some(then), true);
+    poll_fn(move |cx| {
+        if mem::take(&mut waits) {
+            *lock(&sleeper.waker) = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        sleeper.ended.fetch_add(1, AcqRel);
+        if let Some(then) = then.take() {
+            then();
+        }
+        Poll::Ready(())
+    })
+}
+
+/// A worker fills its slot and its ring in a poll that never ends, while the sentry looks. From then on
+/// two looks bring out everything.
+#[test]
+fn two_looks_empty_a_stuck_worker() {
+    loom::model(|| {
+        let (pool, mut seats) = pool(2);
+        let sentry = Worker::new(seats.pop().expect("two seats"));
+        let stuck = Rc::new(Worker::new(seats.pop().expect("two seats")));
+        let (woken, spawned) = (Sleeper::new(), Sleeper::new());
+        let entered = stuck.enter();
+        spawn(&stuck, sleep(&woken, || {}));
+        spawn(&stuck, sleep(&spawned, || {}));
+        run(&stuck);
+        let wakes = [woken.clone(), spawned.clone()];
+        spawn(&stuck, async move {
+            // The second takes the slot, the first is bumped into the ring.
+            wakes.iter().for_each(|sleeper| sleeper.wake());
+        });
+        let looks = thread::spawn(move || {
+            guard(&sentry);
+            sentry
+        });
+        let task = stuck.next().expect("it was spawned");
+        stuck.run_task(task);
+        let sentry = looks.join().unwrap();
+        drop(entered);
+        guard(&sentry);
+        guard(&sentry);
+        assert!(stuck.next().is_none(), "something is left behind the long poll");
+        run(&sentry);
+        assert_eq!([woken.ended(), spawned.ended()], [1, 1]);
+        drop(pool);
+    });
+}
+
+/// A worker is back from its poll just when the sentry takes over. Each task is run once, by the one or
+/// the other; and what the worker has woken only now, it keeps.
+#[test]
+fn a_worker_comes_back_while_it_is_taken_over() {
+    loom::model(|| {
+        let (pool, mut seats) = pool(2);
+        let sentry = Worker::new(seats.pop().expect("two seats"));
+        let back = Rc::new(Worker::new(seats.pop().expect("two seats")));
+        let (aged, fresh) = (Sleeper::new(), Sleeper::new());
+        let entered = back.enter();
+        let next = fresh.clone();
+        spawn(&back, sleep(&aged, move || next.wake()));
+        spawn(&back, sleep(&fresh, || {}));
+        run(&back);
+        let wakes = aged.clone();
+        spawn(&back, async move { wakes.wake() });
+        let task = back.next().expect("it was spawned");
+        back.run_task(task);
+        // Sees the one in the slot.
+        guard(&sentry);
+        let looks = thread::spawn(move || {
+            guard(&sentry);
+            sentry
+        });
+        run(&back);
+        let sentry = looks.join().unwrap();
+        // Whom the worker has woken itself, it has also run.
+        assert_eq!(aged.ended(), fresh.ended(), "a task was taken that had just been woken");
+        if aged.ended() == 0 {
+            // The sentry has the first, and wakes the second onto the worker that is entered.
+            run(&sentry);
+            run(&back);
+        }
+        assert!(sentry.next().is_none() && back.next().is_none());
+        drop(entered);
+        assert_eq!([aged.ended(), fresh.ended()], [1, 1]);
+        drop(pool);
+    });
+}
+
+/// Something to be dropped once: loom says if it never is.
+struct Guard(Arc<AtomicU32>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        assert_eq!(self.0.fetch_add(1, AcqRel), 0, "dropped twice");
+    }
+}
+
+/// A task comes from outside while the runtime is shut down. No worker runs: it is dropped by whoever
+/// shuts down or by whoever spawned it, and its handle is told.
+#[test]
+fn a_spawn_beside_a_shutdown() {
+    loom::model(|| {
+        let (pool, seats) = pool(1);
+        let theirs = pool.clone();
+        let dropped = Arc::new(AtomicU32::new(0));
+        let guard = Guard(dropped.clone());
+        let spawner = thread::spawn(move || {
+            let future = async move {
+                let _guard = guard;
+                pending::<()>().await;
+            };
+            spawn_outside(&theirs, future)
+        });
+        pool.close();
+        let handle = spawner.join().unwrap();
+        assert!(handle.is_finished(), "the handle was not told");
+        assert_eq!(dropped.load(Acquire), 1);
+        assert_eq!(pool.tasks().count(), 0);
+        drop(seats);
+    });
+}
+
+/// A task is woken from outside, polled by a worker, and shut down, all at once. It ends once, by the
+/// poll or by the shutdown, and stays in no queue.
+#[test]
+fn a_wake_and_a_poll_beside_a_shutdown() {
+    loom::model(|| {
+        let (pool, mut seats) = pool(1);
+        let worker = Worker::new(seats.pop().expect("one seat"));
+        let sleeper = Sleeper::new();
+        let dropped = Arc::new(AtomicU32::new(0));
+        let guard = Guard(dropped.clone());
+        let sleep = sleep(&sleeper, || {});
+        let handle = spawn_outside(&pool, async move {
+            let _guard = guard;
+            sleep.await;
+        });
+        run_injected(&worker);
+        let wakes = sleeper.clone();
+        let waker = thread::spawn(move || wakes.wake());
+        let works = thread::spawn(move || {
+            run_injected(&worker);
+            worker
+        });
+        pool.close();
+        waker.join().unwrap();
+        let worker = works.join().unwrap();
+        assert!(handle.is_finished(), "the handle was not told");
+        assert_eq!(dropped.load(Acquire), 1);
+        assert!(sleeper.ended() <= 1);
+        assert!(worker.take_injected().is_none(), "a closed injector holds a task");
+        assert_eq!(pool.tasks().count(), 0);
+    });
+}
+
+#[test]
+fn stealing_a_fresh_occupant_is_caught() {
+    seeded_bug_is_caught(
+        "models::pool::a_worker_comes_back_while_it_is_taken_over",
+        "takeover_steals_a_fresh_occupant",
+    );
+}
+
+/// A slot that was filled after the stuck poll began was never seen, and is never emptied.
+#[test]
+fn a_sentry_that_keeps_an_old_sighting_is_caught() {
+    seeded_bug_is_caught(
+        "models::pool::two_looks_empty_a_stuck_worker",
+        "takeover_keeps_an_old_sighting",
+    );
+}
+
+/// A task that comes between the walk along the list and its closing is in nobody's hands.
+#[test]
+fn closing_a_list_in_two_steps_is_caught() {
+    seeded_bug_is_caught("models::pool::a_spawn_beside_a_shutdown", "owned_closes_in_two_steps");
+}
+
+/// A task that is woken while its runtime shuts down would stand in an injector that nobody reads.
+#[test]
+fn an_injector_left_open_is_caught() {
+    seeded_bug_is_caught(
+        "models::pool::a_wake_and_a_poll_beside_a_shutdown",
+        "pool_leaves_its_injector_open",
+    );
+}
