@@ -260,7 +260,7 @@ impl Shared {
 
     /// Places free in the queue. An idle thread is one too.
     fn room(&self, state: &State) -> usize {
-        (self.most_queued + state.crew.idle()).saturating_sub(state.queue.len())
+        self.most_queued.saturating_add(state.crew.idle()).saturating_sub(state.queue.len())
     }
 
     /// The waker of the last of those in line that there is room for: the one a new place is for.
