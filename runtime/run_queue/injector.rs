@@ -77,7 +77,8 @@ impl<T> Injector<T> {
         Ok(())
     }
 
-    /// Pops the item that has waited longest.
+    /// Pops the item that has waited longest. Workers take their share instead.
+    #[cfg(test)]
     pub(crate) fn pop(&self) -> Option<T> {
         if self.is_empty() {
             return None;

@@ -5,8 +5,6 @@
 //! waits in `injector.rs`.
 
 pub(crate) mod batches;
-#[allow(dead_code)]
 pub(crate) mod injector;
 pub(crate) mod lifo;
-#[allow(dead_code)]
 pub(crate) mod stealing;

@@ -398,10 +398,6 @@ impl<T> Thief<T> {
         self.shared.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// See [`LifoSlot::sight`].
     pub(crate) fn sight_lifo(&self) -> Option<Sighting> {
         self.shared.lifo.sight()

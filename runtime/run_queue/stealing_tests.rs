@@ -90,7 +90,7 @@ impl Checked {
 
     fn check(&self) {
         assert_eq!(self.queue.len(), self.ring.len());
-        assert_eq!(self.queue.thief().is_empty(), self.ring.is_empty());
+        assert_eq!(self.queue.thief().len() == 0, self.ring.is_empty());
     }
 }
 

@@ -152,7 +152,7 @@ fn a_queue_can_be_stolen_whole() {
         assert!((0..3).all(|item| queue.push(item).is_ok()));
         let mut stolen = thief.join().unwrap();
         let rest = queue.thief();
-        while !rest.is_empty() {
+        while rest.len() != 0 {
             stolen.extend(steal(&rest));
         }
         check(3, &[stolen]);
