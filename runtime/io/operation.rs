@@ -166,6 +166,7 @@ where
 {
     type Output = io::Result<usize>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { waiting, asked, op } = &mut *self;
         let Waiting { source, direction, key, place } = waiting;

@@ -120,7 +120,7 @@ impl<T: AsFd> Source<T> {
 
     /// Tries `op` while it is worth it, and waits when it is not. `op` is told the readiness it acts
     /// on, to say more of it than `WouldBlock` does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_op<R>(
         &self,
         direction: Direction,
@@ -156,7 +156,7 @@ impl<T: AsFd> Source<T> {
     /// [`poll_op`](Self::poll_op) for a stream's bytes: a count short of what was `asked` spares the
     /// next operation the system call that would block. See
     /// [`clear_after_short_count`](crate::reactor::source::Readiness::clear_after_short_count).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poll_transfer(
         &self,
         direction: Direction,
