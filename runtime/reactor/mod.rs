@@ -19,7 +19,6 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     time::Duration,
-    vec::Drain,
 };
 
 use mio::{Interest, Token, unix::SourceFd};
@@ -27,11 +26,12 @@ use mio::{Interest, Token, unix::SourceFd};
 use self::{
     source::{Flags, Readiness},
     sources::Sources,
+    woken::Woken,
 };
 use crate::{
     inbox::{Address, Inbox},
     primitives::{Arc, AtomicU64, Mutex, Ordering, lock},
-    trace::{self, Cause, Event},
+    trace,
     wait::{UNPARK, Unparker, Wait},
     waiter::Waiter,
 };
@@ -39,6 +39,7 @@ use crate::{
 pub(crate) mod shared;
 pub(crate) mod source;
 mod sources;
+pub(crate) mod woken;
 
 /// A loop's way of being told when time is up.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -154,9 +155,7 @@ pub(crate) struct Reactor {
     registry: Arc<Registry>,
     sources: RefCell<Sources>,
     /// Whom [`wait`](Self::wait) leaves to be woken, kept for its memory.
-    woken: RefCell<Vec<Waiter>>,
-    /// While somebody listens: which source found how many who wait, in order.
-    traced: RefCell<Vec<(u32, usize)>>,
+    woken: RefCell<Woken>,
     alarm: alarm::Alarm,
 }
 
@@ -175,8 +174,7 @@ impl Reactor {
             wait: RefCell::new(wait),
             registry: Arc::new(registry),
             sources: RefCell::new(Sources::new()),
-            woken: RefCell::new(Vec::new()),
-            traced: RefCell::new(Vec::new()),
+            woken: RefCell::default(),
             alarm,
         };
         Ok((reactor, unparker))
@@ -227,47 +225,30 @@ impl Reactor {
             // An event of a source that is gone: its token finds another generation, or nothing.
             let Some(readiness) = sources.get(token) else { continue };
             found.events += 1;
-            let first = woken.len();
-            readiness.set(Flags::of(event), |waiter| match waiter {
-                Waiter::Task(task) if !tracing && wake(task) => {}
-                waiter => woken.push(waiter),
+            woken.note(token, |waiters| {
+                readiness.set(Flags::of(event), |waiter| match waiter {
+                    Waiter::Task(task) if !tracing && wake(task) => {}
+                    waiter => waiters.push(waiter),
+                });
             });
-            if tracing {
-                self.traced.borrow_mut().push((token.0 as u32, woken.len() - first));
-            }
         }
         Ok(found)
     }
 
-    /// Has `wake_all` wake whom the last wait left to be woken. That may call foreign code: it runs
-    /// with nothing borrowed, and may even get here again.
+    /// Has `wake` wake whom the last wait left to be woken. That may call foreign code: it runs with
+    /// nothing borrowed, and may even get here again.
     #[inline]
-    pub(crate) fn wake_found(&self, wake_all: impl Fn(Drain<'_, Waiter>)) {
-        if !self.woken.borrow().is_empty() || trace::on() {
-            self.wake_left(wake_all);
+    pub(crate) fn wake_found(&self, wake: impl Fn(Waiter)) {
+        if !self.woken.borrow().is_empty() {
+            self.wake_left(wake);
         }
     }
 
     #[cold]
-    fn wake_left(&self, wake_all: impl Fn(Drain<'_, Waiter>)) {
+    fn wake_left(&self, wake: impl Fn(Waiter)) {
         let mut woken = self.woken.take();
-        if trace::on() {
-            self.wake_traced(&mut woken, &wake_all);
-        }
-        wake_all(woken.drain(..));
+        woken.wake_all(wake);
         self.woken.replace(woken);
-    }
-
-    /// The same, so that each wake is known by its source.
-    #[cold]
-    fn wake_traced(&self, woken: &mut Vec<Waiter>, wake_all: impl Fn(Drain<'_, Waiter>)) {
-        for (source, count) in self.traced.take() {
-            let source = u64::from(source);
-            trace::report(|| Event::Ready { source });
-            let before = trace::set_cause(Cause::Source(source));
-            wake_all(woken.drain(..count.min(woken.len())));
-            trace::set_cause(before);
-        }
     }
 
     /// Forgets a source. On the loop's own thread.

@@ -20,11 +20,11 @@ use super::{
     alarm::Alarm,
     source::{Flags, Readiness},
     sources::Sources,
+    woken::Woken,
 };
 use crate::{
     clock::NEVER,
     primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
-    trace::{self, Cause, Event},
     wait::{UNPARK, Unparker, Wait},
     waiter::Waiter,
 };
@@ -44,37 +44,6 @@ struct Kernel {
     alarm: Alarm,
     /// The moment the alarm is set for; [`NEVER`] if none is.
     alarm_at: u64,
-}
-
-/// Who is to be woken for what was found, kept for its memory.
-#[derive(Debug, Default)]
-pub(crate) struct Woken {
-    waiters: Vec<Waiter>,
-    /// While somebody listens: which source found how many who wait, in order.
-    traced: Vec<(u64, usize)>,
-}
-
-impl Woken {
-    /// `take` adds those who wait for the source of this token.
-    fn note(&mut self, token: Token, take: impl FnOnce(&mut Vec<Waiter>)) {
-        let before = self.waiters.len();
-        take(&mut self.waiters);
-        if trace::on() {
-            let source = u64::from(token.0 as u32);
-            self.traced.push((source, self.waiters.len() - before));
-        }
-    }
-
-    /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
-    pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
-        for (source, count) in self.traced.drain(..) {
-            trace::report(|| Event::Ready { source });
-            let before = trace::set_cause(Cause::Source(source));
-            self.waiters.drain(..count).for_each(&wake);
-            trace::set_cause(before);
-        }
-        self.waiters.drain(..).for_each(wake);
-    }
 }
 
 impl SharedReactor {

@@ -1,8 +1,9 @@
 //! The single-threaded loop, whole.
 //!
 //! [`Core::turn`] is the loop: asyncio's `_run_once`, in one function. Everything else here is a step
-//! of it, or stands in `waiting.rs`. The loop owns its table of tasks, its timers and its reactor; the front door (`runtime.rs`,
-//! `handle.rs`) and the leaf futures reach them through `current.rs`.
+//! of it, or stands in `waiting.rs`. The loop owns its table of tasks, its timers and its reactor; the
+//! front door (`runtime/event_loop.rs`, `handle.rs`) and the leaf futures reach them through
+//! `current.rs`.
 //!
 //! What must hold:
 //! - What a task wakes during a turn runs in the next: a turn runs as many runnables as were ready
@@ -226,7 +227,7 @@ impl Core {
 
     /// Wakes whoever waited for what the reactor found.
     pub(super) fn wake_found(&self) {
-        self.reactor.wake_found(|woken| woken.for_each(local::wake_waiter));
+        self.reactor.wake_found(local::wake_waiter);
     }
 
     /// Asks the reactor, which wakes the loop's own tasks at once and leaves the others for

@@ -30,9 +30,10 @@ use crate::{
 /// thread. `asyncio.to_thread`.
 ///
 /// The job begins as soon as a thread is free; while jobs have been too short for that to be worth a
-/// thread more, a job may wait a millisecond or two before one comes for it. While the pool's queue is full, the job waits in the
-/// returned future for room, first come, first served, and begins only if that future is awaited:
-/// this is how the pool pushes back. Once queued, it runs whether or not it is awaited.
+/// thread more, a job may wait a millisecond or two before one comes for it. While the pool's queue is
+/// full, the job waits in the returned future for room, first come, first served, and begins only if
+/// that future is awaited: this is how the pool pushes back. Once queued, it runs whether or not it is
+/// awaited.
 ///
 /// A panic of `f` is in the result. Under a test clock the job counts as busy: time does not jump
 /// before it is done.

@@ -44,8 +44,8 @@ pub(crate) fn pair<T, L>(
 /// from any task, on any loop, and [`wait`](JoinHandle::wait) does the same from a plain thread.
 ///
 /// Dropping the handle detaches the task: it goes on. (asyncio may collect a task nobody refers to;
-/// here the loop or runtime owns its tasks.) A panic that no handle will see is reported on standard error, with
-/// the task's name and the line that spawned it.
+/// here the loop or runtime owns its tasks.) A panic that no handle will see is reported on standard
+/// error, with the task's name and the line that spawned it.
 ///
 /// *Cancel safety*: awaiting `&mut handle` and dropping that future loses nothing.
 ///
@@ -69,8 +69,8 @@ pub struct JoinHandle<T> {
 
 impl<T> JoinHandle<T> {
     /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
-    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that completes first keeps its
-    /// output. May be called from any thread, any number of times.
+    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that
+    /// completes first keeps its output. May be called from any thread, any number of times.
     ///
     /// A job of `spawn_blocking` is cancelled only if it has not begun.
     #[doc(alias = "abort")]

@@ -58,8 +58,9 @@ machines
     blocking/mod.rs         <- blocking/crew.rs task/spawned.rs
     reactor/source.rs
     reactor/sources.rs      <- reactor/source.rs
-    reactor/mod.rs          <- reactor/source.rs reactor/sources.rs
-    reactor/shared.rs       <- reactor/source.rs reactor/sources.rs reactor/mod.rs
+    reactor/woken.rs
+    reactor/mod.rs          <- reactor/source.rs reactor/sources.rs reactor/woken.rs
+    reactor/shared.rs       <- reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/mod.rs
     timer/mod.rs
     timer/shared.rs         <- timer/mod.rs
 schedulers

@@ -28,7 +28,7 @@ use crate::{
         Ordering::{AcqRel, Acquire},
         lock, thread,
     },
-    reactor::shared::Woken,
+    reactor::woken::Woken,
     scheduler::pool::{Pool, Seat, Settings, worker::Worker},
     task::join::JoinHandle,
 };

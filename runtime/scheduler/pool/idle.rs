@@ -288,7 +288,8 @@ impl Idle {
         let picked = {
             let mut parked = lock(&self.parked);
             let last = *parked.workers.last()?;
-            // Decided under the lock, where nobody can get up or lie down meanwhile. One who searches will come by: it looks everywhere before it parks.
+            // Decided under the lock, where nobody can get up or lie down meanwhile. One who searches
+            // will come by: it looks everywhere before it parks.
             let one_up = |word| (searching(word) == 0).then_some(word + AWAKE + SEARCHING);
             self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_up).ok()?;
             // The sentry is the last to be called off.

@@ -5,10 +5,11 @@
 //!
 //! One of those who sleep is the *sentry*. A worker that is stuck in one poll runs nothing, looks at
 //! no socket and fires no timer, and its tasks cannot know. So while anybody is awake, the sentry
-//! gets up once a tick and compares (`watch.rs`): a worker that has begun no poll since the last tick is asleep,
-//! and then there is nothing to take from it, or it is stuck. The sentry takes over what waits there,
-//! for one look: the tasks in its queue, what the kernel has for it, and the timers that are due. All
-//! that ends up in the sentry's own queue, and is run there. While the poll goes on, so does this.
+//! gets up once a tick and compares (`watch.rs`): a worker that has begun no poll since the last tick
+//! is asleep, and then there is nothing to take from it, or it is stuck. The sentry takes over what
+//! waits there, for one look: the tasks in its queue, what the kernel has for it, and the timers that
+//! are due. All that ends up in the sentry's own queue, and is run there. While the poll goes on, so
+//! does this.
 //!
 //! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck. The price,
 //! with the usual tick of 10 ms, is a hundred wake-ups a second of one thread, while others work.
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     clock,
     primitives::{lock, seeded},
-    reactor::{Found, shared::Woken},
+    reactor::{Found, woken::Woken},
     trace::{self, Event},
 };
 

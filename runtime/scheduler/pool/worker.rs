@@ -31,10 +31,7 @@ use crate::{
     id::TaskIds,
     place::{Name, Origin},
     primitives::Arc,
-    reactor::{
-        Found,
-        shared::{SharedReactor, Woken},
-    },
+    reactor::{Found, shared::SharedReactor, woken::Woken},
     run_queue::stealing::{CAPACITY, Owner},
     scheduler::{cadence::Cadence, ledger::Ledger},
     stats::WorkerCounters,
