@@ -257,7 +257,7 @@ pub(crate) fn watch(registration: &Registration, fd: BorrowedFd<'_>) -> io::Resu
             core.count_registration();
             Ok(())
         }
-        Current::Worker(worker) => registration.attach(worker.reactor(), fd),
+        Current::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd),
         Current::Guest(pool) => registration.attach(pool.next_reactor(), fd),
     }
 }

@@ -8,8 +8,9 @@
 //! sleeps. Of all the locks of a reactor, a thread holds two at once only here: the wait, then the
 //! sources, and then a source's own.
 //!
-//! The rival is one reactor for all workers, tokio's: one of them sleeps in it, and an event for
-//! another's task is handed over, which costs an unpark.
+//! The rival is one reactor for all workers, tokio's: whoever is idle sleeps in it, and gets up for each
+//! event, while a busy worker would have come for it in a moment. Here sockets may stand together as
+//! well (`scheduler/pool/mod.rs`), with one worker that sleeps there and no other.
 
 use std::{io, time::Duration};
 

@@ -278,6 +278,11 @@ fn sources_that_become_ready_behind_a_full_queue_are_served_in_order() {
     };
     let readers: Vec<_> = near.into_iter().enumerate().map(read).collect();
     (0..SOURCES).for_each(|_| begun.recv().unwrap());
+    // The kernel has told of each once, that it can be written to. One that it still has to tell of
+    // keeps the place that it was registered in.
+    while runtime.stats()[0].events < SOURCES as u64 {
+        thread::yield_now();
+    }
     let before = runtime.stats()[0].overflowed;
     // Behind this poll, which the one worker is in, all become ready, one after the other.
     let write = async move { far.iter().for_each(|mut far| far.write_all(b"x").unwrap()) };
@@ -285,6 +290,43 @@ fn sources_that_become_ready_behind_a_full_queue_are_served_in_order() {
     readers.into_iter().for_each(|reader| reader.wait().unwrap());
     assert!(order.try_iter().eq(0..SOURCES));
     assert_eq!(runtime.stats()[0].overflowed, before, "none had to move to the injector");
+}
+
+#[test]
+fn up_to_eight_workers_have_their_sockets_in_one_reactor() {
+    const WORKERS: usize = 9;
+    // Nobody looks at another's reactor: who counts an event is the one that registered it.
+    let builder = Runtime::builder().worker_threads(WORKERS).sentry_tick(Duration::from_secs(60));
+    let runtime = builder.build().unwrap();
+    let all_here = Arc::new(Barrier::new(WORKERS));
+    let (begin, begun) = mpsc::channel();
+    let wait_for_a_byte = |_| {
+        let (all_here, begin) = (all_here.clone(), begin.clone());
+        let (near, far) = UnixStream::pair().unwrap();
+        let reader = runtime.spawn(async move {
+            // Blocks: so each is polled by a worker of its own.
+            begin.send(()).unwrap();
+            all_here.wait();
+            let near = Source::new(near).unwrap();
+            near.read_with(|mut near| near.read(&mut [0])).await.unwrap()
+        });
+        begun.recv().unwrap();
+        // Whoever injects gets another up only if no worker has read its clock lately.
+        let before = Instant::now();
+        while before.elapsed() < Duration::from_millis(1) {
+            thread::yield_now();
+        }
+        (reader, far)
+    };
+    let (readers, far): (Vec<_>, Vec<_>) = (0..WORKERS).map(wait_for_a_byte).unzip();
+    let events = || runtime.stats().iter().map(|worker| worker.events).collect::<Vec<_>>();
+    // The kernel tells of each at once that it can be written to.
+    while events().iter().sum::<u64>() < WORKERS as u64 {
+        thread::yield_now();
+    }
+    assert_eq!(events(), [8, 0, 0, 0, 0, 0, 0, 0, 1]);
+    far.iter().for_each(|mut far| far.write_all(b"x").unwrap());
+    readers.into_iter().for_each(|reader| assert_eq!(reader.wait().unwrap(), 1));
 }
 
 #[test]

@@ -19,7 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use whirligig::{Runtime, RuntimeBuilder, io::Source, spawn, task, time};
+use whirligig::{
+    Runtime, RuntimeBuilder,
+    io::Source,
+    spawn,
+    task::{self, JoinHandle},
+    time,
+};
 
 use crate::Watchdog;
 
@@ -53,38 +59,81 @@ fn await_guard(runtime: &Runtime) {
     }
 }
 
-/// Runs `poll` in a task's poll, while the other worker keeps guard.
-fn beside_a_sentry(runtime: &Runtime, poll: impl FnOnce() + Send + 'static) {
-    let (go, gone) = channel();
-    let stuck = runtime.spawn(async move {
-        gone.recv().unwrap();
-        poll();
-    });
-    await_guard(runtime);
-    go.send(()).unwrap();
-    stuck.wait().unwrap();
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A worker stuck in a task's poll, while the other keeps guard.
+struct Stuck {
+    tasks: [JoinHandle<()>; 2],
+    job: Sender<Option<Job>>,
 }
 
-/// Exactly one takeover has been counted: a sentry counts it when it is done, and wakes before that.
-fn await_takeover(runtime: &Runtime) {
-    loop {
-        match runtime.stats().iter().map(|worker| worker.takeovers).sum() {
-            0_u64 => thread::yield_now(),
-            takeovers => return assert_eq!(takeovers, 1),
-        }
+impl Stuck {
+    /// Has both workers stuck, and frees the second: the first one's reactor has the sockets of both.
+    fn first(runtime: &Runtime) -> Self {
+        let (arrive, arrived) = channel();
+        let stick = |_| {
+            let arrive = arrive.clone();
+            runtime.spawn(async move {
+                let (job, jobs) = channel::<Option<Job>>();
+                let worker = thread::current().name().map(str::to_owned);
+                arrive.send((worker, job)).unwrap();
+                if let Some(job) = jobs.recv().unwrap() {
+                    job();
+                }
+            })
+        };
+        let tasks = [0, 1].map(stick);
+        let [one, other] = [0, 1].map(|_| arrived.recv().unwrap());
+        let is_first = one.0.expect("a worker's thread has a name").ends_with('0');
+        let (first, second) = if is_first { (one.1, other.1) } else { (other.1, one.1) };
+        second.send(None).unwrap();
+        await_guard(runtime);
+        Self { tasks, job: first }
     }
+
+    /// Has it do this, in that same poll.
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        self.job.send(Some(Box::new(job))).unwrap();
+    }
+
+    fn end(self) {
+        self.tasks.into_iter().for_each(|task| task.wait().unwrap());
+    }
+}
+
+/// Runs `poll` on a worker that is stuck in it, while the other keeps guard. Says how many takeovers had
+/// been counted before.
+fn beside_a_sentry(runtime: &Runtime, poll: impl FnOnce() + Send + 'static) -> u64 {
+    let stuck = Stuck::first(runtime);
+    let before = takeovers(runtime);
+    stuck.run(poll);
+    stuck.end();
+    before
+}
+
+fn takeovers(runtime: &Runtime) -> u64 {
+    runtime.stats().iter().map(|worker| worker.takeovers).sum()
+}
+
+/// Exactly one takeover has been counted since `before`: a sentry counts it when it is done, and wakes
+/// before that.
+fn await_takeover(runtime: &Runtime, before: u64) {
+    while takeovers(runtime) == before {
+        thread::yield_now();
+    }
+    assert_eq!(takeovers(runtime), before + 1);
 }
 
 #[test]
 fn a_task_in_the_queue_of_a_stuck_worker_runs() {
     let _watchdog = Watchdog::new("a task behind a stuck worker");
     let runtime = two_workers().build().unwrap();
-    beside_a_sentry(&runtime, || {
+    let before = beside_a_sentry(&runtime, || {
         let (served, wait) = channel();
         drop(spawn(async move { served.send(()).unwrap() }));
         wait.recv().unwrap();
     });
-    await_takeover(&runtime);
+    await_takeover(&runtime, before);
 }
 
 #[test]
@@ -112,19 +161,19 @@ fn a_task_in_the_lifo_slot_of_a_stuck_worker_runs() {
         }
         thread::yield_now();
     };
-    beside_a_sentry(&runtime, move || {
+    let before = beside_a_sentry(&runtime, move || {
         // In a poll: so it goes into the slot, to run next on this worker.
         waker.wake();
         wait.recv().unwrap();
     });
-    await_takeover(&runtime);
+    await_takeover(&runtime, before);
 }
 
 #[test]
 fn a_ready_socket_of_a_stuck_worker_is_looked_at() {
     let _watchdog = Watchdog::new("a socket of a stuck worker");
     let runtime = two_workers().build().unwrap();
-    beside_a_sentry(&runtime, || {
+    let before = beside_a_sentry(&runtime, || {
         let (reader, mut writer) = pipe().unwrap();
         let reader = Source::new(reader).unwrap();
         let mut read = pin!(reader.read_with(|mut pipe| pipe.read(&mut [0])));
@@ -135,14 +184,37 @@ fn a_ready_socket_of_a_stuck_worker_is_looked_at() {
         rings.recv().unwrap();
         assert!(read.poll(&mut cx).is_ready());
     });
-    await_takeover(&runtime);
+    await_takeover(&runtime, before);
+}
+
+/// Three hundred bytes, one after the other: at one a tick that would take longer than the watchdog waits.
+#[test]
+fn whoever_took_over_a_socket_is_back_soon() {
+    const TICK: Duration = Duration::from_millis(300);
+    let _watchdog = Watchdog::new("a busy socket of a stuck worker");
+    let runtime = two_workers().sentry_tick(TICK).build().unwrap();
+    beside_a_sentry(&runtime, || {
+        let (reader, mut writer) = pipe().unwrap();
+        let reader = Source::new(reader).unwrap();
+        let (waker, rings) = bell();
+        let mut cx = Context::from_waker(&waker);
+        for _ in 0..300 {
+            // All of it is one poll, whose budget is less.
+            let read = task::unconstrained(reader.read_with(|mut pipe| pipe.read(&mut [0])));
+            let mut read = pin!(read);
+            assert!(read.as_mut().poll(&mut cx).is_pending());
+            writer.write_all(b"x").unwrap();
+            rings.recv().unwrap();
+            assert!(read.poll(&mut cx).is_ready());
+        }
+    });
 }
 
 #[test]
 fn a_due_timer_of_a_stuck_worker_fires() {
     let _watchdog = Watchdog::new("a timer of a stuck worker");
     let runtime = two_workers().build().unwrap();
-    beside_a_sentry(&runtime, || {
+    let before = beside_a_sentry(&runtime, || {
         // Not due yet by the time of this turn, which ends no sooner than the poll.
         let mut sleep = pin!(time::sleep(Duration::from_millis(1)));
         let (waker, rings) = bell();
@@ -150,7 +222,7 @@ fn a_due_timer_of_a_stuck_worker_fires() {
         rings.recv().unwrap();
         assert!(time::Instant::now() >= sleep.deadline(), "early");
     });
-    await_takeover(&runtime);
+    await_takeover(&runtime, before);
 }
 
 /// A sentry that is called away more often than it ticks keeps the bound all the same.
@@ -159,7 +231,8 @@ fn a_sentry_that_sleeps_badly_keeps_guard() {
     let _watchdog = Watchdog::new("a sentry that sleeps badly");
     let runtime = two_workers().sentry_tick(Duration::from_millis(20)).build().unwrap();
     let (reader, mut writer) = pipe().unwrap();
-    let stuck = runtime.spawn(async move {
+    let stuck = Stuck::first(&runtime);
+    stuck.run(move || {
         let reader = Source::new(reader).unwrap();
         let mut read = pin!(reader.readable());
         let (waker, rings) = bell();
@@ -179,7 +252,7 @@ fn a_sentry_that_sleeps_badly_keeps_guard() {
         thread::yield_now();
     }
     writer.write_all(b"x").unwrap();
-    stuck.wait().unwrap();
+    stuck.end();
 }
 
 /// All of it on the trace: the sentry says whom it took over from, then what it found there.
@@ -205,8 +278,9 @@ fn a_takeover_is_told_to_the_trace() {
     drop(runtime);
     let lines: Vec<_> = lines.into_iter().collect();
     let spawned = |(_, event): &_| matches!(event, whirligig::trace::Event::Spawned { .. });
-    let (stuck, spawn) = lines.iter().find(|line| spawned(line)).expect("it was spawned");
-    let others = lines.iter().filter(|(worker, _)| worker != stuck).map(|(_, event)| event);
+    let at = lines.iter().position(spawned).expect("it was spawned");
+    let (stuck, spawn) = &lines[at];
+    let others = lines[at..].iter().filter(|(worker, _)| worker != stuck).map(|(_, event)| event);
     let said = whirligig::trace::lines([spawn].into_iter().chain(others));
     let at = |line: &str| said.iter().position(|said| said == line);
     let takeover = at(&format!("took over from worker {stuck}"));

@@ -11,8 +11,9 @@
 //! are due. All that ends up in the sentry's own queue, and is run there. While the poll goes on, so
 //! does this.
 //!
-//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck. The price,
-//! with the usual tick of 10 ms, is a hundred wake-ups a second of one thread, while others work.
+//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck, and sooner
+//! once the sentry knows. The price, with the usual tick of 10 ms, is a hundred wake-ups a second of one
+//! thread, while others work.
 //!
 //! The rivals: a thread of its own for that, which Go has, to do what an idle worker can; and to unpark
 //! a neighbour for each task that becomes ready, so that none is ever bound to a busy worker, at a
@@ -145,7 +146,7 @@ impl Worker {
         let stole = !is_stuck && has_much && self.steal_from(number);
         if !(is_stuck && seeded("takeover_keeps_an_old_sighting")) {
             // Also of one that is stuck: it may have filled its slot since.
-            *seen = Seen { polls, lifo: neighbour.thief.sight_lifo() };
+            *seen = Seen { polls, lifo: neighbour.thief.sight_lifo(), taken_over: took };
         }
         if took {
             self.counters().takeovers.add(1);

@@ -5,6 +5,10 @@
 //! kept a tick of its own, one that a timer gets up every few milliseconds would begin it anew each
 //! time, and nobody would ever compare.
 //!
+//! Where a worker was stuck and something waited there, more is likely to come while its poll goes on: its
+//! sockets may be all that the pool has. So the next look follows soon, and each that finds nothing
+//! doubles the pause, up to a tick.
+//!
 //! Plain data, behind a lock that is held for one step. The rival, each sentry's own memory, needs no
 //! lock, and its bound is broken by whoever sleeps badly.
 
@@ -12,10 +16,16 @@ use std::mem;
 
 use crate::run_queue::lifo::Sighting;
 
+/// The part of a tick after which the sentry looks again, when it took something over.
+const SOON: u64 = 64;
+
 pub(crate) struct Watch {
     workers: usize,
-    /// Between two looks, in nanoseconds.
+    /// Between two looks, in nanoseconds, at the most.
     tick: u64,
+    /// Between the last two.
+    pause: u64,
+    looked_at: u64,
     due: u64,
     seen: Vec<Seen>,
 }
@@ -26,11 +36,13 @@ pub(crate) struct Seen {
     /// How many polls it had begun.
     pub(crate) polls: u64,
     pub(crate) lifo: Option<Sighting>,
+    /// It was stuck, and something waited there. Of this look only.
+    pub(crate) taken_over: bool,
 }
 
 impl Watch {
     pub(crate) fn new(workers: usize, tick: u64) -> Self {
-        Self { workers, tick, due: 0, seen: Vec::new() }
+        Self { workers, tick, pause: tick, looked_at: 0, due: 0, seen: Vec::new() }
     }
 
     /// When the sentry has to look. `appointed`: it had slept, and has the post because another got up.
@@ -42,17 +54,23 @@ impl Watch {
         self.due
     }
 
-    /// Begins a look: gives what was seen at the last one, of each worker, and sets the next.
+    /// Begins a look: gives what was seen at the last one, of each worker.
     pub(crate) fn begin(&mut self, now: u64) -> Vec<Seen> {
+        self.looked_at = now;
         self.due = now.saturating_add(self.tick);
         let mut seen = mem::take(&mut self.seen);
         // Empty if the sentry before is still at it: it may be held up by a waker.
         seen.resize(self.workers, Seen::default());
+        // The sentry sees nothing of itself, and it may have been the one that was stuck.
+        seen.iter_mut().for_each(|seen| seen.taken_over = false);
         seen
     }
 
-    /// Ends it: this is what was seen.
+    /// Ends it: this is what was seen. Sets the next.
     pub(crate) fn end(&mut self, seen: Vec<Seen>) {
+        let taken_over = seen.iter().any(|seen| seen.taken_over);
+        self.pause = if taken_over { self.tick / SOON } else { self.tick.min(self.pause * 2) };
+        self.due = self.looked_at.saturating_add(self.pause);
         self.seen = seen;
     }
 }
@@ -90,6 +108,23 @@ mod tests {
     #[test]
     fn whoever_is_appointed_after_long_gives_the_one_who_got_up_a_tick() {
         assert_eq!(kept_at(100).due(1_000, true), 1_010);
+    }
+
+    #[test]
+    fn after_a_takeover_it_looks_soon_and_then_less_and_less_often() {
+        let mut watch = Watch::new(2, 100 * SOON);
+        let mut now = 0;
+        let mut look = |taken_over| {
+            let mut seen = watch.begin(now);
+            seen[1].taken_over = taken_over;
+            watch.end(seen);
+            let pause = watch.due(now, false) - now;
+            now += pause;
+            pause
+        };
+        assert_eq!([look(false), look(true), look(true)], [6_400, 100, 100]);
+        let pauses: Vec<_> = (0..8).map(|_| look(false)).collect();
+        assert_eq!(pauses, [200, 400, 800, 1_600, 3_200, 6_400, 6_400, 6_400]);
     }
 
     #[test]

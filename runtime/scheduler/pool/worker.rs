@@ -229,7 +229,13 @@ impl Worker {
         Some((self.timers().clone(), key))
     }
 
-    pub(crate) fn reactor(&self) -> &SharedReactor {
+    /// Where its tasks register their descriptors.
+    pub(crate) fn reactor_for_sources(&self) -> &SharedReactor {
+        self.pool.reactor_for_sources(self.number)
+    }
+
+    /// Where it sleeps.
+    pub(super) fn reactor(&self) -> &SharedReactor {
         &self.shared().reactor
     }
 
