@@ -1,13 +1,16 @@
-//! `Runtime`, as its users see it: what it owes them (`basics`), its settings and hooks, the sentry, the
+//! `Runtime`, as its users see it: what it owes them (`basics`, `sockets`), its settings and hooks, the sentry, the
 //! end of it, what its workers tell the trace, and how it bears with foreign code that misbehaves.
 
 use std::{process, sync::mpsc, thread, time::Duration};
+
+use whirligig::Runtime;
 
 mod basics;
 mod hostile;
 mod sentry;
 mod settings;
 mod shutdown;
+mod sockets;
 mod trace;
 
 /// Ends the whole program if the test that holds this is not over in time: what is tested here fails by
@@ -25,4 +28,9 @@ impl Watchdog {
         });
         Self(alive)
     }
+}
+
+/// With one worker, with two, and with more than there may be processors.
+fn runtimes() -> impl Iterator<Item = Runtime> {
+    [1, 2, 4].map(|workers| Runtime::builder().worker_threads(workers).build().unwrap()).into_iter()
 }
