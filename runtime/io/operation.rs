@@ -13,7 +13,10 @@ use std::{
 use super::source::Source;
 use crate::{
     budget,
-    reactor::source::{Direction, Place, Seen, WaiterKey},
+    reactor::{
+        flags::Direction,
+        source::{Place, Seen, WaiterKey},
+    },
 };
 
 impl<T: AsFd> Source<T> {

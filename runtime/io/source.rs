@@ -18,7 +18,8 @@ use crate::{
     place::{self, WaitsFor},
     reactor::{
         Registration,
-        source::{Direction, Place, Seen, Waited},
+        flags::Direction,
+        source::{Place, Seen, Waited},
     },
     task::local,
 };

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     io::Source,
-    reactor::source::{Direction, Place},
+    reactor::{flags::Direction, source::Place},
     time::timeout,
 };
 

@@ -23,11 +23,7 @@ use std::{
 
 use mio::{Interest, Token, unix::SourceFd};
 
-use self::{
-    source::{Flags, Readiness},
-    sources::Sources,
-    woken::Woken,
-};
+use self::{flags::Flags, source::Readiness, sources::Sources, woken::Woken};
 use crate::{
     inbox::{Address, Inbox},
     primitives::{Arc, AtomicU64, Mutex, Ordering, lock},
@@ -36,7 +32,9 @@ use crate::{
     waiter::Waiter,
 };
 
+pub(crate) mod flags;
 pub(crate) mod shared;
+mod slot;
 pub(crate) mod source;
 mod sources;
 pub(crate) mod woken;

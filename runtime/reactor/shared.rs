@@ -17,11 +17,8 @@ use std::{io, time::Duration};
 use mio::Token;
 
 use super::{
-    ALARM, Found, Registry, Watch, Where,
-    alarm::Alarm,
-    source::{Flags, Readiness},
-    sources::Sources,
-    woken::Woken,
+    ALARM, Found, Registry, Watch, Where, alarm::Alarm, flags::Flags, source::Readiness,
+    sources::Sources, woken::Woken,
 };
 use crate::{
     clock::NEVER,

@@ -17,80 +17,28 @@
 // END: word
 //! ```
 //!
-//! Each direction has a *slot* for one waiter, and nearly always that is all who wait. A task of an
-//! event loop is a number, so its slot is two atomics, and the word says whose they are: a waiter
-//! claims the slot, writes its number, and sets it waiting, unless an event came meanwhile; the event
-//! that sets the flags takes it out in the same step. Nobody locks anything. All others stand in a
-//! list behind a lock: the second who waits in the same direction (two tasks may well wait in `accept`
-//! on one listener), and whoever's waker is no number. Readiness wakes all.
+//! Each direction has a *slot* for one waiter, and nearly always that is all who wait. A waker is two
+//! words (and that of an event loop's task only a number), so a slot is a few atomics, and the word says
+//! whose they are: a waiter claims the slot, writes its waker there, and sets it waiting, unless an event
+//! came meanwhile; the event that sets the flags takes it out in the same step. Nobody locks anything.
+//! The second who waits in the same direction (two tasks may well wait in `accept` on one listener)
+//! stands in a list behind a lock. Readiness wakes all.
 //!
 //! A fresh descriptor counts as ready: its first operation goes straight to the kernel.
 //!
-//! The rival is one lock around word and wakers: fewer states, and for a request on a socket two locks
-//! more, one to wait and one to be woken (counted: 110 instructions of 810).
+//! The rival is one lock around word and wakers: no `unsafe`, fewer states, and for a request on a socket
+//! two locks more, one to wait and one to be woken.
 
 use std::mem;
 
+use super::{
+    flags::{Direction, Flags},
+    slot::Slot,
+};
 use crate::{
     primitives::{AtomicU64, Mutex, Ordering, lock, seeded},
     waiter::Waiter,
 };
-
-/// Which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Read,
-    Write,
-}
-
-/// What the kernel said of a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Flags(pub(crate) u32);
-
-impl Flags {
-    pub(crate) const READABLE: Self = Self(1);
-    pub(crate) const WRITABLE: Self = Self(2);
-    pub(crate) const READ_CLOSED: Self = Self(4);
-    pub(crate) const WRITE_CLOSED: Self = Self(8);
-    pub(crate) const ERROR: Self = Self(16);
-    /// Urgent data lies ahead: a read stops before it, and more may lie behind.
-    pub(crate) const PRIORITY: Self = Self(32);
-
-    const FRESH: u32 = Self::READABLE.0 | Self::WRITABLE.0;
-
-    pub(crate) fn of(event: &mio::event::Event) -> Self {
-        let mut flags = 0;
-        let mut add = |on: bool, flag: Self| flags |= if on { flag.0 } else { 0 };
-        add(event.is_readable(), Self::READABLE);
-        add(event.is_writable(), Self::WRITABLE);
-        add(event.is_read_closed(), Self::READ_CLOSED);
-        add(event.is_write_closed(), Self::WRITE_CLOSED);
-        add(event.is_error(), Self::ERROR);
-        add(event.is_priority(), Self::PRIORITY);
-        Self(flags)
-    }
-}
-
-impl Direction {
-    /// The flags that make an operation in this direction worth trying. An error or a hang-up does:
-    /// the operation is how one learns of it.
-    const fn mask(self) -> u32 {
-        match self {
-            Self::Read => {
-                Flags::READABLE.0 | Flags::READ_CLOSED.0 | Flags::ERROR.0 | Flags::PRIORITY.0
-            }
-            Self::Write => Flags::WRITABLE.0 | Flags::WRITE_CLOSED.0 | Flags::ERROR.0,
-        }
-    }
-
-    /// The flags under which a short count does not mean empty or full.
-    const fn no_short_cut(self) -> u32 {
-        match self {
-            Self::Read => Flags::READ_CLOSED.0 | Flags::ERROR.0 | Flags::PRIORITY.0,
-            Self::Write => Flags::WRITE_CLOSED.0 | Flags::ERROR.0,
-        }
-    }
-}
 
 /// What one waiter's slot says of itself in the word. Neither bit: it is free.
 const CLAIMED: u64 = 1 << 8;
@@ -125,13 +73,6 @@ pub(crate) struct Readiness {
     word: AtomicU64,
     slots: [Slot; 2],
     others: Mutex<Others>,
-}
-
-/// Written by whoever has claimed it, read while it is waiting.
-#[derive(Debug)]
-struct Slot {
-    task: AtomicU64,
-    key: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -187,10 +128,9 @@ pub(crate) enum Waited {
 
 impl Readiness {
     pub(crate) fn new() -> Self {
-        let slot = || Slot { task: AtomicU64::new(0), key: AtomicU64::new(0) };
         Self {
             word: AtomicU64::new(Flags::FRESH.into()),
-            slots: [slot(), slot()],
+            slots: [Slot::new(), Slot::new()],
             others: Mutex::new(Others { list: Vec::new(), last_key: 0 }),
         }
     }
@@ -234,7 +174,7 @@ impl Readiness {
     // END: clear
 
     /// An event: sets flags, advances the tick, and takes out those who wait. Each is given to `wake`,
-    /// with no lock held if it is a task, and with the list's if it is foreign.
+    /// which calls no foreign code: those of the list come with its lock held.
     #[inline]
     pub(crate) fn set(&self, flags: Flags, mut wake: impl FnMut(Waiter)) {
         let concerns = |direction: Direction| flags.0 & direction.mask() != 0;
@@ -245,36 +185,6 @@ impl Readiness {
         let before = self.advance(flags.0.into(), take, &mut wake);
         if before & OTHERS != 0 {
             self.take_others(concerns, &mut wake);
-        }
-    }
-
-    /// Advances the tick, sets flags, and takes out whoever is waiting in the slots of `take`. Gives
-    /// the word from before.
-    #[inline]
-    fn advance(&self, flags: u64, take: u64, wake: &mut impl FnMut(Waiter)) -> u64 {
-        let mut word = self.word.load(Ordering::Acquire);
-        loop {
-            // Read first: once it is out of the word, a slot may be claimed anew. It was not if the
-            // exchange succeeds, for whatever frees a slot advances the tick.
-            let task = |direction: Direction| {
-                let is_taken = word & take & direction.slot(WAITING) != 0;
-                is_taken.then(|| self.slots[direction as usize].task.load(Ordering::Relaxed))
-            };
-            let tasks = [task(Direction::Read), task(Direction::Write)];
-            let next = ((word & !take) | flags).wrapping_add(TICK);
-            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
-                    for (task, slot) in tasks.into_iter().zip(&self.slots) {
-                        let Some(mut task) = task else { continue };
-                        if seeded("source_reads_slot_late") {
-                            task = slot.task.load(Ordering::Relaxed);
-                        }
-                        wake(Waiter::Task(task));
-                    }
-                    return word;
-                }
-                Err(now) => word = now,
-            }
         }
     }
 
@@ -325,9 +235,6 @@ impl Readiness {
         place: &mut Place<'_>,
         waiter: Waiter,
     ) -> Waited {
-        let Waiter::Task(task) = waiter else {
-            return self.wait_in_list(direction, place, waiter);
-        };
         let slot = &self.slots[direction as usize];
         let taken = direction.slot(CLAIMED | WAITING);
         let mut word = self.word.load(Ordering::Acquire);
@@ -345,56 +252,32 @@ impl Readiness {
             }
         }
         // Nobody else writes a slot that is claimed.
-        let key = place.set_key(word / TICK + 1);
-        slot.task.store(task, Ordering::Relaxed);
-        slot.key.store(key, Ordering::Relaxed);
+        slot.write(waiter, place.set_key(word / TICK + 1));
         // If the word has not changed, no event came since the claim. The next will find us waiting.
         let waiting = word ^ taken;
         match self.word.compare_exchange(word, waiting, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Waited::Kept(None),
-            Err(now) => self.end_claim(direction, now, waiter),
-        }
-    }
-
-    /// The word has changed since a slot was claimed: waits all the same, unless it was by an event
-    /// that concerns the direction.
-    #[cold]
-    fn end_claim(&self, direction: Direction, mut word: u64, waiter: Waiter) -> Waited {
-        loop {
-            let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
-            let bits = direction.slot(if ready { CLAIMED } else { CLAIMED | WAITING });
-            let next = word ^ bits;
-            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) if ready => return Waited::Ready(waiter),
-                Ok(_) => return Waited::Kept(None),
-                Err(now) => word = now,
-            }
+            Err(now) => self.end_claim(direction, now),
         }
     }
 
     /// [`wait`](Self::wait), where the slot is not free: it may be one's own.
     #[cold]
     fn wait_beside(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
-        let Waiter::Task(task) = waiter else { unreachable!("only a task goes by way of a slot") };
-        let slot = &self.slots[direction as usize];
-        if place.key() & LISTED == 0 && self.is_in_slot(direction, place.key()) {
-            if slot.task.load(Ordering::Relaxed) == task {
-                // If an event took it out in this moment, the task is being woken.
-                return Waited::Kept(None);
-            }
-            // Another task polls now. It comes in anew.
-            self.leave_slot(direction, place.key());
-            return self.wait(direction, place, waiter);
+        if place.key() & LISTED != 0 || !self.is_in_slot(direction, place.key()) {
+            return self.wait_in_list(direction, place, waiter);
         }
-        self.wait_in_list(direction, place, waiter)
+        if self.slots[direction as usize].read().are_of(&waiter) {
+            // If an event took it out in this moment, the task is being woken.
+            return Waited::Kept(Some(waiter));
+        }
+        // Another task polls now. It comes in anew.
+        drop(self.leave_slot(direction, place.key()));
+        self.wait(direction, place, waiter)
     }
 
     /// [`wait`](Self::wait), behind the lock.
     fn wait_in_list(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
-        if place.key() & LISTED == 0 {
-            // It may have come with a number before.
-            self.leave_slot(direction, place.key());
-        }
         let mut others = lock(&self.others);
         // Under the lock: an event sets the word before it takes the lock to look for waiters, so
         // either we see its flags here or it sees us there.
@@ -432,8 +315,7 @@ impl Readiness {
     #[cold]
     fn leave_now(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
         if key & LISTED == 0 {
-            self.leave_slot(direction, key);
-            return None;
+            return self.leave_slot(direction, key);
         }
         let mut others = lock(&self.others);
         let at = others.list.iter().position(|other| other.key == key)?;
@@ -445,20 +327,7 @@ impl Readiness {
     /// Whether the slot is waiting for the waiter of this key.
     fn is_in_slot(&self, direction: Direction, key: WaiterKey) -> bool {
         let slot = &self.slots[direction as usize];
-        self.word.load(Ordering::Acquire) & direction.slot(WAITING) != 0
-            && slot.key.load(Ordering::Relaxed) == key
-    }
-
-    /// Frees the slot if the waiter of this key is in it.
-    fn leave_slot(&self, direction: Direction, key: WaiterKey) {
-        let slot = &self.slots[direction as usize];
-        // As in `advance`: the tick says that the slot was not claimed anew in between.
-        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            let is_ours =
-                word & direction.slot(WAITING) != 0 && slot.key.load(Ordering::Relaxed) == key;
-            let tick = if seeded("source_leaves_without_tick") { 0 } else { TICK };
-            is_ours.then(|| (word & !direction.slot(WAITING)).wrapping_add(tick))
-        });
+        self.word.load(Ordering::Acquire) & direction.slot(WAITING) != 0 && slot.key() == key
     }
 
     /// Takes out all who wait: the loop that would have woken them is going.
@@ -480,4 +349,89 @@ impl Readiness {
 #[inline]
 fn is_ready(word: u64, direction: Direction) -> bool {
     word & u64::from(direction.mask()) != 0
+}
+
+// The three ways out of a slot. A slot whose word says *waiting* is not written, and whatever ends that
+// advances the tick: so whoever exchanges the word it has read, with that bit in it, for one without takes
+// out what it has read, and nobody else does. `tests/models/source.rs` runs all of them under loom.
+#[allow(unsafe_code)]
+impl Readiness {
+    /// Advances the tick, sets flags, and takes out whoever is waiting in the slots of `take`. Gives
+    /// the word from before.
+    #[inline]
+    fn advance(&self, flags: u64, take: u64, wake: &mut impl FnMut(Waiter)) -> u64 {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            // Read first: once it is out of the word, a slot may be claimed anew. It was not if the
+            // exchange succeeds, for whatever frees a slot advances the tick.
+            let read = |direction: Direction| {
+                let is_taken = word & take & direction.slot(WAITING) != 0;
+                is_taken.then(|| self.slots[direction as usize].read())
+            };
+            let read = [read(Direction::Read), read(Direction::Write)];
+            let next = ((word & !take) | flags).wrapping_add(TICK);
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    for (words, slot) in read.into_iter().zip(&self.slots) {
+                        let Some(mut words) = words else { continue };
+                        if seeded("source_reads_slot_late") {
+                            words = slot.read();
+                        }
+                        // SAFETY: read while it was waiting, and taken out by our exchange.
+                        wake(unsafe { words.into_waiter() });
+                    }
+                    return word;
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The word has changed since a slot was claimed: waits all the same, unless it was by an event
+    /// that concerns the direction.
+    #[cold]
+    fn end_claim(&self, direction: Direction, mut word: u64) -> Waited {
+        let words = self.slots[direction as usize].read();
+        loop {
+            let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
+            let bits = direction.slot(if ready { CLAIMED } else { CLAIMED | WAITING });
+            let next = word ^ bits;
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: the slot is claimed by this thread, which wrote it; and it never was waiting,
+                // so nobody else takes it out.
+                Ok(_) if ready => return Waited::Ready(unsafe { words.into_waiter() }),
+                Ok(_) => return Waited::Kept(None),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Frees the slot if the waiter of this key is in it.
+    #[must_use]
+    fn leave_slot(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
+        let slot = &self.slots[direction as usize];
+        let mut word = self.word.load(Ordering::Acquire);
+        while word & direction.slot(WAITING) != 0 && slot.key() == key {
+            let words = slot.read();
+            // As in `advance`: the tick says that the slot was not claimed anew in between.
+            let tick = if seeded("source_leaves_without_tick") { 0 } else { TICK };
+            let next = (word & !direction.slot(WAITING)).wrapping_add(tick);
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: read while it was waiting, and taken out by our exchange.
+                Ok(_) => return Some(unsafe { words.into_waiter() }),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Readiness {
+    /// Nobody waits any more; but a waker that was left here is to be dropped.
+    fn drop(&mut self) {
+        if !seeded("source_keeps_its_last_waker") {
+            let mut left = Vec::new();
+            self.take_waiters(&mut left);
+        }
+    }
 }

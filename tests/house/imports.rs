@@ -56,11 +56,13 @@ machines
     task/owned.rs           <- task/shared.rs
     blocking/crew.rs
     blocking/mod.rs         <- blocking/crew.rs task/spawned.rs
-    reactor/source.rs
+    reactor/flags.rs
+    reactor/slot.rs
+    reactor/source.rs       <- reactor/flags.rs reactor/slot.rs
     reactor/sources.rs      <- reactor/source.rs
     reactor/woken.rs
-    reactor/mod.rs          <- reactor/source.rs reactor/sources.rs reactor/woken.rs
-    reactor/shared.rs       <- reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/mod.rs
+    reactor/mod.rs          <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs
+    reactor/shared.rs       <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/mod.rs
     timer/mod.rs
     timer/shared.rs         <- timer/mod.rs
 schedulers

@@ -12,6 +12,8 @@ use crate::{
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/clock.rs", "clock_gettime, which rustix reads in a way valgrind cannot follow"),
+    ("runtime/reactor/slot.rs", "a waker in two atomic words"),
+    ("runtime/reactor/source.rs", "who takes that waker out: the word says"),
     ("runtime/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
     ("runtime/run_queue/stealing.rs", "a ring of such places"),
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),

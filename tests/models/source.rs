@@ -12,7 +12,10 @@ use super::{bounded_model, join::Sleeper, seeded_bug_is_caught};
 use crate::{
     foreign,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
-    reactor::source::{Direction, Flags, Place, Readiness, Waited, WaiterKey},
+    reactor::{
+        flags::{Direction, Flags},
+        source::{Place, Readiness, Waited, WaiterKey},
+    },
     waiter::Waiter,
 };
 
@@ -31,9 +34,9 @@ struct Socket {
 /// As whom one waits.
 #[derive(Clone, Copy)]
 enum As {
-    /// A task of an event loop, by its number: in the slot, if that is free.
+    /// A task of an event loop, by its number.
     Task,
-    /// Somebody with a waker: in the list.
+    /// Somebody with a waker. loom tells if it is dropped twice, or never.
     Foreigner,
 }
 
@@ -130,7 +133,7 @@ fn a_byte_that_comes_is_read() {
     });
 }
 
-/// The same in the list.
+/// The same with a waker in the slot.
 #[test]
 fn a_byte_that_comes_is_read_by_a_foreigner() {
     loom::model(|| {
@@ -237,36 +240,35 @@ fn one_event_wakes_two_waiters() {
     });
 }
 
-/// Two in the list, at one event.
+/// One in the slot and two in the list, at one event.
 #[test]
-fn one_event_wakes_two_foreigners() {
+fn one_event_wakes_three_foreigners() {
     loom::model(|| {
-        let socket = Socket::drained(2);
-        for number in [0, 1] {
+        let socket = Socket::drained(3);
+        for number in 0..3 {
             assert!(socket.wait(Read, number, As::Foreigner, &mut Place::Keyed(&mut 0)));
         }
         let theirs = socket.clone();
         let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
-        socket.sleep(0);
-        socket.sleep(1);
+        (0..3).for_each(|number| socket.sleep(number));
         reactor.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
 }
 
 /// A waiter whose future is dropped as the event comes. It is woken or not; its neighbour is woken in
-/// any case.
-fn leave_beside_a_neighbour(leaver: As, neighbour: As) {
+/// any case. Beside a neighbour in its own direction it stands in the list, else in a slot.
+fn leave_beside_a_neighbour(leaver: As, neighbours: Direction) {
     loom::model(move || {
         let socket = Socket::drained(2);
-        assert!(socket.wait(Read, 0, neighbour, &mut Place::Keyed(&mut 0)), "nothing is ready");
+        assert!(socket.wait(neighbours, 0, As::Task, &mut Place::Keyed(&mut 0)));
         let theirs = socket.clone();
         let leaver = thread::spawn(move || {
             let mut key: WaiterKey = 0;
             theirs.wait(Read, 1, leaver, &mut Place::Keyed(&mut key));
             drop(theirs.readiness.leave(Read, key));
         });
-        socket.event(Flags::READABLE);
+        socket.event(Flags(Flags::READABLE.0 | Flags::WRITABLE.0));
         socket.sleep(0);
         leaver.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "who left still waits");
@@ -274,30 +276,70 @@ fn leave_beside_a_neighbour(leaver: As, neighbour: As) {
 }
 
 #[test]
-fn a_listed_waiter_leaves_as_the_event_comes() {
-    leave_beside_a_neighbour(As::Foreigner, As::Task);
+fn a_waiter_leaves_the_list_as_the_event_comes() {
+    leave_beside_a_neighbour(As::Foreigner, Read);
 }
 
 #[test]
-fn a_waiter_leaves_the_slot_as_the_event_comes() {
-    leave_beside_a_neighbour(As::Task, As::Foreigner);
+fn a_task_leaves_the_slot_as_the_event_comes() {
+    leave_beside_a_neighbour(As::Task, Write);
 }
 
-/// A task leaves the slot and another takes it, while the reactor reads whose it is.
 #[test]
-fn a_slot_changes_hands_as_the_event_comes() {
-    loom::model(|| {
+fn a_foreigner_leaves_the_slot_as_the_event_comes() {
+    leave_beside_a_neighbour(As::Foreigner, Write);
+}
+
+/// One leaves the slot and another takes it, while the reactor reads whose it is.
+fn a_slot_changes_hands(who: As) {
+    loom::model(move || {
         let socket = Socket::drained(2);
         let mut key = 0;
-        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut key)), "nothing is ready");
+        assert!(socket.wait(Read, 0, who, &mut Place::Keyed(&mut key)), "nothing is ready");
         let theirs = socket.clone();
         let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
         drop(socket.readiness.leave(Read, key));
-        if socket.wait(Read, 1, As::Task, &mut Place::Keyed(&mut 0)) {
+        if socket.wait(Read, 1, who, &mut Place::Keyed(&mut 0)) {
             socket.sleep(1);
         }
         reactor.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+    });
+}
+
+#[test]
+fn a_slot_changes_hands_as_the_event_comes() {
+    a_slot_changes_hands(As::Task);
+}
+
+#[test]
+fn a_slot_changes_wakers_as_the_event_comes() {
+    a_slot_changes_hands(As::Foreigner);
+}
+
+/// A future that waits is polled by another task, as the event comes.
+#[test]
+fn a_waiter_changes_its_waker_as_the_event_comes() {
+    loom::model(|| {
+        let socket = Socket::drained(2);
+        let mut key = 0;
+        assert!(socket.wait(Read, 0, As::Foreigner, &mut Place::Keyed(&mut key)));
+        let theirs = socket.clone();
+        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
+        if socket.wait(Read, 1, As::Foreigner, &mut Place::Keyed(&mut key)) {
+            socket.sleep(1);
+        }
+        reactor.join().unwrap();
+        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+    });
+}
+
+/// A source that goes drops the waker that stands in its slot. loom tells if it does not.
+#[test]
+fn a_waker_left_behind_is_dropped() {
+    loom::model(|| {
+        let socket = Socket::drained(1);
+        assert!(socket.wait(Read, 0, As::Foreigner, &mut Place::Keyed(&mut 0)));
     });
 }
 
@@ -362,7 +404,7 @@ fn clearing_without_the_tick_is_caught() {
 #[test]
 fn waking_one_waiter_is_caught() {
     let finding = seeded_bug_is_caught(
-        "models::source::one_event_wakes_two_foreigners",
+        "models::source::one_event_wakes_three_foreigners",
         "source_wakes_one_waiter",
     );
     assert!(finding.contains("deadlock"), "{finding}");
@@ -387,6 +429,16 @@ fn leaving_without_a_tick_is_caught() {
         "source_leaves_without_tick",
     );
     assert!(finding.contains("deadlock"), "{finding}");
+}
+
+/// A waker that stands in a slot is two numbers, which nobody drops by themselves.
+#[test]
+fn keeping_the_last_waker_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::source::a_waker_left_behind_is_dropped",
+        "source_keeps_its_last_waker",
+    );
+    assert!(finding.contains("leaked"), "{finding}");
 }
 
 /// Whose slot it was must be read before the slot is given free.
