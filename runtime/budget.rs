@@ -15,6 +15,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use crate::local_key;
+
 /// Ready operations in one poll.
 pub(crate) const BUDGET: u32 = 128;
 
@@ -41,7 +43,7 @@ thread_local! {
 /// A poll begins, with a full budget and this waker. The scheduler calls this before it polls a task.
 #[inline(always)]
 pub(crate) fn begin(waker: &Waker) {
-    CURRENT.with(|current| {
+    local_key::with(&CURRENT, |current| {
         current.left.set(BUDGET);
         current.again.set(false);
         current.waker.set(waker);
@@ -51,13 +53,13 @@ pub(crate) fn begin(waker: &Waker) {
 /// Whether the task that was polled wants to run again in the next turn.
 #[inline(always)]
 pub(crate) fn runs_again() -> bool {
-    CURRENT.with(|current| current.again.get())
+    local_key::with(&CURRENT, |current| current.again.get())
 }
 
 /// A batch of polls is over.
 #[inline]
 pub(crate) fn end() {
-    CURRENT.with(|current| {
+    local_key::with(&CURRENT, |current| {
         current.left.set(OUTSIDE);
         current.waker.set(ptr::null());
     });
@@ -65,7 +67,7 @@ pub(crate) fn end() {
 
 /// Whether this thread is inside a task's poll.
 pub(crate) fn is_polling() -> bool {
-    CURRENT.with(|current| current.left.get() != OUTSIDE)
+    local_key::with(&CURRENT, |current| current.left.get() != OUTSIDE)
 }
 
 /// What a nested loop must put back when it leaves the thread.
@@ -78,7 +80,7 @@ pub(crate) struct Suspended {
 
 /// Sets the state of the poll that is going on aside, for a loop nested in it.
 pub(crate) fn suspend() -> Suspended {
-    CURRENT.with(|current| Suspended {
+    local_key::with(&CURRENT, |current| Suspended {
         left: current.left.replace(OUTSIDE),
         again: current.again.replace(false),
         waker: current.waker.replace(ptr::null()),
@@ -88,7 +90,7 @@ pub(crate) fn suspend() -> Suspended {
 impl Suspended {
     /// Goes on with that poll.
     pub(crate) fn resume(&self) {
-        CURRENT.with(|current| {
+        local_key::with(&CURRENT, |current| {
             current.left.set(self.left);
             current.again.set(self.again);
             current.waker.set(self.waker);
@@ -116,7 +118,7 @@ pub(crate) fn blocked<R>(f: impl FnOnce() -> R) -> R {
 #[inline]
 // ANCHOR: run_again
 pub(crate) fn run_again(cx: &Context<'_>) {
-    CURRENT.with(|current| {
+    local_key::with(&CURRENT, |current| {
         // The scheduler's waker lives until the poll is over, so no other can have its address.
         if ptr::eq(current.waker.get(), cx.waker()) {
             current.again.set(true);
@@ -130,7 +132,7 @@ pub(crate) fn run_again(cx: &Context<'_>) {
 /// `Ready` while the budget lasts; otherwise wakes the task and answers `Pending`.
 #[inline]
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    let left = CURRENT.with(|current| current.left.get());
+    let left = local_key::with(&CURRENT, |current| current.left.get());
     if left != 0 { Poll::Ready(()) } else { give_way(cx) }
 }
 
@@ -143,7 +145,7 @@ fn give_way(cx: &mut Context<'_>) -> Poll<()> {
 /// Counts one ready operation.
 #[inline]
 pub(crate) fn charge() {
-    CURRENT.with(|current| {
+    local_key::with(&CURRENT, |current| {
         let left = current.left.get();
         // Neither of the two marks is a count; and a `Ready` that nobody asked for costs nothing.
         if left.wrapping_sub(1) < BUDGET {
@@ -157,11 +159,13 @@ pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
     struct Restore(u32);
     impl Drop for Restore {
         fn drop(&mut self) {
-            CURRENT.with(|current| current.left.set(self.0));
+            local_key::with(&CURRENT, |current| current.left.set(self.0));
         }
     }
-    let left = CURRENT.with(|current| current.left.get());
+    let left = local_key::with(&CURRENT, |current| current.left.get());
     let _restore = Restore(left);
-    CURRENT.with(|current| current.left.set(if left == OUTSIDE { OUTSIDE } else { LIFTED }));
+    local_key::with(&CURRENT, |current| {
+        current.left.set(if left == OUTSIDE { OUTSIDE } else { LIFTED })
+    });
     f()
 }

@@ -74,7 +74,7 @@
 //! doors              inbox                      wait  park
 //! shelves            run_queue/batches          timer/wheel  queue/core    run_queue/stealing, lifo,
 //!                                               wait_list  waiter          injector
-//! ground             primitives  id  place  budget  stats  foreign  trace  clock
+//! ground             primitives  local_key  id  place  budget  stats  foreign  trace  clock
 //! ```
 //!
 //! Left and right column do the same things; lay them side by side to see what `Send` costs.
@@ -134,6 +134,7 @@ mod budget;
 mod clock;
 mod foreign;
 mod id;
+mod local_key;
 mod place;
 mod stats;
 pub mod trace;

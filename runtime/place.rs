@@ -8,7 +8,7 @@
 
 use std::{cell::Cell, fmt, panic::Location, sync::Arc};
 
-use crate::id::TaskId;
+use crate::{id::TaskId, local_key};
 
 /// What a task waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +85,11 @@ thread_local! {
 /// A leaf's last act before it returns `Pending`.
 #[inline]
 pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
-    NOTED.with(|noted| noted.set(Some(Wait { what, place })));
+    local_key::with(&NOTED, |noted| noted.set(Some(Wait { what, place })));
 }
 
 /// The last leaf that noted a wait since the last call. `None` if only foreign futures waited.
 #[inline]
 pub(crate) fn take() -> Option<Wait> {
-    NOTED.with(Cell::take)
+    local_key::with(&NOTED, Cell::take)
 }

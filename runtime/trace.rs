@@ -47,7 +47,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{id::TaskId, place::WaitsFor};
+use crate::{id::TaskId, local_key, place::WaitsFor};
 
 /// Who woke a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +212,7 @@ impl Drop for Listening {
 /// Whether anybody listens on this thread.
 #[inline(always)]
 pub(crate) fn on() -> bool {
-    LISTENING.with(Cell::get)
+    local_key::with(&LISTENING, Cell::get)
 }
 
 /// Reports an event. `event` is called only if somebody listens.

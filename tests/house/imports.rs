@@ -17,12 +17,13 @@ use crate::{
 const HOUSE: &str = "
 ground
     primitives.rs
+    local_key.rs
     id.rs                   <- primitives.rs
-    place.rs                <- id.rs
-    budget.rs
+    place.rs                <- local_key.rs id.rs
+    budget.rs               <- local_key.rs
     stats.rs                <- primitives.rs
     foreign.rs
-    trace.rs                <- id.rs place.rs
+    trace.rs                <- local_key.rs id.rs place.rs
     clock.rs
 shelves
     wait_list.rs
