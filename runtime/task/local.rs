@@ -38,7 +38,7 @@ use super::{
     slots::{ENDED, LIVE, ROOT, Slots},
     spawned::{End, Spawned, Stage},
     steps,
-    tasks::{Batch, Ran, Refused, Tasks},
+    tasks::{Batch, Popped, Ran, Refused, Tasks},
 };
 use crate::{
     budget, foreign,
@@ -255,7 +255,7 @@ impl Table {
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
         slot.place = place;
-        slot.waits_at = None;
+        slot.wait = None;
         slot.scheduled = true;
         slot.generation = generation;
         slot.next_vacant = LIVE;
@@ -288,7 +288,7 @@ impl Table {
         let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[ROOT];
         slot.next_vacant = ENDED;
-        slot.waits_at = None;
+        slot.wait = None;
     }
 
     /// How many runnables stand in the run queue.
@@ -312,20 +312,15 @@ impl Table {
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
         let batch = loop {
-            let Some((number, slot)) = tasks.pop() else {
-                break if tasks.run_queue.len() == 0 { Batch::Dry } else { Batch::Done };
+            let Popped { number, generation, task } = match pop(tasks) {
+                Ok(popped) => popped,
+                Err(batch) => break batch,
             };
-            let key = Key::new(self.number, slot.generation, number);
-            let task = slot.task.take();
-            drop(tasks);
-
+            let key = Key::new(self.number, generation, number);
             self.running.set(number);
-            if trace::on() {
-                steps::polled(self.id(number));
-            }
             polls += 1;
             match task {
-                Some(task) => match waker::with_context(key, |cx| task.poll(cx, &origin)) {
+                Some(task) => match self.poll(key, task, &origin) {
                     Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
@@ -348,10 +343,22 @@ impl Table {
         Ran { polls, ended, batch }
     }
 
+    /// Polls a task. Gives it back, or how it ended.
+    #[inline(always)]
+    fn poll(&self, key: Key, task: Spawned, origin: &dyn Fn() -> Origin) -> Result<Spawned, End> {
+        if trace::on() {
+            steps::polled(self.id(key.slot()));
+        }
+        waker::with_context(key, |cx| task.poll(cx, origin))
+    }
+
     /// Polls the root future, if there is one. `true`: it has ended.
     #[inline(never)]
     fn poll_root(&self, key: Key, root: &mut Root<'_>) -> bool {
         let Some(root) = root else { return false };
+        if trace::on() {
+            steps::polled(self.id(ROOT));
+        }
         let ended = waker::with_context(key, root);
         if !ended {
             drop(self.put_back(ROOT, None));
@@ -368,13 +375,7 @@ impl Table {
         let slot = &mut tasks.slots[number];
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
-        match wait {
-            Some(Wait { what, place }) => {
-                slot.waits_at = Some(place);
-                slot.waits_for = what;
-            }
-            None => slot.waits_at = None,
-        }
+        slot.wait = wait;
         let again = budget::runs_again() && !slot.scheduled;
         if again {
             slot.scheduled = true;
@@ -454,7 +455,6 @@ impl Table {
                 .live()
                 .map(|(number, slot)| {
                     let origin = Origin { id: slot.id, name: slot.name.clone(), place: slot.place };
-                    let wait = slot.waits_at.map(|place| Wait { what: slot.waits_for, place });
                     let stage = if budget::is_polling() && self.running.get() == number {
                         Stage::Running
                     } else if slot.scheduled {
@@ -462,11 +462,21 @@ impl Table {
                     } else {
                         Stage::Idle
                     };
-                    (origin, wait, stage)
+                    (origin, slot.wait, stage)
                 })
                 .collect()
         };
         rows.into_iter().for_each(|(origin, wait, stage)| row(origin, wait, stage));
+    }
+}
+
+/// Takes the next task of the batch out of its slot, and lets go of the table.
+#[inline(always)]
+fn pop(mut tasks: RefMut<'_, Tasks>) -> Result<Popped, Batch> {
+    match tasks.pop() {
+        Some(popped) => Ok(popped),
+        None if tasks.run_queue.len() == 0 => Err(Batch::Dry),
+        None => Err(Batch::Done),
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use super::spawned::Spawned;
 use crate::{
     id::TaskId,
-    place::{Name, WaitsFor},
+    place::{Name, Wait},
 };
 
 /// One place in the table.
@@ -24,8 +24,7 @@ pub(crate) struct Slot {
     pub(crate) id: TaskId,
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,
-    pub(crate) waits_at: Option<&'static Location<'static>>,
-    pub(crate) waits_for: WaitsFor,
+    pub(crate) wait: Option<Wait>,
     /// Its number stands in the run queue.
     pub(crate) scheduled: bool,
     pub(crate) generation: u16,
@@ -57,8 +56,7 @@ impl Slots {
             id: TaskId::draw(),
             name: None,
             place: Location::caller(),
-            waits_at: None,
-            waits_for: WaitsFor::Turn,
+            wait: None,
             scheduled: false,
             generation: first_generation,
             next_vacant: ENDED,
@@ -118,8 +116,7 @@ impl Slots {
             id: root.id,
             name: None,
             place: root.place,
-            waits_at: None,
-            waits_for: WaitsFor::Turn,
+            wait: None,
             scheduled: false,
             generation: 0,
             next_vacant: ENDED,

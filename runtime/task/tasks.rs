@@ -6,6 +6,7 @@
 use super::{
     key::Key,
     slots::{LIVE, Slot, Slots},
+    spawned::Spawned,
 };
 use crate::run_queue::batches::Batches;
 
@@ -17,15 +18,16 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// The number that stands first in the batch, and its slot. `None` if the batch has ended.
+    /// The first in the batch, taken out of its slot. `None` if the batch has ended.
     #[inline(always)]
-    pub(super) fn pop(&mut self) -> Option<(u32, &mut Slot)> {
+    pub(super) fn pop(&mut self) -> Option<Popped> {
         loop {
             let number = self.run_queue.pop()?;
             let slot = &mut self.slots[number];
             slot.scheduled = false;
             if slot.next_vacant == LIVE {
-                return Some((number, &mut self.slots[number]));
+                let Slot { generation, task, .. } = slot;
+                return Some(Popped { number, generation: *generation, task: task.take() });
             }
             self.slots.free_ended(number);
         }
@@ -57,6 +59,13 @@ impl Tasks {
         }
     }
     // END: mark
+}
+
+/// What is to be polled: a task, or, without one, the root future.
+pub(super) struct Popped {
+    pub(super) number: u32,
+    pub(super) generation: u16,
+    pub(super) task: Option<Spawned>,
 }
 
 /// The table is closed.

@@ -50,7 +50,7 @@ machines
     task/spawned.rs         <- task/outcome.rs task/cell.rs
     task/slots.rs           <- task/spawned.rs
     task/steps.rs           <- task/spawned.rs
-    task/tasks.rs           <- task/key.rs task/slots.rs
+    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
     task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
     task/state.rs           <- task/spawned.rs
     task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
