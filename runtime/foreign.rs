@@ -25,9 +25,15 @@ pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
 #[inline]
 pub(crate) fn call(what: &str, f: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
-        report(what, payload.as_ref());
-        discard(payload);
+        panicked(what, payload);
     }
+}
+
+/// Reports a panic of `what`.
+#[cold]
+pub(crate) fn panicked(what: &str, payload: Box<dyn Any + Send>) {
+    eprintln!("whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
+    discard(payload);
 }
 
 /// Drops a panic's payload, which is foreign code as well. If it panics in its turn, that payload is
@@ -36,11 +42,6 @@ pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(payload);
     }
-}
-
-#[cold]
-fn report(what: &str, payload: &(dyn Any + Send)) {
-    eprintln!("whirligig: {what} panicked: {}", panic_text(payload));
 }
 
 /// What a panic said, if it said it in text.

@@ -218,7 +218,7 @@ where
     F::Output: Send + 'static,
 {
     let origin = Origin { id: TaskId::draw(), name, place };
-    let (completer, handle) = join::pair(Some(future), origin.clone(), local::wake_bits);
+    let (completer, handle) = join::pair(future, origin.clone(), local::wake_bits);
     let spawn = move || {
         if let Some(core) = current::event_loop() {
             core.spawn_sent(origin, completer);

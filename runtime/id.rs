@@ -25,7 +25,8 @@ impl TaskId {
 
     #[inline]
     fn from_count(count: u64) -> Self {
-        Self(NonZeroU64::new(count).expect("64 bits of task identities do not run out"))
+        // 64 bits of identities do not run out.
+        Self(NonZeroU64::MIN.saturating_add(count))
     }
 }
 
@@ -41,7 +42,7 @@ impl fmt::Debug for TaskId {
     }
 }
 
-static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
+static NEXT_TASK: AtomicU64 = AtomicU64::new(0);
 static NEXT_LOOP: AtomicU64 = AtomicU64::new(1);
 
 /// A loop's own supply of task identities.

@@ -40,8 +40,8 @@ use crate::{
     reactor::{Found, Reactor},
     stats::{Counters, Stats},
     task::{
-        cell::Completer,
-        join::{self, JoinHandle},
+        cell::{self, Completer},
+        join::JoinHandle,
         key::Key,
         local::{self, Root, Table},
         spawned::Spawned,
@@ -275,18 +275,19 @@ impl Core {
         F::Output: 'static,
     {
         let origin = Origin { id: self.ids.draw(), name, place };
-        let (completer, handle) = join::pair(Some(future), origin.clone(), local::wake_bits);
+        let (completer, joiner) = cell::new(future);
         self.counters.spawned.add(1);
         // A table that refuses drops the future and the completer, and the handle says cancelled.
-        let _ = self.table.spawn(origin, |key| {
+        let _ = self.table.spawn(origin.clone(), |key| {
             completer.set_address(key.bits());
             Spawned::new(completer)
         });
-        handle
+        // Made where it is returned: it is six words.
+        JoinHandle::new(joiner, origin, local::wake_bits)
     }
 
     /// Spawns a future that another thread sent with the task's side of its cell.
-    pub(crate) fn spawn_sent<F>(&self, origin: Origin, task: Completer<F::Output, Option<F>>)
+    pub(crate) fn spawn_sent<F>(&self, origin: Origin, task: Completer<F::Output, F>)
     where
         F: Future + 'static,
         F::Output: 'static,

@@ -145,7 +145,7 @@ where
 {
     let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
-    let (completer, handle) = join::pair(Some(Call(Some(f))), origin.clone(), |_| {});
+    let (completer, handle) = join::pair(Call(Some(f)), origin.clone(), |_| {});
     (Job::new(SpawnedSend::new(completer), origin), handle)
 }
 

@@ -41,7 +41,12 @@
 //! with two, 1,000 with one).
 
 use std::{
-    cell::UnsafeCell as StdUnsafeCell, mem::ManuallyDrop, pin::Pin, ptr::NonNull, task::Context,
+    cell::UnsafeCell as StdUnsafeCell,
+    mem::{self, ManuallyDrop},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    ptr::NonNull,
+    task::Context,
 };
 
 use super::outcome::{Failure, Interest, Outcome, Report, Unseen};
@@ -106,6 +111,11 @@ pub(crate) struct Completer<T, L = ()> {
     whole: NonNull<Whole<T, L>>,
 }
 
+/// The task's side, when its load was dropped.
+pub(crate) struct Unloaded<T, L> {
+    whole: NonNull<Whole<T, L>>,
+}
+
 /// The handle's side.
 pub(crate) struct Joiner<T> {
     cell: NonNull<Cell<T>>,
@@ -151,7 +161,7 @@ mod shared {
 
     impl<T, L> Completer<T, L> {
         pub(super) fn cell(&self) -> &Cell<T> {
-            // SAFETY: the allocation is freed only in `publish`, which consumes the completer, or by
+            // SAFETY: the allocation is freed only in `publish`, for which the completer is consumed, or by
             // a joiner that saw COMPLETE, which only `publish` sets.
             unsafe { &self.whole.as_ref().cell }
         }
@@ -181,17 +191,26 @@ mod shared {
             Self { whole: raw.cast() }
         }
 
-        /// Drops the load, then leaves the outcome for the joiner. An outcome that nobody will ever
-        /// see is handed back, with the reporter a joiner left behind.
+        /// Drops the load where it lies, and says whether that panicked.
+        #[inline(always)]
+        pub(super) fn unload(self) -> (Unloaded<T, L>, std::thread::Result<()>) {
+            let whole = ManuallyDrop::new(self).whole;
+            let dropped = catch_unwind(AssertUnwindSafe(|| {
+                // SAFETY: alive as for `cell`; the completer was consumed, so this is the load's last
+                // use.
+                unsafe { ManuallyDrop::drop(&mut *whole.as_ref().load.get()) }
+            }));
+            (Unloaded { whole }, dropped)
+        }
+    }
+
+    impl<T, L> Unloaded<T, L> {
+        /// Leaves the outcome for the joiner. An outcome that nobody will ever see is handed back, with
+        /// the reporter a joiner left behind.
         #[inline(always)]
         pub(super) fn publish(self, outcome: Outcome<T>) -> Unseen<T> {
-            let whole = ManuallyDrop::new(self).whole;
-            let pointer: NonNull<Cell<T>> = whole.cast();
-            // SAFETY: the completer was consumed, so this is the last use of the load.
-            foreign::call("a future's drop", || unsafe {
-                ManuallyDrop::drop(&mut *whole.as_ref().load.get());
-            });
-            // SAFETY: see `cell`. Not used after the state allows the joiner to free it.
+            let pointer: NonNull<Cell<T>> = ManuallyDrop::new(self).whole.cast();
+            // SAFETY: see `Completer::cell`. Not used after the state allows the joiner to free it.
             let cell = unsafe { pointer.as_ref() };
             // Most tasks that nobody awaits were detached long before their end.
             if cell.state.load(Ordering::Acquire) == DETACHED {
@@ -247,7 +266,7 @@ mod shared {
             // SAFETY: in LOCKED the interest slot is the completer's.
             let interest = cell
                 .interest
-                .with_mut(|slot| unsafe { std::mem::replace(&mut *slot, Interest::Nobody) });
+                .with_mut(|slot| unsafe { mem::replace(&mut *slot, Interest::Nobody) });
             let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
                 DETACHED => {
                     // SAFETY: as above.
@@ -282,7 +301,7 @@ mod shared {
         /// Puts an interest into the slot, and the old one out.
         pub(super) fn replace_interest(&mut self, interest: Interest<T>) -> Interest<T> {
             // SAFETY: called only in EMPTY or COMPLETE, where the interest slot is the joiner's.
-            self.cell().interest.with_mut(|slot| unsafe { std::mem::replace(&mut *slot, interest) })
+            self.cell().interest.with_mut(|slot| unsafe { mem::replace(&mut *slot, interest) })
         }
 
         /// Says goodbye. What is then known to be unseen is handed back.
@@ -343,17 +362,32 @@ mod shared {
 impl<T, L> Drop for Completer<T, L> {
     /// A task that is dropped without having been run counts as cancelled.
     fn drop(&mut self) {
-        let completer = Self { whole: self.whole };
-        drop(completer.publish(Err(Failure::Cancelled)));
+        let (unloaded, dropped) = Self { whole: self.whole }.unload();
+        if let Err(payload) = dropped {
+            foreign::panicked("a future's drop", payload);
+        }
+        drop(unloaded.publish(Err(Failure::Cancelled)));
     }
 }
 
 impl<T, L> Completer<T, L> {
-    /// Ends the task: for its handle to see, or to be reported if none will.
-    #[inline]
-    pub(crate) fn complete(self, outcome: Outcome<T>, origin: impl FnOnce() -> Origin) {
-        self.publish(outcome).settle(origin);
+    /// Ends the task: for its handle to see, or to be reported if none will. The handle must not
+    /// resolve before the load is gone. If its drop panics, that is the outcome.
+    // Out of line, so that a poll that does not end its task is the shorter for it.
+    #[inline(never)]
+    // ANCHOR: end
+    pub(crate) fn complete(self, result: Outcome<T>, origin: impl FnOnce() -> Origin) {
+        let (unloaded, dropped) = self.unload();
+        let outcome = match dropped {
+            Ok(()) => result,
+            Err(payload) => {
+                foreign::call("an output that nobody will see", || drop(result));
+                Err(Failure::Panicked(payload))
+            }
+        };
+        unloaded.publish(outcome).settle(origin);
     }
+    // END: end
 
     /// Tells the handle by which key to wake the task. Before the handle is shared.
     pub(crate) fn set_address(&self, key: u64) {
@@ -391,6 +425,7 @@ impl<T> Joiner<T> {
     }
 
     /// The outcome; until there is one, the joiner again, and the waker of `cx` is woken when there is.
+    #[inline]
     pub(crate) fn poll_outcome(mut self, cx: &mut Context<'_>) -> Result<Outcome<T>, Self> {
         let mut state = self.cell().state.load(Ordering::Acquire);
         if state == WAITING && !self.to_empty() {
@@ -422,22 +457,25 @@ impl<T> Joiner<T> {
     /// Leaves. An outcome that is there, or comes, is reported by `report`; without one, only a panic
     /// is.
     #[inline]
-    pub(crate) fn leave(mut self, report: Option<Report<T>>, origin: &Origin) {
+    pub(crate) fn leave(self, report: Option<Report<T>>, origin: &Origin) {
         // A handle that is dropped at once, with its task still to run, is the common one.
-        if report.is_some() || !self.exchange(EMPTY, DETACHED) {
+        if report.is_none() && self.exchange(EMPTY, DETACHED) {
+            mem::forget(self);
+        } else {
             self.leave_late(report, origin);
         }
-        std::mem::forget(self);
     }
 
     #[cold]
-    fn leave_late(&mut self, report: Option<Report<T>>, origin: &Origin) {
-        self.say_goodbye(report).settle(|| origin.clone());
+    #[inline(never)]
+    fn leave_late(self, report: Option<Report<T>>, origin: &Origin) {
+        ManuallyDrop::new(self).say_goodbye(report).settle(|| origin.clone());
     }
 }
 
 impl<T> Drop for Joiner<T> {
     /// For a joiner that is not told where its task comes from: it leaves in silence.
+    #[cold]
     fn drop(&mut self) {
         drop(self.say_goodbye(None));
     }

@@ -35,7 +35,7 @@ pub(crate) fn pair<T, L>(
     wake: fn(u64),
 ) -> (Completer<T, L>, JoinHandle<T>) {
     let (completer, joiner) = new(load);
-    (completer, JoinHandle { joiner: Some(joiner), origin, wake, place: None })
+    (completer, JoinHandle::new(joiner, origin, wake))
 }
 
 /// A task's handle: await its output, or cancel it.
@@ -68,6 +68,12 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
+    /// The handle of a task that `wake` wakes by its key.
+    #[inline(always)]
+    pub(crate) fn new(joiner: Joiner<T>, origin: Origin, wake: fn(u64)) -> Self {
+        Self { joiner: Some(joiner), origin, wake, place: None }
+    }
+
     /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
     /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that
     /// completes first keeps its output. May be called from any thread, any number of times.

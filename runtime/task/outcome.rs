@@ -57,14 +57,15 @@ impl<T> Unseen<T> {
                     foreign::call("an output's drop", || drop(output));
                 }
             }
-            Self::Yes(outcome, interest) => report(outcome, interest, &origin()),
+            Self::Yes(outcome, interest) => report(outcome, interest, origin),
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: &Origin) {
+fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -> Origin) {
+    let origin = &origin();
     let reported = catch_unwind(AssertUnwindSafe(|| {
         match (&outcome, &interest) {
             (Err(Failure::Panicked(payload)), _) => report_panic(origin, payload.as_ref()),

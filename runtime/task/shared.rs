@@ -105,7 +105,7 @@ impl<S: Schedule> Task<S> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let (completer, handle) = join::pair(Some(future), origin.clone(), wake);
+        let (completer, handle) = join::pair(future, origin.clone(), wake);
         let body = Body { spawned: Some(SpawnedSend::new(completer)), wait: None };
         let place = AtomicU32::new(NO_PLACE);
         let task = sync::Arc::new(Self { life: Life::new(body), place, origin, scheduler });

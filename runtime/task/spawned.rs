@@ -18,10 +18,10 @@ use std::{
 };
 
 use super::{cell::Completer, outcome::Failure};
-use crate::{foreign, place::Origin};
+use crate::place::Origin;
 
-/// A future, until it has been dropped, and the task's side of its cell.
-type Side<F> = Completer<<F as Future>::Output, Option<F>>;
+/// A future, and the task's side of its cell.
+type Side<F> = Completer<<F as Future>::Output, F>;
 
 /// A task that has not ended.
 pub(crate) struct Spawned {
@@ -77,27 +77,6 @@ impl SpawnedSend {
         self.0.cancel(origin);
     }
 }
-
-/// Drops the future, then tells. The handle must not resolve before the future is gone.
-// Out of line, so that a poll that does not end its task is the shorter for it.
-#[inline(never)]
-// ANCHOR: end
-fn end<F: Future>(
-    mut side: Side<F>,
-    result: Result<F::Output, Failure>,
-    origin: &dyn Fn() -> Origin,
-) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| side.load().set(None)));
-    let outcome = match dropped {
-        Ok(()) => result,
-        Err(payload) => {
-            foreign::call("an output that nobody will see", || drop(result));
-            Err(Failure::Panicked(payload))
-        }
-    };
-    side.complete(outcome, origin);
-}
-// END: end
 
 // The only `unsafe` here is that of forgetting a type and remembering it.
 #[allow(unsafe_code)]
@@ -185,24 +164,21 @@ mod erased {
         // SAFETY: by the caller's promise.
         let mut side = unsafe { Side::<F>::from_raw(side) };
         if side.is_cancelled() {
-            end::<F>(side, Err(Failure::Cancelled), origin);
+            side.complete(Err(Failure::Cancelled), origin);
             return End::Cancelled;
         }
-        let polled = catch_unwind(AssertUnwindSafe(|| match side.load().as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => unreachable!("a task that has ended is not polled"),
-        }));
+        let polled = catch_unwind(AssertUnwindSafe(|| side.load().poll(cx)));
         match polled {
             Ok(Poll::Pending) => {
                 std::mem::forget(side);
                 End::Pending
             }
             Ok(Poll::Ready(output)) => {
-                end::<F>(side, Ok(output), origin);
+                side.complete(Ok(output), origin);
                 End::Completed
             }
             Err(payload) => {
-                end::<F>(side, Err(Failure::Panicked(payload)), origin);
+                side.complete(Err(Failure::Panicked(payload)), origin);
                 End::Panicked
             }
         }
@@ -213,7 +189,7 @@ mod erased {
     unsafe fn cancel<F: Future>(side: NonNull<()>, origin: &dyn Fn() -> Origin) {
         // SAFETY: by the caller's promise.
         let side = unsafe { Side::<F>::from_raw(side) };
-        end::<F>(side, Err(Failure::Cancelled), origin);
+        side.complete(Err(Failure::Cancelled), origin);
     }
 }
 

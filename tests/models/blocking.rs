@@ -58,7 +58,7 @@ fn submit(pool: &Pool, ended: &Arc<Ended>, after: usize) {
         ended.add_one();
     };
     let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-    let (completer, _handle) = join::pair(Some(job), origin.clone(), |_| {});
+    let (completer, _handle) = join::pair(job, origin.clone(), |_| {});
     let submitted = pool.submit(Job::new(SpawnedSend::new(completer), origin), 0, || None);
     assert!(submitted.is_ok(), "there is room");
 }
