@@ -190,10 +190,7 @@ impl Core {
     #[inline]
     fn run_ready(&self, root: &mut Root<'_>) -> Batch {
         let is_look_due = || self.cadence.count() && self.is_look_due();
-        let ran = self.table.run_batch(root, is_look_due);
-        self.counters.polls.add(ran.polls);
-        self.counters.ended.add(ran.ended);
-        ran.batch
+        self.table.run_batch(root, &self.counters, is_look_due)
     }
 
     /// Asked every so many polls, as the cadence says.

@@ -38,7 +38,7 @@ use super::{
     slots::{ENDED, LIVE, ROOT, Slots},
     spawned::{End, Spawned, Stage},
     steps,
-    tasks::{Batch, Popped, Ran, Refused, Tasks},
+    tasks::{Batch, Popped, Refused, Tasks},
 };
 use crate::{
     budget, foreign,
@@ -46,6 +46,7 @@ use crate::{
     inbox,
     place::{self, Origin, Wait},
     run_queue::batches::Batches,
+    stats::Counters,
     trace,
     waiter::Waiter,
 };
@@ -305,9 +306,13 @@ impl Table {
     /// Runs the batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
     /// to cut the batch short.
     #[inline]
-    pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_look_due: impl Fn() -> bool) -> Ran {
+    pub(crate) fn run_batch(
+        &self,
+        root: &mut Root<'_>,
+        counters: &Counters,
+        is_look_due: impl Fn() -> bool,
+    ) -> Batch {
         let origin = || self.origin(self.running.get());
-        let (mut polls, mut ended) = (0, 0);
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
@@ -318,13 +323,13 @@ impl Table {
             };
             let key = Key::new(self.number, generation, number);
             self.running.set(number);
-            polls += 1;
+            counters.polls.add(1);
             match task {
                 Some(task) => match self.poll(key, task, &origin) {
                     Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
                         self.remove(number, end);
-                        ended += 1;
+                        counters.ended.add(1);
                         tasks = self.tasks.borrow_mut();
                     }
                 },
@@ -340,7 +345,7 @@ impl Table {
             }
         };
         budget::end();
-        Ran { polls, ended, batch }
+        batch
     }
 
     /// Polls a task. Gives it back, or how it ended.

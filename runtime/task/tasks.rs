@@ -72,15 +72,6 @@ pub(super) struct Popped {
 #[derive(Debug)]
 pub(crate) struct Refused;
 
-/// What `Table::run_batch` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ran {
-    pub(crate) polls: u64,
-    /// Tasks that ended.
-    pub(crate) ended: u64,
-    pub(crate) batch: Batch,
-}
-
 /// How a turn's batch came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Batch {
