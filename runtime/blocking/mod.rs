@@ -29,7 +29,7 @@ use crate::{
     foreign,
     place::Origin,
     primitives::{Arc, Condvar, Mutex, MutexGuard, lock, seeded, thread, wait_timeout},
-    task::spawned::SpawnedSend,
+    task::spawned::{Naming, SpawnedSend},
 };
 
 mod crew;
@@ -50,8 +50,8 @@ impl Job {
 
     fn run(mut self) {
         if let Some(task) = self.task.take() {
-            let polled =
-                task.poll(&mut Context::from_waker(Waker::noop()), &|| self.origin.clone());
+            let origin: Naming<'_> = &|| self.origin.clone();
+            let polled = task.poll(&mut Context::from_waker(Waker::noop()), &origin);
             debug_assert!(polled.is_err(), "a job ends with its first poll");
         }
     }
@@ -60,7 +60,8 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            task.cancel(&|| self.origin.clone());
+            let origin: Naming<'_> = &|| self.origin.clone();
+            task.cancel(&origin);
         }
     }
 }

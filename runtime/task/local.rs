@@ -36,7 +36,7 @@ use std::{
 use super::{
     key::Key,
     slots::{ENDED, LIVE, ROOT, Slots},
-    spawned::{End, Spawned, Stage},
+    spawned::{End, Naming, Spawned, Stage},
     steps,
     tasks::{Batch, Popped, Refused, Tasks},
 };
@@ -312,7 +312,7 @@ impl Table {
         counters: &Counters,
         is_look_due: impl Fn() -> bool,
     ) -> Batch {
-        let origin = || self.origin(self.running.get());
+        let origin: Naming<'_> = &|| self.origin(self.running.get());
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
@@ -350,7 +350,7 @@ impl Table {
 
     /// Polls a task. Gives it back, or how it ended.
     #[inline(always)]
-    fn poll(&self, key: Key, task: Spawned, origin: &dyn Fn() -> Origin) -> Result<Spawned, End> {
+    fn poll(&self, key: Key, task: Spawned, origin: &Naming<'_>) -> Result<Spawned, End> {
         if trace::on() {
             steps::polled(self.id(key.slot()));
         }
@@ -435,7 +435,7 @@ impl Table {
                 slot.task.take()
             };
             if let Some(task) = task {
-                let origin = || self.origin(number);
+                let origin: Naming<'_> = &|| self.origin(number);
                 task.cancel(&origin);
                 self.remove(number, End::Cancelled);
                 dropped += 1;

@@ -25,7 +25,7 @@ use futures_task::{ArcWake, waker_ref};
 
 use super::{
     join::{self, JoinHandle},
-    spawned::{End, SpawnedSend, Stage},
+    spawned::{End, Naming, SpawnedSend, Stage},
     state::{AfterClaim, Claim, Life, ShutDown, Wake},
     steps,
 };
@@ -123,7 +123,8 @@ impl<S: Schedule> Task<S> {
             budget::begin(&waker);
             let spawned = claim.with(|body| body.spawned.take());
             let spawned = spawned.expect("a task that has not ended has a future");
-            spawned.poll(&mut Context::from_waker(&waker), &|| self.origin.clone())
+            let origin: Naming<'_> = &|| self.origin.clone();
+            spawned.poll(&mut Context::from_waker(&waker), &origin)
         };
         let again = budget::runs_again();
         budget::end();
@@ -221,7 +222,8 @@ impl<S: Schedule> Task<S> {
     #[cold]
     fn cancel(self: &sync::Arc<Self>, mut claim: Claim<'_, Body>) {
         if let Some(spawned) = claim.with(|body| body.spawned.take()) {
-            spawned.cancel(&|| self.origin.clone());
+            let origin: Naming<'_> = &|| self.origin.clone();
+            spawned.cancel(&origin);
         }
         self.end(claim, End::Cancelled);
     }

@@ -23,6 +23,10 @@ use crate::place::Origin;
 /// A future, and the task's side of its cell.
 type Side<F> = Completer<<F as Future>::Output, F>;
 
+/// Where a task comes from, for a report. Handed on by reference: a poll has no register to spare for
+/// a second word.
+pub(crate) type Naming<'a> = &'a dyn Fn() -> Origin;
+
 /// A task that has not ended.
 pub(crate) struct Spawned {
     side: NonNull<()>,
@@ -32,8 +36,8 @@ pub(crate) struct Spawned {
 /// What knows the type of a task's future. Each is given the task's side of its cell as a bare
 /// pointer, and how to name the task in a report.
 struct Functions {
-    poll: unsafe fn(NonNull<()>, &mut Context<'_>, &dyn Fn() -> Origin) -> End,
-    cancel: unsafe fn(NonNull<()>, &dyn Fn() -> Origin),
+    poll: unsafe fn(NonNull<()>, &mut Context<'_>, &Naming<'_>) -> End,
+    cancel: unsafe fn(NonNull<()>, &Naming<'_>),
 }
 
 /// Lines of the cache fetched ahead of a poll: the join cell and the head of the future.
@@ -64,16 +68,12 @@ pub(crate) struct SpawnedSend(Spawned);
 impl SpawnedSend {
     /// See [`Spawned::poll`].
     #[inline]
-    pub(crate) fn poll(
-        self,
-        cx: &mut Context<'_>,
-        origin: &dyn Fn() -> Origin,
-    ) -> Result<Self, End> {
+    pub(crate) fn poll(self, cx: &mut Context<'_>, origin: &Naming<'_>) -> Result<Self, End> {
         self.0.poll(cx, origin).map(Self)
     }
 
     /// See [`Spawned::cancel`].
-    pub(crate) fn cancel(self, origin: &dyn Fn() -> Origin) {
+    pub(crate) fn cancel(self, origin: &Naming<'_>) {
         self.0.cancel(origin);
     }
 }
@@ -107,11 +107,7 @@ mod erased {
 
         /// Polls once. Gives the task back, or how it ended. `origin` names it in a report.
         #[inline]
-        pub(crate) fn poll(
-            self,
-            cx: &mut Context<'_>,
-            origin: &dyn Fn() -> Origin,
-        ) -> Result<Self, End> {
+        pub(crate) fn poll(self, cx: &mut Context<'_>, origin: &Naming<'_>) -> Result<Self, End> {
             // A panic on the way leaks what is left: the side may be used up already.
             let this = ManuallyDrop::new(self);
             // SAFETY: `new` paired this pointer with the functions of its type, and this is its only
@@ -123,7 +119,7 @@ mod erased {
         }
 
         /// Drops the future, then tells the handle that the task was cancelled.
-        pub(crate) fn cancel(self, origin: &dyn Fn() -> Origin) {
+        pub(crate) fn cancel(self, origin: &Naming<'_>) {
             let Self { side, functions } = self;
             std::mem::forget(self);
             // SAFETY: as in `poll`.
@@ -147,7 +143,7 @@ mod erased {
     impl Drop for Spawned {
         /// Only if something panics on the way: a table ends its tasks by `poll` or `cancel`.
         fn drop(&mut self) {
-            let unnamed = || unreachable!("a cancelled task reports nothing");
+            let unnamed: Naming<'_> = &|| unreachable!("a cancelled task reports nothing");
             // SAFETY: as in `poll`.
             unsafe { (self.functions.cancel)(self.side, &unnamed) }
         }
@@ -156,11 +152,7 @@ mod erased {
     /// # Safety
     /// `side` came from `into_raw` of a `Side<F>`, and nobody else uses it. Unless the answer is
     /// `Pending`, it is used up.
-    unsafe fn poll<F: Future>(
-        side: NonNull<()>,
-        cx: &mut Context<'_>,
-        origin: &dyn Fn() -> Origin,
-    ) -> End {
+    unsafe fn poll<F: Future>(side: NonNull<()>, cx: &mut Context<'_>, origin: &Naming<'_>) -> End {
         // SAFETY: by the caller's promise.
         let mut side = unsafe { Side::<F>::from_raw(side) };
         if side.is_cancelled() {
@@ -186,7 +178,7 @@ mod erased {
 
     /// # Safety
     /// As for `poll`. The side is used up.
-    unsafe fn cancel<F: Future>(side: NonNull<()>, origin: &dyn Fn() -> Origin) {
+    unsafe fn cancel<F: Future>(side: NonNull<()>, origin: &Naming<'_>) {
         // SAFETY: by the caller's promise.
         let side = unsafe { Side::<F>::from_raw(side) };
         side.complete(Err(Failure::Cancelled), origin);
