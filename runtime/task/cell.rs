@@ -290,6 +290,7 @@ mod shared {
         }
 
         /// Takes the outcome. Only once COMPLETE was seen, with Acquire.
+        #[inline]
         pub(super) fn into_outcome(self) -> Outcome<T> {
             debug_assert!(self.is_complete());
             let pointer = ManuallyDrop::new(self).cell;
