@@ -328,9 +328,8 @@ impl Table {
                 Some(task) => match self.poll(key, task, &origin) {
                     Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
-                        self.remove(number, end);
                         counters.ended.add(1);
-                        tasks = self.tasks.borrow_mut();
+                        tasks = self.remove(number, end);
                     }
                 },
                 None => {
@@ -396,19 +395,20 @@ impl Table {
     }
 
     /// The poll ended the task.
-    fn remove(&self, number: u32, end: End) {
+    #[inline(always)]
+    fn remove(&self, number: u32, end: End) -> RefMut<'_, Tasks> {
         place::take();
-        let mut inner = self.tasks.borrow_mut();
-        let slot = &mut inner.slots[number];
-        let id = slot.id;
-        // A name, when it is the last, is dropped after the borrow like all else.
-        let name = slot.name.take();
-        inner.slots.end(number);
-        drop(inner);
-        drop(name);
+        let mut tasks = self.tasks.borrow_mut();
+        let slot = tasks.slots.end(number);
+        // A name is text: dropping it calls nobody.
+        slot.name = None;
         if trace::on() {
+            let id = slot.id;
+            drop(tasks);
             steps::ended(id, end);
+            return self.tasks.borrow_mut();
         }
+        tasks
     }
 
     #[cold]
@@ -437,7 +437,7 @@ impl Table {
             if let Some(task) = task {
                 let origin: Naming<'_> = &|| self.origin(number);
                 task.cancel(&origin);
-                self.remove(number, End::Cancelled);
+                drop(self.remove(number, End::Cancelled));
                 dropped += 1;
             }
             number += 1;

@@ -92,7 +92,7 @@ impl Slots {
         generation
     }
 
-    /// Takes a slot out of the vacant ones, or makes one. Until a task moves in it counts as ended.
+    /// Takes a slot out of the vacant ones, or makes one. The task that moves in makes it [`LIVE`].
     #[inline]
     pub(crate) fn reserve(&mut self) -> (u32, u16, &mut Slot) {
         let generation = self.draw_generation();
@@ -102,7 +102,7 @@ impl Slots {
         }
         let number = self.vacant;
         let slot = &mut self.slots[number as usize];
-        self.vacant = mem::replace(&mut slot.next_vacant, ENDED);
+        self.vacant = slot.next_vacant;
         (number, generation, slot)
     }
 
@@ -129,26 +129,20 @@ impl Slots {
     /// queue: then it is a tombstone until that is popped.
     #[inline]
     // ANCHOR: end
-    pub(crate) fn end(&mut self, number: u32) {
+    pub(crate) fn end(&mut self, number: u32) -> &mut Slot {
         self.tasks -= 1;
-        self[number].next_vacant = ENDED;
-        if !self[number].scheduled {
-            self.free(number);
-        }
+        let slot = &mut self.slots[number as usize];
+        slot.next_vacant =
+            if slot.scheduled { ENDED } else { mem::replace(&mut self.vacant, number) };
+        slot
     }
     // END: end
-
-    #[inline]
-    fn free(&mut self, number: u32) {
-        self[number].next_vacant = self.vacant;
-        self.vacant = number;
-    }
 
     /// A number was popped whose task has ended: its slot can be freed now. (The root's never is.)
     #[cold]
     pub(crate) fn free_ended(&mut self, number: u32) {
         if number != ROOT {
-            self.free(number);
+            self[number].next_vacant = mem::replace(&mut self.vacant, number);
         }
     }
 }
