@@ -52,6 +52,12 @@ impl Batches {
     }
     // END: batch
 
+    /// The number that will be popped next from the batch.
+    #[inline(always)]
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.batch.get(self.run).copied()
+    }
+
     /// The number that stands first in the batch.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<u32> {

@@ -75,6 +75,11 @@ impl Slots {
     }
 
     #[inline(always)]
+    pub(crate) fn get(&self, number: u32) -> Option<&Slot> {
+        self.slots.get(number as usize)
+    }
+
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Slot> {
         self.slots.get_mut(number as usize)
     }

@@ -23,6 +23,7 @@ impl Tasks {
     pub(super) fn pop(&mut self) -> Option<Popped> {
         loop {
             let number = self.run_queue.pop()?;
+            self.prefetch_next();
             let slot = &mut self.slots[number];
             slot.scheduled = false;
             if slot.next_vacant == LIVE {
@@ -30,6 +31,18 @@ impl Tasks {
                 return Some(Popped { number, generation: *generation, task: task.take() });
             }
             self.slots.free_ended(number);
+        }
+    }
+
+    /// Has the processor fetch the memory of the next task in the batch, while this one is polled: what
+    /// was spawned or woken a thousand tasks ago has left the nearest cache.
+    #[inline(always)]
+    fn prefetch_next(&self) {
+        if let Some(next) = self.run_queue.first()
+            && let Some(slot) = self.slots.get(next)
+            && let Some(task) = &slot.task
+        {
+            task.prefetch();
         }
     }
 
