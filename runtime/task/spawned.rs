@@ -6,7 +6,8 @@
 //!
 //! What a task does when it ends is the same everywhere. Its future is dropped first; only then is
 //! its handle told, so that whoever awaits the handle finds the task's guards and sockets gone. A
-//! panic, of the poll or of the drop, is caught here and becomes the outcome.
+//! panic becomes the outcome: that of the poll is caught here, that of the drop in `cell.rs`, which
+//! does the two steps (`Completer::complete`).
 
 use std::{
     fmt,
