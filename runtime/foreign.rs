@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    io::{self, Write as _},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
@@ -32,7 +33,8 @@ pub(crate) fn call(what: &str, f: impl FnOnce()) {
 /// Reports a panic of `what`.
 #[cold]
 pub(crate) fn panicked(what: &str, payload: Box<dyn Any + Send>) {
-    eprintln!("whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
+    // Unlike `eprintln`, this does not panic in its turn.
+    let _ = writeln!(io::stderr(), "whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
     discard(payload);
 }
 

@@ -191,7 +191,8 @@ mod shared {
             Self { whole: raw.cast() }
         }
 
-        /// Drops the load where it lies, and says whether that panicked.
+        /// Drops the load where it lies, and says whether that panicked. Nothing that unwinds may come
+        /// between this and `publish`: the handle would never be told.
         #[inline(always)]
         pub(super) fn unload(self) -> (Unloaded<T, L>, std::thread::Result<()>) {
             let whole = ManuallyDrop::new(self).whole;
