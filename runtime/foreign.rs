@@ -5,7 +5,6 @@
 
 use std::{
     any::Any,
-    io::{self, Write as _},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
@@ -33,8 +32,10 @@ pub(crate) fn call(what: &str, f: impl FnOnce()) {
 /// Reports a panic of `what`.
 #[cold]
 pub(crate) fn panicked(what: &str, payload: Box<dyn Any + Send>) {
-    // Unlike `eprintln`, this does not panic in its turn.
-    let _ = writeln!(io::stderr(), "whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
+    // Without a standard error to print to, `eprintln` panics in its turn.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        eprintln!("whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
+    }));
     discard(payload);
 }
 
