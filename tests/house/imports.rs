@@ -78,7 +78,7 @@ schedulers
     scheduler/pool/mod.rs   <- scheduler/ledger.rs scheduler/pool/idle.rs scheduler/pool/numbers.rs scheduler/pool/watch.rs
     scheduler/pool/worker.rs <- scheduler/cadence.rs scheduler/ledger.rs scheduler/pool/mod.rs
     scheduler/pool/looking.rs <- scheduler/ledger.rs scheduler/pool/worker.rs
-    scheduler/pool/sharing.rs <- scheduler/pool/idle.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
+    scheduler/pool/sharing.rs <- scheduler/pool/idle.rs scheduler/pool/worker.rs
     scheduler/pool/parking.rs <- scheduler/pool/idle.rs scheduler/pool/watch.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
     scheduler/mod.rs
 front door

@@ -30,7 +30,15 @@ struct Pool {
 }
 
 impl Pool {
+    /// All workers are awake.
     fn new(workers: usize) -> Arc<Self> {
+        let pool = Self::unborn(workers);
+        (0..workers).for_each(|worker| _ = pool.idle.rise(worker));
+        pool
+    }
+
+    /// All workers lie, and their threads are yet to start.
+    fn unborn(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             idle: Idle::new(workers),
             unparkers: (0..workers).map(|_| Unparker::default()).collect(),
@@ -79,6 +87,21 @@ impl Pool {
                 self.idle.slept(worker);
             }
         }
+        self.rise(worker);
+    }
+
+    /// What a worker does first of all: it lies already, and looks at nothing.
+    fn rest_from_birth(&self, worker: usize) {
+        while self.idle.post(worker) != Post::Picked && self.closed.load(Acquire) == 0 {
+            if self.idle.sleep(worker) {
+                self.unparkers[worker].wait_unparked();
+                self.idle.slept(worker);
+            }
+        }
+        self.rise(worker);
+    }
+
+    fn rise(&self, worker: usize) {
         let risen = self.idle.rise(worker);
         self.unpark(risen.unpark);
         if risen.searching {
@@ -104,6 +127,26 @@ fn an_injected_task_gets_a_worker_up() {
         let worker = thread::spawn(move || theirs.work(0));
         pool.inject();
         assert!(worker.join().unwrap());
+    });
+}
+
+/// A task is injected before any worker's thread has started, or as they do.
+#[test]
+fn a_task_injected_at_birth_gets_one_up() {
+    bounded_model(3, || {
+        let pool = Pool::unborn(2);
+        let workers = [0, 1].map(|worker| {
+            let theirs = pool.clone();
+            thread::spawn(move || {
+                theirs.rest_from_birth(worker);
+                let got = theirs.work(worker);
+                theirs.close(0..2);
+                got
+            })
+        });
+        pool.inject();
+        let got = workers.map(|worker| worker.join().unwrap());
+        assert!(got[0] || got[1], "a task was left in the injector, and everybody went to sleep");
     });
 }
 

@@ -38,6 +38,13 @@ fn pool(workers: usize) -> (StdArc<Pool>, Vec<Seat>) {
     Pool::new(settings).expect("the kernel gives an epoll for each model's worker")
 }
 
+/// A worker of its own thread that is up.
+fn awake(seats: &mut Vec<Seat>) -> Worker {
+    let worker = Worker::new(seats.pop().expect("a seat is left"));
+    worker.rise();
+    worker
+}
+
 fn spawn(worker: &Worker, future: impl Future<Output = ()> + Send + 'static) {
     drop(worker.spawn(future, None, Location::caller()));
 }
@@ -114,8 +121,8 @@ where
 fn two_looks_empty_a_stuck_worker() {
     loom::model(|| {
         let (pool, mut seats) = pool(2);
-        let sentry = Worker::new(seats.pop().expect("two seats"));
-        let stuck = Rc::new(Worker::new(seats.pop().expect("two seats")));
+        let sentry = awake(&mut seats);
+        let stuck = Rc::new(awake(&mut seats));
         let (woken, spawned) = (Sleeper::new(), Sleeper::new());
         let entered = stuck.enter();
         spawn(&stuck, sleep(&woken, || {}));
@@ -149,8 +156,8 @@ fn two_looks_empty_a_stuck_worker() {
 fn a_worker_comes_back_while_it_is_taken_over() {
     loom::model(|| {
         let (pool, mut seats) = pool(2);
-        let sentry = Worker::new(seats.pop().expect("two seats"));
-        let back = Rc::new(Worker::new(seats.pop().expect("two seats")));
+        let sentry = awake(&mut seats);
+        let back = Rc::new(awake(&mut seats));
         let (aged, fresh) = (Sleeper::new(), Sleeper::new());
         let entered = back.enter();
         let next = fresh.clone();
@@ -223,7 +230,7 @@ fn a_spawn_beside_a_shutdown() {
 fn a_wake_and_a_poll_beside_a_shutdown() {
     loom::model(|| {
         let (pool, mut seats) = pool(1);
-        let worker = Worker::new(seats.pop().expect("one seat"));
+        let worker = awake(&mut seats);
         let sleeper = Sleeper::new();
         let dropped = Arc::new(AtomicU32::new(0));
         let guard = Guard(dropped.clone());

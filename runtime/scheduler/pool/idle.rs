@@ -49,6 +49,18 @@ const WORTH_STEALING: u64 = 10_000;
 const WORTH_A_TICK: u64 = 1_000;
 /// So many are worth sharing whatever they cost: not all of them talk to each other.
 const MANY: usize = 64;
+/// So many that wait behind a long poll are likely to be as long.
+const ALIKE: usize = 8;
+
+/// What a poll is likely to take, with so many waiting behind it, when those since the clock was last read
+/// took `latest`, and those before `before`.
+///
+/// One slow poll says little of the next: a queue has grown, or the kernel ran something else for a
+/// while. Two do; and so does one that took longer than help does, behind which many wait, for it may
+/// be the first of many.
+pub(crate) fn likely_cost(waiting: usize, latest: u64, before: u64) -> u64 {
+    if waiting >= ALIKE && latest > HELP_TAKES { latest } else { latest.min(before) }
+}
 
 /// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
 /// nanoseconds of late, their worker was never idle for `busy` nanoseconds, and help takes so many.
@@ -133,12 +145,13 @@ pub(crate) enum Post {
 }
 
 impl Idle {
-    /// All workers are awake.
+    /// All workers lie, to be picked as they are needed: their threads are yet to start, and if each
+    /// looked around first, chance would decide who of them begins.
     pub(crate) fn new(workers: usize) -> Self {
         Self {
-            word: AtomicU32::new(workers as u32 * AWAKE),
+            word: AtomicU32::new(0),
             workers: workers as u32,
-            parked: Mutex::new(Parked { workers: Vec::with_capacity(workers), sentry: None }),
+            parked: Mutex::new(Parked { workers: (0..workers).collect(), sentry: None }),
             doors: (0..workers).map(|_| ParkWord::new()).collect(),
         }
     }
@@ -381,9 +394,17 @@ mod tests {
         assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
+    fn all_awake(workers: usize) -> Idle {
+        let idle = Idle::new(workers);
+        for worker in 0..workers {
+            let _ = idle.rise(worker);
+        }
+        idle
+    }
+
     /// All of `workers` lie down, in order.
     fn all_parked(workers: usize) -> Idle {
-        let idle = Idle::new(workers);
+        let idle = all_awake(workers);
         for worker in 0..workers {
             let _ = idle.lie_down(worker, false);
         }
@@ -391,16 +412,37 @@ mod tests {
     }
 
     #[test]
+    fn one_slow_poll_is_no_slow_poll_unless_many_wait_behind_it() {
+        let slow = 10 * HELP_TAKES;
+        assert_eq!(likely_cost(2, slow, 10), 10, "a queue has grown");
+        assert_eq!(likely_cost(2, slow, slow), slow, "and again");
+        assert_eq!(likely_cost(2, 10, slow), 10);
+        assert_eq!(likely_cost(ALIKE, slow, 0), slow, "the first of many");
+        assert_eq!(likely_cost(ALIKE, HELP_TAKES / 2, 0), 0, "help comes too late for it anyway");
+    }
+
+    #[test]
+    fn workers_are_born_asleep_and_the_first_to_rise_appoints_a_sentry() {
+        let idle = Idle::new(2);
+        assert!(!idle.anybody_awake());
+        assert_eq!([idle.post(0), idle.post(1)], [Post::Asleep, Post::Asleep]);
+        assert_eq!(idle.pick_for_injected(|| false), None, "it is not asleep in the kernel yet");
+        assert_eq!(idle.post(1), Post::Picked, "but will see that it was picked");
+        assert_eq!(idle.rise(1), Risen { searching: true, unpark: None });
+        assert_eq!(idle.post(0), Post::Sentry);
+    }
+
+    #[test]
     fn half_of_the_awake_search_rounded_up() {
         for (workers, may) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
-            let idle = Idle::new(workers);
+            let idle = all_awake(workers);
             assert_eq!((0..workers).filter(|_| idle.search()).count(), may, "of {workers}");
         }
     }
 
     #[test]
     fn the_last_searcher_looks_everywhere() {
-        let idle = Idle::new(3);
+        let idle = all_awake(3);
         assert!(idle.search() && idle.search());
         assert_eq!(idle.lie_down(0, true), LastLook::Injector);
         assert_eq!(idle.lie_down(1, true), LastLook::Everywhere);

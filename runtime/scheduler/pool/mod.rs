@@ -188,11 +188,13 @@ impl Pool {
         let workers = workers.collect::<io::Result<_>>()?;
         let lists = settings.workers + OUTSIDE_LISTS as usize;
         let number = POOLS.draw()?;
+        let tick = clock::nanos(settings.sentry_tick);
+        let watch = Watch::new(settings.workers, tick, clock::real_now());
         let pool = StdArc::new(Self {
             id,
             number,
             idle: Idle::new(settings.workers),
-            watch: Mutex::new(Watch::new(settings.workers, clock::nanos(settings.sentry_tick))),
+            watch: Mutex::new(watch),
             injector: Injector::new(),
             workers,
             owned: (0..lists).map(|_| Owned::new()).collect(),
@@ -400,6 +402,12 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// What a poll there is likely to take, with so many waiting behind it.
+    fn poll_cost(&self, waiting: usize) -> u64 {
+        let WorkerCounters { poll_cost, poll_cost_before, .. } = &self.counters;
+        idle::likely_cost(waiting, poll_cost.get(), poll_cost_before.get())
+    }
+
     fn new(pool_id: u64, queue: &Owner<Runnable>) -> io::Result<Self> {
         Ok(Self {
             thief: queue.thief(),

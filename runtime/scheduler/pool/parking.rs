@@ -41,26 +41,38 @@ impl Worker {
     // ANCHOR: park
     /// Nothing is ready anywhere: sleeps until something comes.
     pub(super) fn park(&self) -> io::Result<()> {
-        let Pool { idle, .. } = &*self.pool;
-        let last_look = idle.lie_down(self.number(), self.searching.take());
+        let last_look = self.pool.idle.lie_down(self.number(), self.searching.take());
+        let sees_work = self.sees_work(last_look);
+        self.rest(sees_work)
+    }
+
+    /// It lies: sleeps, unless it need not, and gets up.
+    pub(super) fn rest(&self, sees_work: bool) -> io::Result<()> {
         let mut woken = self.woken.take();
         let before = clock::real_now();
-        let slept =
-            if self.sees_work(last_look) { Ok(Found::default()) } else { self.sleep(&mut woken) };
-        let risen = idle.rise(self.number());
-        self.searching.set(risen.searching);
-        self.pool.unpark(risen.unpark);
+        let slept = if sees_work { Ok(Found::default()) } else { self.sleep(&mut woken) };
+        self.rise();
         self.cadence.woke();
         let found = slept.as_ref().is_ok_and(|found| found.events > 0);
-        self.got_up(before, risen.searching || found);
+        self.got_up(before, self.searching.get() || found);
         self.wake(slept?, woken);
         Ok(())
     }
     // END: park
 
+    /// It gets up, and says so.
+    pub(crate) fn rise(&self) {
+        let risen = self.pool.idle.rise(self.number());
+        self.searching.set(risen.searching);
+        self.pool.unpark(risen.unpark);
+    }
+
     /// The look between lying down and sleep.
     fn sees_work(&self, look: LastLook) -> bool {
-        let worth_it = |of: &Shared| worth_stealing(of.thief.len(), of.counters.poll_cost.get());
+        let worth_it = |of: &Shared| {
+            let waiting = of.thief.len();
+            worth_stealing(waiting, of.poll_cost(waiting))
+        };
         !self.pool.injector.is_empty()
             || (look == LastLook::Everywhere && self.pool.workers.iter().any(worth_it))
     }
@@ -142,7 +154,8 @@ impl Worker {
         let polls = neighbour.counters.polls.get();
         let is_stuck = polls == seen.polls;
         let took = is_stuck && self.take_over(number, seen, woken);
-        let has_much = worth_a_tick(neighbour.thief.len(), neighbour.counters.poll_cost.get());
+        let waiting = neighbour.thief.len();
+        let has_much = worth_a_tick(waiting, neighbour.poll_cost(waiting));
         let stole = !is_stuck && has_much && self.steal_from(number);
         if !(is_stuck && seeded("takeover_keeps_an_old_sighting")) {
             // Also of one that is stuck: it may have filled its slot since.

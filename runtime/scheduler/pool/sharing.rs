@@ -9,7 +9,6 @@
 //! the way to another processor's cache are then spread over all of them, and are the slower for it.
 
 use super::{
-    Shared,
     idle::{worth_stealing, worth_unparking},
     worker::Worker,
 };
@@ -32,7 +31,7 @@ impl Worker {
         let now = self.cadence.last_reading();
         let busy = now.saturating_sub(self.busy_since.get());
         let help_takes = self.pool.settings.help_takes;
-        if worth_unparking(waiting, self.counters().poll_cost.get(), busy, help_takes) {
+        if worth_unparking(waiting, self.shared().poll_cost(waiting), busy, help_takes) {
             self.busy_since.set(now);
             self.get_help();
         }
@@ -54,8 +53,9 @@ impl Worker {
         let workers = self.pool.workers.len();
         let first = self.next_victim.get();
         for victim in (first..first + workers).map(|at| at % workers) {
-            let Shared { thief, counters, .. } = &self.pool.workers[victim];
-            if victim == self.number() || !worth_stealing(thief.len(), counters.poll_cost.get()) {
+            let neighbour = &self.pool.workers[victim];
+            let waiting = neighbour.thief.len();
+            if victim == self.number() || !worth_stealing(waiting, neighbour.poll_cost(waiting)) {
                 continue;
             }
             if self.steal_from(victim) {

@@ -41,8 +41,10 @@ pub(crate) struct Seen {
 }
 
 impl Watch {
-    pub(crate) fn new(workers: usize, tick: u64) -> Self {
-        Self { workers, tick, pause: tick, looked_at: 0, due: 0, seen: Vec::new() }
+    /// A watch that begins `now`: nobody is stuck yet.
+    pub(crate) fn new(workers: usize, tick: u64, now: u64) -> Self {
+        let due = now.saturating_add(tick);
+        Self { workers, tick, pause: tick, looked_at: now, due, seen: Vec::new() }
     }
 
     /// When the sentry has to look. `appointed`: it had slept, and has the post because another got up.
@@ -83,7 +85,7 @@ mod tests {
 
     /// A watch that was kept at `now` for the last time.
     fn kept_at(now: u64) -> Watch {
-        let mut watch = Watch::new(1, TICK);
+        let mut watch = Watch::new(1, TICK, 0);
         let seen = watch.begin(now);
         watch.end(seen);
         watch
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn after_a_takeover_it_looks_soon_and_then_less_and_less_often() {
-        let mut watch = Watch::new(2, 100 * SOON);
+        let mut watch = Watch::new(2, 100 * SOON, 0);
         let mut now = 0;
         let mut look = |taken_over| {
             let mut seen = watch.begin(now);
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_is_there_at_the_next_look() {
-        let mut watch = Watch::new(2, TICK);
+        let mut watch = Watch::new(2, TICK, 0);
         let mut seen = watch.begin(0);
         assert_eq!(watch.begin(0).len(), 2, "another looks before the first is done");
         seen[1].polls = 7;

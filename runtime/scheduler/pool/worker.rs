@@ -168,10 +168,14 @@ impl Worker {
 
     /// Turns until the pool is closed. [`end`](Self::end) comes after it.
     pub(crate) fn run(&self) {
-        while !self.pool.is_closed() {
-            if let Err(error) = self.turn() {
-                panic!("a worker cannot wait: {error}");
-            }
+        let go_on = |turned: io::Result<()>| match turned {
+            Ok(()) => !self.pool.is_closed(),
+            Err(error) => panic!("a worker cannot wait: {error}"),
+        };
+        // It lies from birth. But a hook may have spawned.
+        let mut goes_on = go_on(self.rest(!self.queue.is_empty()));
+        while goes_on {
+            goes_on = go_on(self.turn());
         }
         // Whoever closed the pool has dropped what these hold. They hold the pool.
         while let Some(task) = self.next() {
@@ -288,7 +292,7 @@ impl Worker {
     }
 
     /// What others reach of this worker.
-    fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Shared {
         &self.pool.workers[self.number]
     }
 
@@ -412,6 +416,7 @@ impl Worker {
         let look = self.cadence.sample(now, false)
             && (self.reactor().len() > 0 || !self.pool.injector.is_empty());
         if !self.in_doubt.take() {
+            counters.poll_cost_before.set(counters.poll_cost.get());
             counters.poll_cost.set(cost);
             self.get_help_if_worth_it();
         }
