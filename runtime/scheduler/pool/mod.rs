@@ -188,13 +188,11 @@ impl Pool {
         let workers = workers.collect::<io::Result<_>>()?;
         let lists = settings.workers + OUTSIDE_LISTS as usize;
         let number = POOLS.draw()?;
-        let tick = clock::nanos(settings.sentry_tick);
-        let watch = Watch::new(settings.workers, tick, clock::real_now());
         let pool = StdArc::new(Self {
             id,
             number,
             idle: Idle::new(settings.workers),
-            watch: Mutex::new(watch),
+            watch: Mutex::new(Watch::new(settings.workers, clock::nanos(settings.sentry_tick))),
             injector: Injector::new(),
             workers,
             owned: (0..lists).map(|_| Owned::new()).collect(),

@@ -37,20 +37,34 @@ use crate::{
 /// After so many ticks with nobody awake it stands down.
 const QUIET_TICKS: u32 = 10;
 
+/// How one that lies sleeps.
+#[derive(Debug, Clone, Copy)]
+enum Sleep {
+    /// It has seen something to do.
+    Not,
+    Now,
+    /// It was never up. As a sentry it has missed nothing yet.
+    FromBirth,
+}
+
 impl Worker {
     // ANCHOR: park
     /// Nothing is ready anywhere: sleeps until something comes.
     pub(super) fn park(&self) -> io::Result<()> {
         let last_look = self.pool.idle.lie_down(self.number(), self.searching.take());
         let sees_work = self.sees_work(last_look);
-        self.rest(sees_work)
+        self.rest(if sees_work { Sleep::Not } else { Sleep::Now })
     }
 
     /// It lies: sleeps, unless it need not, and gets up.
-    pub(super) fn rest(&self, sees_work: bool) -> io::Result<()> {
+    fn rest(&self, sleep: Sleep) -> io::Result<()> {
         let mut woken = self.woken.take();
         let before = clock::real_now();
-        let slept = if sees_work { Ok(Found::default()) } else { self.sleep(&mut woken) };
+        let slept = match sleep {
+            Sleep::Not => Ok(Found::default()),
+            Sleep::Now => self.sleep(false, &mut woken),
+            Sleep::FromBirth => self.sleep(true, &mut woken),
+        };
         self.rise();
         self.cadence.woke();
         let found = slept.as_ref().is_ok_and(|found| found.events > 0);
@@ -59,6 +73,12 @@ impl Worker {
         Ok(())
     }
     // END: park
+
+    /// What a worker does first of all: it was born lying.
+    pub(super) fn rest_from_birth(&self) -> io::Result<()> {
+        // The hook that its thread starts with may have spawned.
+        self.rest(if self.queue.is_empty() { Sleep::FromBirth } else { Sleep::Not })
+    }
 
     /// It gets up, and says so.
     pub(crate) fn rise(&self) {
@@ -79,11 +99,10 @@ impl Worker {
 
     /// Sleeps in the kernel, again and again, until there is a reason to get up. Who is to be woken
     /// then is put into `woken`.
-    fn sleep(&self, woken: &mut Woken) -> io::Result<Found> {
+    fn sleep(&self, mut was_asleep: bool, woken: &mut Woken) -> io::Result<Found> {
         let Pool { idle, watch, .. } = &*self.pool;
         let counters = self.counters();
         let mut quiet = 0;
-        let mut was_asleep = false;
         loop {
             let post = idle.post(self.number());
             if post == Post::Picked || self.pool.is_closed() {
@@ -180,7 +199,10 @@ impl Worker {
         if let Some(task) = aged {
             self.push(task);
         }
-        took |= self.steal_from(number);
+        // All of it, half by half: its owner has no use for it meanwhile.
+        while self.steal_from(number) {
+            took = true;
+        }
         // If somebody has its reactor, it is the neighbour itself, asleep there.
         if let Some(Ok(found)) = neighbour.reactor.try_look(woken) {
             took |= found.events > 0;

@@ -41,17 +41,16 @@ pub(crate) struct Seen {
 }
 
 impl Watch {
-    /// A watch that begins `now`: nobody is stuck yet.
-    pub(crate) fn new(workers: usize, tick: u64, now: u64) -> Self {
-        let due = now.saturating_add(tick);
-        Self { workers, tick, pause: tick, looked_at: now, due, seen: Vec::new() }
+    pub(crate) fn new(workers: usize, tick: u64) -> Self {
+        Self { workers, tick, pause: tick, looked_at: 0, due: 0, seen: Vec::new() }
     }
 
     /// When the sentry has to look. `appointed`: it had slept, and has the post because another got up.
     pub(crate) fn due(&mut self, now: u64, appointed: bool) -> u64 {
-        // Long overdue: nobody was guarded, for nobody was up. Whoever got up now is not stuck yet.
+        // Long overdue: nobody was guarded, for nobody was up. Whoever got up now is not stuck yet, but may
+        // be before a tick is over.
         if appointed && self.due.saturating_add(self.tick) < now {
-            self.due = now.saturating_add(self.tick);
+            self.due = now.saturating_add(self.tick / 2);
         }
         self.due
     }
@@ -85,7 +84,7 @@ mod tests {
 
     /// A watch that was kept at `now` for the last time.
     fn kept_at(now: u64) -> Watch {
-        let mut watch = Watch::new(1, TICK, 0);
+        let mut watch = Watch::new(1, TICK);
         let seen = watch.begin(now);
         watch.end(seen);
         watch
@@ -108,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_appointed_after_long_gives_the_one_who_got_up_a_tick() {
-        assert_eq!(kept_at(100).due(1_000, true), 1_010);
+    fn whoever_is_appointed_after_long_gives_the_one_who_got_up_half_a_tick() {
+        assert_eq!(kept_at(100).due(1_000, true), 1_005);
     }
 
     #[test]
     fn after_a_takeover_it_looks_soon_and_then_less_and_less_often() {
-        let mut watch = Watch::new(2, 100 * SOON, 0);
+        let mut watch = Watch::new(2, 100 * SOON);
         let mut now = 0;
         let mut look = |taken_over| {
             let mut seen = watch.begin(now);
@@ -131,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_is_there_at_the_next_look() {
-        let mut watch = Watch::new(2, TICK, 0);
+        let mut watch = Watch::new(2, TICK);
         let mut seen = watch.begin(0);
         assert_eq!(watch.begin(0).len(), 2, "another looks before the first is done");
         seen[1].polls = 7;

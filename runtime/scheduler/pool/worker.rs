@@ -172,8 +172,7 @@ impl Worker {
             Ok(()) => !self.pool.is_closed(),
             Err(error) => panic!("a worker cannot wait: {error}"),
         };
-        // It lies from birth. But a hook may have spawned.
-        let mut goes_on = go_on(self.rest(!self.queue.is_empty()));
+        let mut goes_on = go_on(self.rest_from_birth());
         while goes_on {
             goes_on = go_on(self.turn());
         }
