@@ -373,6 +373,9 @@ impl<T, L> Drop for Completer<T, L> {
 }
 
 impl<T, L> Completer<T, L> {
+    /// Bytes of the allocation.
+    pub(crate) const SIZE: usize = size_of::<Whole<T, L>>();
+
     /// Ends the task: for its handle to see, or to be reported if none will. The handle must not
     /// resolve before the load is gone. If its drop panics, that is the outcome.
     // Out of line, so that a poll that does not end its task is the shorter for it.

@@ -119,10 +119,12 @@ impl<S: Schedule> Task<S> {
             steps::polled(self.origin.id);
         }
         let polled = {
-            let waker = waker_ref(&self);
-            budget::begin(&waker);
             let spawned = claim.with(|body| body.spawned.take());
             let spawned = spawned.expect("a task that has not ended has a future");
+            // Its lines are read one after the other otherwise, each waited for.
+            spawned.prefetch();
+            let waker = waker_ref(&self);
+            budget::begin(&waker);
             let origin: Naming<'_> = &|| self.origin.clone();
             spawned.poll(&mut Context::from_waker(&waker), &origin)
         };

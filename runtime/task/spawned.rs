@@ -39,9 +39,12 @@ pub(crate) struct Spawned {
 struct Functions {
     poll: unsafe fn(NonNull<()>, &mut Context<'_>, &Naming<'_>) -> End,
     cancel: unsafe fn(NonNull<()>, &Naming<'_>),
+    /// Bytes of the allocation.
+    size: usize,
 }
 
-/// Lines of the cache fetched ahead of a poll: the join cell and the head of the future.
+/// Lines of the cache fetched ahead of a poll: the join cell and the head of the future. Its last line is
+/// another.
 #[cfg(target_arch = "x86_64")]
 const PREFETCHED: usize = 3;
 
@@ -67,6 +70,12 @@ pub(crate) enum Stage {
 pub(crate) struct SpawnedSend(Spawned);
 
 impl SpawnedSend {
+    /// See [`Spawned::prefetch`].
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        self.0.prefetch();
+    }
+
     /// See [`Spawned::poll`].
     #[inline]
     pub(crate) fn poll(self, cx: &mut Context<'_>, origin: &Naming<'_>) -> Result<Self, End> {
@@ -88,7 +97,9 @@ mod erased {
         pub(crate) fn new<F: Future>(side: Side<F>) -> Self {
             Self {
                 side: side.into_raw(),
-                functions: const { &Functions { poll: poll::<F>, cancel: cancel::<F> } },
+                functions: const {
+                    &Functions { poll: poll::<F>, cancel: cancel::<F>, size: Side::<F>::SIZE }
+                },
             }
         }
 
@@ -97,12 +108,17 @@ mod erased {
         #[inline(always)]
         pub(crate) fn prefetch(&self) {
             #[cfg(target_arch = "x86_64")]
-            for line in 0..PREFETCHED {
+            {
                 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                let at = self.side.as_ptr().cast::<i8>().wrapping_add(line * 64);
-                // SAFETY: a prefetch may be given any address: it reads nothing the program can see,
-                // and does not fault.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
+                let fetch = |at| {
+                    let at = self.side.as_ptr().cast::<i8>().wrapping_add(at);
+                    // SAFETY: a prefetch may be given any address: it reads nothing the program can
+                    // see, and does not fault.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
+                };
+                (0..PREFETCHED).for_each(|line| fetch(line * 64));
+                // A future's state lies behind its larger fields.
+                fetch(self.functions.size - 1);
             }
         }
 
