@@ -94,7 +94,7 @@ macro_rules! worker_counters {
             $(pub(crate) $name: SharedCounter,)*
             /// What a poll took of late, in nanoseconds.
             pub(crate) poll_cost: SharedCounter,
-            /// The same, when the clock was read before.
+            /// What they took up to before that.
             pub(crate) poll_cost_before: SharedCounter,
             /// When it last read the clock.
             pub(crate) clock_read_at: SharedCounter,

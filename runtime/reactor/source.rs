@@ -165,8 +165,9 @@ impl Readiness {
             self.word.fetch_and(!flags, Ordering::AcqRel);
             return;
         }
-        // On failure the word moved on. Either an event came, and the readiness stands; or the other
-        // direction was cleared or waited for, and this one still can be cleared.
+        // Another tick: an event came, and the readiness stands. (Or a waiter left, and the next operation
+        // is tried for nothing.) The same: the other direction was cleared or waited for, and this one
+        // still can be.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             (word / TICK == seen.0 / TICK).then_some(word & !flags)
         });

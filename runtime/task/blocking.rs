@@ -95,7 +95,7 @@ where
 ///
 /// Other than [`spawn_blocking`] it may borrow, and it holds up a worker: what that one had in its
 /// queue goes to the others, and what becomes ready behind it meanwhile is taken over by the sentry,
-/// every ten milliseconds. While all workers are in here, nothing else runs. Inside it one may block
+/// within some twenty milliseconds at first and soon after that. While all workers are in here, nothing else runs. Inside it one may block
 /// on a future or a handle ([`JoinHandle::wait`]), and spawn.
 ///
 /// In the future of a `Runtime::block_on`, and where no runtime runs this thread, it just calls `f`.

@@ -112,6 +112,7 @@ pub(crate) struct Completer<T, L = ()> {
 }
 
 /// The task's side, when its load was dropped.
+#[must_use = "its handle never resolves unless it is published"]
 pub(crate) struct Unloaded<T, L> {
     whole: NonNull<Whole<T, L>>,
 }

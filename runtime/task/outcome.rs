@@ -76,8 +76,7 @@ fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -
         drop(outcome);
     }));
     if let Err(payload) = reported {
-        report_panic(origin, payload.as_ref());
-        foreign::discard(payload);
+        foreign::panicked("an output that nobody awaits, or its report,", payload);
     }
 }
 

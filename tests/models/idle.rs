@@ -32,13 +32,6 @@ struct Pool {
 impl Pool {
     /// All workers are awake.
     fn new(workers: usize) -> Arc<Self> {
-        let pool = Self::unborn(workers);
-        (0..workers).for_each(|worker| _ = pool.idle.rise(worker));
-        pool
-    }
-
-    /// All workers lie, and their threads are yet to start.
-    fn unborn(workers: usize) -> Arc<Self> {
         Arc::new(Self {
             idle: Idle::new(workers),
             unparkers: (0..workers).map(|_| Unparker::default()).collect(),
@@ -90,9 +83,12 @@ impl Pool {
         self.rise(worker);
     }
 
-    /// What a worker does first of all: it lies already, and looks at nothing.
+    /// What a worker does first of all: it lies down, and leaves what there is to the last that does.
     fn rest_from_birth(&self, worker: usize) {
-        while self.idle.post(worker) != Post::Picked && self.closed.load(Acquire) == 0 {
+        let _ = self.idle.lie_down(worker, false);
+        let is_needed = self.injected.load(Relaxed) > 0 && !self.idle.anybody_awake();
+        while !is_needed && self.idle.post(worker) != Post::Picked && self.closed.load(Acquire) == 0
+        {
             if self.idle.sleep(worker) {
                 self.unparkers[worker].wait_unparked();
                 self.idle.slept(worker);
@@ -134,7 +130,7 @@ fn an_injected_task_gets_a_worker_up() {
 #[test]
 fn a_task_injected_at_birth_gets_one_up() {
     bounded_model(3, || {
-        let pool = Pool::unborn(2);
+        let pool = Pool::new(2);
         let workers = [0, 1].map(|worker| {
             let theirs = pool.clone();
             thread::spawn(move || {

@@ -26,6 +26,7 @@ use crate::{
     primitives::{
         Arc, AtomicU32, Mutex,
         Ordering::{AcqRel, Acquire},
+        counter::{AtomicU64, Relaxed},
         lock, thread,
     },
     reactor::woken::Woken,
@@ -36,13 +37,6 @@ use crate::{
 fn pool(workers: usize) -> (StdArc<Pool>, Vec<Seat>) {
     let settings = Settings { workers, ..Settings::usual() };
     Pool::new(settings).expect("the kernel gives an epoll for each model's worker")
-}
-
-/// A worker of its own thread that is up.
-fn awake(seats: &mut Vec<Seat>) -> Worker {
-    let worker = Worker::new(seats.pop().expect("a seat is left"));
-    worker.rise();
-    worker
 }
 
 fn spawn(worker: &Worker, future: impl Future<Output = ()> + Send + 'static) {
@@ -68,10 +62,12 @@ fn run_injected(worker: &Worker) {
     run(worker);
 }
 
-/// The sentry's look.
+/// The sentry's look, a second after the one before.
 fn guard(sentry: &Worker) {
+    static SECONDS: AtomicU64 = AtomicU64::new(1);
+    let now = SECONDS.fetch_add(1, Relaxed) * 1_000_000_000;
     let mut woken = Woken::default();
-    sentry.guard(0, &mut 0, &mut woken);
+    sentry.guard(now, &mut 0, &mut woken);
     woken.wake_all(|_| unreachable!("there is no source"));
 }
 
@@ -121,8 +117,8 @@ where
 fn two_looks_empty_a_stuck_worker() {
     loom::model(|| {
         let (pool, mut seats) = pool(2);
-        let sentry = awake(&mut seats);
-        let stuck = Rc::new(awake(&mut seats));
+        let sentry = Worker::new(seats.pop().expect("two seats"));
+        let stuck = Rc::new(Worker::new(seats.pop().expect("two seats")));
         let (woken, spawned) = (Sleeper::new(), Sleeper::new());
         let entered = stuck.enter();
         spawn(&stuck, sleep(&woken, || {}));
@@ -156,8 +152,8 @@ fn two_looks_empty_a_stuck_worker() {
 fn a_worker_comes_back_while_it_is_taken_over() {
     loom::model(|| {
         let (pool, mut seats) = pool(2);
-        let sentry = awake(&mut seats);
-        let back = Rc::new(awake(&mut seats));
+        let sentry = Worker::new(seats.pop().expect("two seats"));
+        let back = Rc::new(Worker::new(seats.pop().expect("two seats")));
         let (aged, fresh) = (Sleeper::new(), Sleeper::new());
         let entered = back.enter();
         let next = fresh.clone();
@@ -230,7 +226,7 @@ fn a_spawn_beside_a_shutdown() {
 fn a_wake_and_a_poll_beside_a_shutdown() {
     loom::model(|| {
         let (pool, mut seats) = pool(1);
-        let worker = awake(&mut seats);
+        let worker = Worker::new(seats.pop().expect("one seat"));
         let sleeper = Sleeper::new();
         let dropped = Arc::new(AtomicU32::new(0));
         let guard = Guard(dropped.clone());

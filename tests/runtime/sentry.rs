@@ -11,7 +11,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
         mpsc::{Receiver, Sender, channel},
     },
     task::{Context, Poll, Wake, Waker},
@@ -71,7 +71,7 @@ impl Stuck {
     /// Has both workers stuck, and frees the second: the first one's reactor has the sockets of both.
     fn first(runtime: &Runtime) -> Self {
         let (arrive, arrived) = channel();
-        let stick = |_| {
+        let stick = |()| {
             let arrive = arrive.clone();
             runtime.spawn(async move {
                 let (job, jobs) = channel::<Option<Job>>();
@@ -82,8 +82,10 @@ impl Stuck {
                 }
             })
         };
-        let tasks = [0, 1].map(stick);
-        let [one, other] = [0, 1].map(|_| arrived.recv().unwrap());
+        let (task, one) = (stick(()), arrived.recv().unwrap());
+        await_long_poll();
+        let tasks = [task, stick(())];
+        let other = arrived.recv().unwrap();
         let is_first = one.0.expect("a worker's thread has a name").ends_with('0');
         let (first, second) = if is_first { (one.1, other.1) } else { (other.1, one.1) };
         second.send(None).unwrap();
@@ -98,6 +100,15 @@ impl Stuck {
 
     fn end(self) {
         self.tasks.into_iter().for_each(|task| task.wait().unwrap());
+    }
+}
+
+/// Lets time pass until no worker that is in a poll has read its clock lately: then whoever injects gets
+/// another up.
+fn await_long_poll() {
+    let before = Instant::now();
+    while before.elapsed() < Duration::from_millis(1) {
+        thread::yield_now();
     }
 }
 
@@ -255,6 +266,34 @@ fn a_sentry_that_sleeps_badly_keeps_guard() {
     stuck.end();
 }
 
+/// The worker that has the sockets of both is stuck, and the other is never idle: no sentry is there.
+#[test]
+fn a_busy_worker_looks_at_the_sockets_of_one_that_is_stuck() {
+    let _watchdog = Watchdog::new("sockets beside a busy worker");
+    let runtime = two_workers().sentry_tick(Duration::from_secs(60)).build().unwrap();
+    let stuck = Stuck::first(&runtime);
+    let over = Arc::new(AtomicBool::new(false));
+    let seen = over.clone();
+    await_long_poll();
+    let busy = runtime.spawn(async move {
+        while !seen.load(SeqCst) {
+            task::yield_now().await;
+        }
+    });
+    stuck.run(|| {
+        let (reader, mut writer) = pipe().unwrap();
+        let reader = Source::new(reader).unwrap();
+        let mut read = pin!(reader.readable());
+        let (waker, rings) = bell();
+        assert!(read.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        writer.write_all(b"x").unwrap();
+        rings.recv().unwrap();
+    });
+    stuck.end();
+    over.store(true, SeqCst);
+    busy.wait().unwrap();
+}
+
 /// All of it on the trace: the sentry says whom it took over from, then what it found there.
 #[test]
 fn a_takeover_is_told_to_the_trace() {
@@ -296,11 +335,7 @@ fn whoever_injects_beside_a_stuck_worker_gets_another_up() {
     let (go, gone) = channel::<()>();
     let stuck = runtime.spawn(async move { gone.recv().unwrap() });
     await_guard(&runtime);
-    // Long enough that no worker has read its clock lately.
-    let before = Instant::now();
-    while before.elapsed() < Duration::from_millis(1) {
-        thread::yield_now();
-    }
+    await_long_poll();
     assert_eq!(runtime.spawn(async { 7 }).wait().unwrap(), 7);
     go.send(()).unwrap();
     stuck.wait().unwrap();

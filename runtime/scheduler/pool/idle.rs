@@ -45,7 +45,7 @@ const LONG_BUSY: u64 = 1_000_000;
 /// What a backlog must be worth to be shared with one who is awake, in nanoseconds. Tasks that talk to
 /// each other are quicker on one processor than on two.
 const WORTH_STEALING: u64 = 10_000;
-/// The same for the sentry, which steals no more than once a tick.
+/// The same for the sentry, which comes by seldom.
 const WORTH_A_TICK: u64 = 1_000;
 /// So many are worth sharing whatever they cost: not all of them talk to each other.
 const MANY: usize = 64;
@@ -53,7 +53,7 @@ const MANY: usize = 64;
 const ALIKE: usize = 8;
 
 /// What a poll is likely to take, with so many waiting behind it, when those since the clock was last read
-/// took `latest`, and those before `before`.
+/// took `latest`, and those before up to `before` (see [`peak`]).
 ///
 /// One slow poll says little of the next: a queue has grown, or the kernel ran something else for a
 /// while. Two do; and so does one that took longer than help does, behind which many wait, for it may
@@ -80,6 +80,12 @@ pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
 /// The same for the sentry at its tick.
 pub(crate) fn worth_a_tick(waiting: usize, poll_cost: u64) -> bool {
     backlog(waiting, poll_cost) > WORTH_A_TICK
+}
+
+/// What polls took up to, when the clock was read before: it is forgotten by halves, so that slow polls with quick
+/// ones between them are no surprise each time.
+pub(crate) fn peak(before: u64, latest: u64) -> u64 {
+    latest.max(before / 2)
 }
 
 /// How long `waiting` runnables take, in nanoseconds.
@@ -145,13 +151,12 @@ pub(crate) enum Post {
 }
 
 impl Idle {
-    /// All workers lie, to be picked as they are needed: their threads are yet to start, and if each
-    /// looked around first, chance would decide who of them begins.
+    /// All workers are awake.
     pub(crate) fn new(workers: usize) -> Self {
         Self {
-            word: AtomicU32::new(0),
+            word: AtomicU32::new(workers as u32 * AWAKE),
             workers: workers as u32,
-            parked: Mutex::new(Parked { workers: (0..workers).collect(), sentry: None }),
+            parked: Mutex::new(Parked { workers: Vec::with_capacity(workers), sentry: None }),
             doors: (0..workers).map(|_| ParkWord::new()).collect(),
         }
     }
@@ -394,17 +399,9 @@ mod tests {
         assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
-    fn all_awake(workers: usize) -> Idle {
-        let idle = Idle::new(workers);
-        for worker in 0..workers {
-            let _ = idle.rise(worker);
-        }
-        idle
-    }
-
     /// All of `workers` lie down, in order.
     fn all_parked(workers: usize) -> Idle {
-        let idle = all_awake(workers);
+        let idle = Idle::new(workers);
         for worker in 0..workers {
             let _ = idle.lie_down(worker, false);
         }
@@ -422,27 +419,28 @@ mod tests {
     }
 
     #[test]
-    fn workers_are_born_asleep_and_the_first_to_rise_appoints_a_sentry() {
-        let idle = Idle::new(2);
-        assert!(!idle.anybody_awake());
-        assert_eq!([idle.post(0), idle.post(1)], [Post::Asleep, Post::Asleep]);
-        assert_eq!(idle.pick_for_injected(|| false), None, "it is not asleep in the kernel yet");
-        assert_eq!(idle.post(1), Post::Picked, "but will see that it was picked");
-        assert_eq!(idle.rise(1), Risen { searching: true, unpark: None });
-        assert_eq!(idle.post(0), Post::Sentry);
+    fn slow_polls_with_quick_ones_between_them_are_slow() {
+        let (mut before, mut latest) = (0, 0);
+        let readings = [100, 2_500_000, 100, 2_500_000];
+        let likely = readings.map(|reading| {
+            before = peak(before, latest);
+            latest = reading;
+            likely_cost(5, latest, before)
+        });
+        assert_eq!(likely, [0, 100, 100, 1_250_000]);
     }
 
     #[test]
     fn half_of_the_awake_search_rounded_up() {
         for (workers, may) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
-            let idle = all_awake(workers);
+            let idle = Idle::new(workers);
             assert_eq!((0..workers).filter(|_| idle.search()).count(), may, "of {workers}");
         }
     }
 
     #[test]
     fn the_last_searcher_looks_everywhere() {
-        let idle = all_awake(3);
+        let idle = Idle::new(3);
         assert!(idle.search() && idle.search());
         assert_eq!(idle.lie_down(0, true), LastLook::Injector);
         assert_eq!(idle.lie_down(1, true), LastLook::Everywhere);

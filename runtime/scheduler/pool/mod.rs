@@ -240,7 +240,12 @@ impl Pool {
 
     /// Where a worker registers a descriptor.
     fn reactor_for_sources(&self, worker: usize) -> &SharedReactor {
-        &self.workers[worker - worker % WORKERS_PER_REACTOR].reactor
+        &self.first_of(worker).reactor
+    }
+
+    /// The first of the workers that share a reactor with this one.
+    fn first_of(&self, worker: usize) -> &Shared {
+        &self.workers[worker - worker % WORKERS_PER_REACTOR]
     }
 
     /// Where a thread that is no worker registers a descriptor.
@@ -400,6 +405,13 @@ impl Drop for Pool {
 }
 
 impl Shared {
+    /// What polls took since the clock was last read. By the worker itself.
+    fn note_poll_cost(&self, cost: u64) {
+        let WorkerCounters { poll_cost, poll_cost_before, .. } = &self.counters;
+        poll_cost_before.set(idle::peak(poll_cost_before.get(), poll_cost.get()));
+        poll_cost.set(cost);
+    }
+
     /// What a poll there is likely to take, with so many waiting behind it.
     fn poll_cost(&self, waiting: usize) -> u64 {
         let WorkerCounters { poll_cost, poll_cost_before, .. } = &self.counters;

@@ -1,7 +1,8 @@
 //! What a worker does when nothing is ready, and how it keeps guard meanwhile.
 //!
-//! It says that it lies down, looks once more, and sleeps in its own reactor: so its own sockets and
-//! timers get it up with no hand-over, and others rouse it by its unparker. `idle.rs` has the rules.
+//! It says that it lies down, looks once more, and sleeps in its own reactor: so its timers, and the
+//! sockets that stand there, get it up with no hand-over, and others rouse it by its unparker. `idle.rs`
+//! has the rules.
 //!
 //! One of those who sleep is the *sentry*. A worker that is stuck in one poll runs nothing, looks at
 //! no socket and fires no timer, and its tasks cannot know. So while anybody is awake, the sentry
@@ -28,9 +29,10 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    clock,
+    clock::{self, nanos},
     primitives::{lock, seeded},
     reactor::{Found, woken::Woken},
+    run_queue::stealing::CAPACITY,
     trace::{self, Event},
 };
 
@@ -74,10 +76,16 @@ impl Worker {
     }
     // END: park
 
-    /// What a worker does first of all: it was born lying.
+    /// What a worker does first of all: it lies down, to be picked when it is needed. What was injected
+    /// while the threads started is for the last of them that does; if each looked around first, chance
+    /// would decide how many begin.
     pub(super) fn rest_from_birth(&self) -> io::Result<()> {
+        let Pool { idle, injector, .. } = &*self.pool;
+        let _ = idle.lie_down(self.number(), false);
+        let is_needed = !injector.is_empty() && !idle.anybody_awake();
         // The hook that its thread starts with may have spawned.
-        self.rest(if self.queue.is_empty() { Sleep::FromBirth } else { Sleep::Not })
+        let gets_up = is_needed || !self.queue.is_empty();
+        self.rest(if gets_up { Sleep::Not } else { Sleep::FromBirth })
     }
 
     /// It gets up, and says so.
@@ -149,12 +157,13 @@ impl Worker {
     pub(crate) fn guard(&self, now: u64, quiet: &mut u32, woken: &mut Woken) -> bool {
         let Pool { idle, injector, watch, .. } = &*self.pool;
         let mut seen = lock(watch).begin(now);
-        let mut took = false;
+        let (mut took, mut took_over) = (false, false);
         if idle.anybody_awake() {
             *quiet = 0;
             took = !injector.is_empty();
             for (number, seen) in seen.iter_mut().enumerate().filter(|(n, _)| *n != self.number()) {
-                took |= self.look_after(number, seen, woken);
+                took |= self.look_after(number, seen, now, woken);
+                took_over |= seen.taken_over;
             }
         } else {
             *quiet += 1;
@@ -162,24 +171,27 @@ impl Worker {
                 *quiet = 0;
             }
         }
-        lock(watch).end(seen);
+        lock(watch).end(seen, took_over);
         took
     }
 
     /// Compares one neighbour with what was seen of it, and takes over if it is stuck. From one that
     /// works it steals, if that is worth getting up for.
-    fn look_after(&self, number: usize, seen: &mut Seen, woken: &mut Woken) -> bool {
+    fn look_after(&self, number: usize, seen: &mut Seen, now: u64, woken: &mut Woken) -> bool {
         let neighbour = &self.pool.workers[number];
         let polls = neighbour.counters.polls.get();
-        let is_stuck = polls == seen.polls;
+        let is_stuck = seen.is_stuck(polls, now, nanos(self.pool.settings.sentry_tick));
         let took = is_stuck && self.take_over(number, seen, woken);
         let waiting = neighbour.thief.len();
         let has_much = worth_a_tick(waiting, neighbour.poll_cost(waiting));
         let stole = !is_stuck && has_much && self.steal_from(number);
-        if !(is_stuck && seeded("takeover_keeps_an_old_sighting")) {
-            // Also of one that is stuck: it may have filled its slot since.
-            *seen = Seen { polls, lifo: neighbour.thief.sight_lifo(), taken_over: took };
+        let since = if polls == seen.polls { seen.since } else { now };
+        // Also of one that is stuck: it may have filled its slot since.
+        let mut lifo = neighbour.thief.sight_lifo();
+        if is_stuck && seeded("takeover_keeps_an_old_sighting") {
+            lifo = seen.lifo;
         }
+        *seen = Seen { polls, lifo, since, taken_over: took };
         if took {
             self.counters().takeovers.add(1);
             trace::report(|| Event::TookOver { worker: number });
@@ -199,9 +211,10 @@ impl Worker {
         if let Some(task) = aged {
             self.push(task);
         }
-        // All of it, half by half: its owner has no use for it meanwhile.
-        while self.steal_from(number) {
-            took = true;
+        // All of it, half by half: its owner has no use for it meanwhile. But what that one spawns on
+        // and on is not waited for.
+        for _ in 0..=CAPACITY.ilog2() {
+            took |= self.steal_from(number);
         }
         // If somebody has its reactor, it is the neighbour itself, asleep there.
         if let Some(Ok(found)) = neighbour.reactor.try_look(woken) {

@@ -36,8 +36,19 @@ pub(crate) struct Seen {
     /// How many polls it had begun.
     pub(crate) polls: u64,
     pub(crate) lifo: Option<Sighting>,
-    /// It was stuck, and something waited there. Of this look only.
+    /// Since when it has begun none, as far as was seen.
+    pub(crate) since: u64,
+    /// It was stuck, and something waited there.
     pub(crate) taken_over: bool,
+}
+
+impl Seen {
+    /// Whether a worker that has begun so many polls by `now` is stuck, if it is not asleep. One that was
+    /// stuck at the last look is so until it begins another; any other must have begun none for half a
+    /// tick, for that look may have been a moment ago.
+    pub(crate) fn is_stuck(&self, polls: u64, now: u64, tick: u64) -> bool {
+        polls == self.polls && (self.taken_over || now.saturating_sub(self.since) >= tick / 2)
+    }
 }
 
 impl Watch {
@@ -62,15 +73,12 @@ impl Watch {
         let mut seen = mem::take(&mut self.seen);
         // Empty if the sentry before is still at it: it may be held up by a waker.
         seen.resize(self.workers, Seen::default());
-        // The sentry sees nothing of itself, and it may have been the one that was stuck.
-        seen.iter_mut().for_each(|seen| seen.taken_over = false);
         seen
     }
 
-    /// Ends it: this is what was seen. Sets the next.
-    pub(crate) fn end(&mut self, seen: Vec<Seen>) {
-        let taken_over = seen.iter().any(|seen| seen.taken_over);
-        self.pause = if taken_over { self.tick / SOON } else { self.tick.min(self.pause * 2) };
+    /// Ends it: this is what was seen, and whether something was taken over. Sets the next.
+    pub(crate) fn end(&mut self, seen: Vec<Seen>, took_over: bool) {
+        self.pause = if took_over { self.tick / SOON } else { self.tick.min(self.pause * 2) };
         self.due = self.looked_at.saturating_add(self.pause);
         self.seen = seen;
     }
@@ -86,7 +94,7 @@ mod tests {
     fn kept_at(now: u64) -> Watch {
         let mut watch = Watch::new(1, TICK);
         let seen = watch.begin(now);
-        watch.end(seen);
+        watch.end(seen, false);
         watch
     }
 
@@ -115,10 +123,9 @@ mod tests {
     fn after_a_takeover_it_looks_soon_and_then_less_and_less_often() {
         let mut watch = Watch::new(2, 100 * SOON);
         let mut now = 0;
-        let mut look = |taken_over| {
-            let mut seen = watch.begin(now);
-            seen[1].taken_over = taken_over;
-            watch.end(seen);
+        let mut look = |took_over| {
+            let seen = watch.begin(now);
+            watch.end(seen, took_over);
             let pause = watch.due(now, false) - now;
             now += pause;
             pause
@@ -129,12 +136,21 @@ mod tests {
     }
 
     #[test]
+    fn a_look_a_moment_after_another_calls_nobody_stuck_who_was_not() {
+        let mut seen = Seen { polls: 7, since: 100, ..Seen::default() };
+        assert!(!seen.is_stuck(7, 101, TICK) && seen.is_stuck(7, 105, TICK));
+        assert!(!seen.is_stuck(8, 200, TICK));
+        seen.taken_over = true;
+        assert!(seen.is_stuck(7, 101, TICK) && !seen.is_stuck(8, 101, TICK));
+    }
+
+    #[test]
     fn what_was_seen_is_there_at_the_next_look() {
         let mut watch = Watch::new(2, TICK);
         let mut seen = watch.begin(0);
         assert_eq!(watch.begin(0).len(), 2, "another looks before the first is done");
         seen[1].polls = 7;
-        watch.end(seen);
+        watch.end(seen, false);
         assert_eq!(watch.begin(0)[1].polls, 7);
     }
 }

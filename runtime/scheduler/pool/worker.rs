@@ -25,7 +25,7 @@ use std::{
     task::Waker,
 };
 
-use super::{Member, POOLS, Pool, Runnable, Seat, Settings, Shared};
+use super::{LONG_POLL, Member, POOLS, Pool, Runnable, Seat, Settings, Shared};
 use crate::{
     clock,
     id::TaskIds,
@@ -50,6 +50,8 @@ use crate::{
 
 /// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
 const MANY: usize = 16;
+/// Looks that a full queue may put off: some milliseconds.
+const MOST_SKIPPED: u32 = 64;
 
 pub(crate) struct Worker {
     number: usize,
@@ -76,6 +78,8 @@ pub(crate) struct Worker {
     pub(super) busy_since: Cell<u64>,
     /// What the last polls took says nothing of those that wait.
     in_doubt: Cell<bool>,
+    /// Looks in a row for which the queue was too full.
+    looks_skipped: Cell<u32>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -157,6 +161,7 @@ impl Worker {
             polls_sampled: Cell::new(0),
             busy_since: Cell::new(now),
             in_doubt: Cell::new(false),
+            looks_skipped: Cell::new(0),
         }
     }
 
@@ -248,19 +253,42 @@ impl Worker {
 
     /// Asks the reactor without waiting, if the queue has room for what it may say. What is ready
     /// waits in the kernel otherwise, in order: behind those that wait here in any case, and ahead of
-    /// who becomes ready later, which an overflow would turn round.
+    /// who becomes ready later, which an overflow would turn round. But not for ever.
     pub(super) fn look(&self) -> io::Result<()> {
         self.cadence.looked();
-        if self.reactor().len() == 0 || self.queue.len() > CAPACITY / 2 {
+        let skipped = self.looks_skipped.get();
+        if self.queue.len() > CAPACITY / 2 && skipped < MOST_SKIPPED {
+            self.looks_skipped.set(skipped + 1);
             return Ok(());
         }
+        self.looks_skipped.set(0);
         let mut woken = self.woken.take();
-        let found = self.reactor().look(&mut woken);
+        let Some(found) = self.ask(&mut woken) else {
+            self.woken.replace(woken);
+            return Ok(());
+        };
         self.counters().looks.add(1);
         let found = found?;
         trace::report(|| Event::Looked { found: found.events });
         self.wake(found, woken);
         Ok(())
+    }
+
+    /// Asks where its tasks' sockets stand: at itself, or at the first of its eight, if that one is held
+    /// up and does not look.
+    fn ask(&self, woken: &mut Woken) -> Option<io::Result<Found>> {
+        let first = self.pool.first_of(self.number);
+        if first.reactor.len() == 0 {
+            return None;
+        }
+        if std::ptr::eq(first, self.shared()) {
+            return Some(first.reactor.look(woken));
+        }
+        let lately = self.cadence.last_reading().saturating_sub(LONG_POLL);
+        if first.counters.clock_read_at.get() > lately {
+            return None;
+        }
+        first.reactor.try_look(woken)
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
@@ -413,10 +441,9 @@ impl Worker {
             / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.clock_read_at.set(now);
         let look = self.cadence.sample(now, false)
-            && (self.reactor().len() > 0 || !self.pool.injector.is_empty());
+            && (self.reactor_for_sources().len() > 0 || !self.pool.injector.is_empty());
         if !self.in_doubt.take() {
-            counters.poll_cost_before.set(counters.poll_cost.get());
-            counters.poll_cost.set(cost);
+            self.shared().note_poll_cost(cost);
             self.get_help_if_worth_it();
         }
         look || self.timers().earliest() <= now || self.pool.is_closed()
