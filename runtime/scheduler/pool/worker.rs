@@ -50,8 +50,8 @@ use crate::{
 
 /// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
 const MANY: usize = 16;
-/// Looks that a full queue may put off: some milliseconds.
-const MOST_SKIPPED: u32 = 64;
+/// Polls for which a full queue may put off a look: all that waited has had a turn by then.
+const LONGEST_BLIND: u64 = 2 * CAPACITY as u64;
 
 pub(crate) struct Worker {
     number: usize,
@@ -78,8 +78,8 @@ pub(crate) struct Worker {
     pub(super) busy_since: Cell<u64>,
     /// What the last polls took says nothing of those that wait.
     in_doubt: Cell<bool>,
-    /// Looks in a row for which the queue was too full.
-    looks_skipped: Cell<u32>,
+    /// Polls when it last looked.
+    polls_looked: Cell<u64>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -161,7 +161,7 @@ impl Worker {
             polls_sampled: Cell::new(0),
             busy_since: Cell::new(now),
             in_doubt: Cell::new(false),
-            looks_skipped: Cell::new(0),
+            polls_looked: Cell::new(0),
         }
     }
 
@@ -256,12 +256,11 @@ impl Worker {
     /// who becomes ready later, which an overflow would turn round. But not for ever.
     pub(super) fn look(&self) -> io::Result<()> {
         self.cadence.looked();
-        let skipped = self.looks_skipped.get();
-        if self.queue.len() > CAPACITY / 2 && skipped < MOST_SKIPPED {
-            self.looks_skipped.set(skipped + 1);
+        let polls = self.counters().polls.get();
+        if self.queue.len() > CAPACITY / 2 && polls - self.polls_looked.get() < LONGEST_BLIND {
             return Ok(());
         }
-        self.looks_skipped.set(0);
+        self.polls_looked.set(polls);
         let mut woken = self.woken.take();
         let Some(found) = self.ask(&mut woken) else {
             self.woken.replace(woken);
