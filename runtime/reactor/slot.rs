@@ -71,7 +71,6 @@ impl Slot {
     }
 }
 
-#[allow(unsafe_code)]
 impl Words {
     #[inline]
     fn of(waiter: &Waiter) -> Self {
@@ -99,6 +98,7 @@ impl Words {
     /// These were read while the slot was claimed or waiting, it has not changed since, and it is the
     /// caller, and nobody else, who takes its waiter out.
     #[inline]
+    #[allow(unsafe_code)]
     pub(super) unsafe fn into_waiter(self) -> Waiter {
         let Self { data, functions } = self;
         if functions.is_null() {

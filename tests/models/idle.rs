@@ -126,35 +126,15 @@ fn an_injected_task_gets_a_worker_up() {
     });
 }
 
-/// A task is injected before any worker's thread has started, or as they do.
-#[test]
-fn a_task_injected_at_birth_gets_one_up() {
-    bounded_model(3, || {
+/// Two workers that begin by `first`, and what is injected meanwhile: it does not stay behind while both
+/// sleep. Who has got its task stays awake, as one does that has work.
+fn two_workers_and_a_task(first: fn(&Pool, usize)) {
+    bounded_model(3, move || {
         let pool = Pool::new(2);
         let workers = [0, 1].map(|worker| {
             let theirs = pool.clone();
             thread::spawn(move || {
-                theirs.rest_from_birth(worker);
-                let got = theirs.work(worker);
-                theirs.close(0..2);
-                got
-            })
-        });
-        pool.inject();
-        let got = workers.map(|worker| worker.join().unwrap());
-        assert!(got[0] || got[1], "a task was left in the injector, and everybody went to sleep");
-    });
-}
-
-/// Two that sleep, or are about to, and two tasks: none stays behind while both sleep. Who has got its
-/// task stays awake, as one does that has work.
-#[test]
-fn two_workers_share_what_is_injected() {
-    bounded_model(3, || {
-        let pool = Pool::new(2);
-        let workers = [0, 1].map(|worker| {
-            let theirs = pool.clone();
-            thread::spawn(move || {
+                first(&theirs, worker);
                 let got = theirs.work(worker);
                 // The one with work is done with it, and leaves the rest to the other.
                 theirs.close(0..2);
@@ -165,6 +145,18 @@ fn two_workers_share_what_is_injected() {
         let got = workers.map(|worker| worker.join().unwrap());
         assert!(got[0] || got[1], "a task was left in the injector, and everybody went to sleep");
     });
+}
+
+/// As their threads start.
+#[test]
+fn a_task_injected_at_birth_gets_one_up() {
+    two_workers_and_a_task(Pool::rest_from_birth);
+}
+
+/// As they are about to sleep, or do.
+#[test]
+fn two_workers_share_what_is_injected() {
+    two_workers_and_a_task(|_, _| {});
 }
 
 /// With three awake, no two search at once, whoever gives up meanwhile.

@@ -173,13 +173,12 @@ impl Worker {
 
     /// Turns until the pool is closed. [`end`](Self::end) comes after it.
     pub(crate) fn run(&self) {
-        let go_on = |turned: io::Result<()>| match turned {
-            Ok(()) => !self.pool.is_closed(),
-            Err(error) => panic!("a worker cannot wait: {error}"),
-        };
-        let mut goes_on = go_on(self.rest_from_birth());
-        while goes_on {
-            goes_on = go_on(self.turn());
+        let mut waited = self.rest_from_birth();
+        while waited.is_ok() && !self.pool.is_closed() {
+            waited = self.turn();
+        }
+        if let Err(error) = waited {
+            panic!("a worker cannot wait: {error}");
         }
         // Whoever closed the pool has dropped what these hold. They hold the pool.
         while let Some(task) = self.next() {
