@@ -265,14 +265,22 @@ impl Readiness {
     /// [`wait`](Self::wait), where the slot is not free: it may be one's own.
     #[cold]
     fn wait_beside(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
-        if place.key() & LISTED != 0 || !self.is_in_slot(direction, place.key()) {
+        let slot = &self.slots[direction as usize];
+        let word = self.word.load(Ordering::Acquire);
+        let is_waiting = word & direction.slot(WAITING) != 0;
+        if place.key() & LISTED != 0 || !is_waiting || slot.key() != place.key() {
             return self.wait_in_list(direction, place, waiter);
         }
-        if self.slots[direction as usize].read().are_of(&waiter) {
-            // If an event took it out in this moment, the task is being woken.
-            return Waited::Kept(Some(waiter));
+        if slot.read().are_of(&waiter) {
+            // What was read may be another's already, with the same waker, who takes it along when it
+            // leaves. As in `advance`: not if the word is still this one. An exchange and no load, which
+            // may be of a time before what was read.
+            let again = self.word.compare_exchange(word, word, Ordering::AcqRel, Ordering::Acquire);
+            if again.is_ok() || seeded("source_trusts_what_it_read") {
+                return Waited::Kept(Some(waiter));
+            }
         }
-        // Another task polls now. It comes in anew.
+        // Another task polls now, or the word has changed. It comes in anew.
         drop(self.leave_slot(direction, place.key()));
         self.wait(direction, place, waiter)
     }
@@ -323,12 +331,6 @@ impl Readiness {
         let left = others.list.remove(at).waiter;
         self.note_others(&others);
         Some(left)
-    }
-
-    /// Whether the slot is waiting for the waiter of this key.
-    fn is_in_slot(&self, direction: Direction, key: WaiterKey) -> bool {
-        let slot = &self.slots[direction as usize];
-        self.word.load(Ordering::Acquire) & direction.slot(WAITING) != 0 && slot.key() == key
     }
 
     /// Takes out all who wait: the loop that would have woken them is going.

@@ -334,6 +334,35 @@ fn a_waiter_changes_its_waker_as_the_event_comes() {
     });
 }
 
+/// A future that waits is polled with another's waker, as the event comes and the slot passes to a future
+/// of that other. What the slot holds is then this very waker, but for somebody who may leave any time.
+#[test]
+fn a_waiter_meets_its_waker_in_anothers_slot() {
+    // Every order takes minutes.
+    bounded_model(3, || {
+        let socket = Socket::drained(2);
+        let mut key = 0;
+        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut key)));
+        let theirs = socket.clone();
+        let other = thread::spawn(move || {
+            theirs.event(Flags::READABLE);
+            if let Some(seen) = theirs.readiness.ready(Read) {
+                theirs.readiness.clear(Read, seen);
+            }
+            let mut key = 0;
+            theirs.wait(Read, 1, As::Task, &mut Place::Keyed(&mut key));
+            drop(theirs.readiness.leave(Read, key));
+        });
+        let waits = socket.wait(Read, 1, As::Task, &mut Place::Keyed(&mut key));
+        other.join().unwrap();
+        if waits {
+            socket.event(Flags::READABLE);
+            socket.sleep(1);
+        }
+        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+    });
+}
+
 /// A source that goes drops the waker that stands in its slot. loom tells if it does not.
 #[test]
 fn a_waker_left_behind_is_dropped() {
@@ -427,6 +456,17 @@ fn leaving_without_a_tick_is_caught() {
     let finding = seeded_bug_is_caught(
         "models::source::a_slot_changes_hands_as_the_event_comes",
         "source_leaves_without_tick",
+    );
+    assert!(finding.contains("deadlock"), "{finding}");
+}
+
+/// Two who wait with one waker are two all the same: what was read of a slot that changed hands meanwhile
+/// is the other's.
+#[test]
+fn trusting_what_was_read_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::source::a_waiter_meets_its_waker_in_anothers_slot",
+        "source_trusts_what_it_read",
     );
     assert!(finding.contains("deadlock"), "{finding}");
 }
