@@ -65,11 +65,11 @@ impl<T> Unseen<T> {
 #[cold]
 #[inline(never)]
 fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -> Origin) {
-    let origin = &origin();
     let reported = catch_unwind(AssertUnwindSafe(|| {
         match (&outcome, &interest) {
-            (Err(Failure::Panicked(payload)), _) => report_panic(origin, payload.as_ref()),
-            (outcome, Interest::Report(report)) => report(outcome, origin),
+            (Err(Failure::Panicked(payload)), _) => report_panic(&origin(), payload.as_ref()),
+            (outcome, Interest::Report(report)) => report(outcome, &origin()),
+            // Cancelled, mostly, as all tasks of a runtime that shuts down.
             _ => {}
         }
         drop(interest);
