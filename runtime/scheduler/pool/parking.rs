@@ -171,7 +171,7 @@ impl Worker {
                 *quiet = 0;
             }
         }
-        lock(watch).end(seen, took_over);
+        lock(watch).end(now, seen, took_over);
         took
     }
 

@@ -23,9 +23,9 @@ pub(crate) struct Watch {
     workers: usize,
     /// Between two looks, in nanoseconds, at the most.
     tick: u64,
-    /// Between the last two.
+    /// Between the last look and the next.
     pause: u64,
-    looked_at: u64,
+    /// When that is.
     due: u64,
     seen: Vec<Seen>,
 }
@@ -53,7 +53,7 @@ impl Seen {
 
 impl Watch {
     pub(crate) fn new(workers: usize, tick: u64) -> Self {
-        Self { workers, tick, pause: tick, looked_at: 0, due: 0, seen: Vec::new() }
+        Self { workers, tick, pause: tick, due: 0, seen: Vec::new() }
     }
 
     /// When the sentry has to look. `appointed`: it had slept, and has the post because another got up.
@@ -68,7 +68,6 @@ impl Watch {
 
     /// Begins a look: gives what was seen at the last one, of each worker.
     pub(crate) fn begin(&mut self, now: u64) -> Vec<Seen> {
-        self.looked_at = now;
         self.due = now.saturating_add(self.tick);
         let mut seen = mem::take(&mut self.seen);
         // Empty if the sentry before is still at it: it may be held up by a waker.
@@ -76,10 +75,11 @@ impl Watch {
         seen
     }
 
-    /// Ends it: this is what was seen, and whether something was taken over. Sets the next.
-    pub(crate) fn end(&mut self, seen: Vec<Seen>, took_over: bool) {
+    /// Ends the look that began at `now`: this is what was seen, and whether something was taken over. Sets
+    /// the next.
+    pub(crate) fn end(&mut self, now: u64, seen: Vec<Seen>, took_over: bool) {
         self.pause = if took_over { self.tick / SOON } else { self.tick.min(self.pause * 2) };
-        self.due = self.looked_at.saturating_add(self.pause);
+        self.due = now.saturating_add(self.pause);
         self.seen = seen;
     }
 }
@@ -94,7 +94,7 @@ mod tests {
     fn kept_at(now: u64) -> Watch {
         let mut watch = Watch::new(1, TICK);
         let seen = watch.begin(now);
-        watch.end(seen, false);
+        watch.end(now, seen, false);
         watch
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let mut now = 0;
         let mut look = |took_over| {
             let seen = watch.begin(now);
-            watch.end(seen, took_over);
+            watch.end(now, seen, took_over);
             let pause = watch.due(now, false) - now;
             now += pause;
             pause
@@ -150,7 +150,7 @@ mod tests {
         let mut seen = watch.begin(0);
         assert_eq!(watch.begin(0).len(), 2, "another looks before the first is done");
         seen[1].polls = 7;
-        watch.end(seen, false);
+        watch.end(0, seen, false);
         assert_eq!(watch.begin(0)[1].polls, 7);
     }
 }
