@@ -260,8 +260,14 @@ impl Worker {
             return Ok(());
         }
         self.polls_looked.set(polls);
+        let Some(first) = self.whom_to_ask() else { return Ok(()) };
         let mut woken = self.woken.take();
-        let Some(found) = self.ask(&mut woken) else {
+        let asked = if std::ptr::eq(first, self.shared()) {
+            Some(first.reactor.look(&mut woken))
+        } else {
+            first.reactor.try_look(&mut woken)
+        };
+        let Some(found) = asked else {
             self.woken.replace(woken);
             return Ok(());
         };
@@ -272,21 +278,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Asks where its tasks' sockets stand: at itself, or at the first of its eight, if that one is held
-    /// up and does not look.
-    fn ask(&self, woken: &mut Woken) -> Option<io::Result<Found>> {
+    /// Where its tasks' sockets stand, if there are any and nobody else asks: that is itself, or the first
+    /// of its eight when that one is held up, and has not read the clock of late.
+    fn whom_to_ask(&self) -> Option<&Shared> {
         let first = self.pool.first_of(self.number);
-        if first.reactor.len() == 0 {
-            return None;
-        }
-        if std::ptr::eq(first, self.shared()) {
-            return Some(first.reactor.look(woken));
-        }
         let lately = self.cadence.last_reading().saturating_sub(LONG_POLL);
-        if first.counters.clock_read_at.get() > lately {
-            return None;
-        }
-        first.reactor.try_look(woken)
+        let asks_itself =
+            !std::ptr::eq(first, self.shared()) && first.counters.clock_read_at.get() > lately;
+        (first.reactor.len() > 0 && !asks_itself).then_some(first)
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
@@ -439,7 +438,7 @@ impl Worker {
             / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.clock_read_at.set(now);
         let look = self.cadence.sample(now, false)
-            && (self.reactor_for_sources().len() > 0 || !self.pool.injector.is_empty());
+            && (self.whom_to_ask().is_some() || !self.pool.injector.is_empty());
         if !self.in_doubt.take() {
             self.shared().note_poll_cost(cost);
             self.get_help_if_worth_it();
