@@ -185,11 +185,12 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How often the sentry looks for a worker that is stuck in one poll, from a millisecond to a
-    /// minute. The default is 10 ms.
+    /// The longest that the sentry sleeps between two looks for a worker that is stuck in one poll, from
+    /// a millisecond to a minute. The default is 10 ms.
     ///
     /// While any worker is parked, what becomes ready at a stuck one waits no longer than two of these.
-    /// The price is one thread that wakes up so often while others work.
+    /// The price is one thread that wakes up so often while others work, and oftener for a while when
+    /// one of them is stuck.
     pub fn sentry_tick(mut self, tick: Duration) -> Self {
         self.settings.sentry_tick = tick;
         self

@@ -121,7 +121,7 @@ worker_counters! {
     parks,
     /// Parks that another thread ended.
     unparks,
-    /// Looks at its reactor while tasks were ready.
+    /// Looks at the reactor with its tasks' sockets, while tasks were ready or before it parked.
     looks,
     /// Events the kernel reported for its sources.
     events,

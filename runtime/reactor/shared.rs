@@ -2,7 +2,8 @@
 //!
 //! The worker sleeps here, with the lock of the *wait* held. A neighbour that finds this lock free has
 //! found a worker that does not sleep, and may look at what the kernel has for it: the sentry does so
-//! for one that is stuck in a poll. So it only ever tries the lock.
+//! for one that is stuck in a poll, and so does a busy neighbour whose tasks' sockets stand here. So it
+//! only ever tries the lock.
 //!
 //! The *sources* have a lock of their own, since a socket comes and goes on any thread while the worker
 //! sleeps. Of all the locks of a reactor, a thread holds two at once only here: the wait, then the

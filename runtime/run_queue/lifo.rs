@@ -25,7 +25,7 @@
 //! An item put a moment ago is its owner's: who stole it would carry a warm task to a cold cache, for
 //! a wait of one poll. But behind a long poll it must not wait for ever. So a thief names the occupant
 //! it wants, by a [`Sighting`], and gets that one or nothing: the count of occupants is part of the
-//! word that it exchanges. The sentry steals whom it has seen a tick ago, and so only what has aged.
+//! word that it exchanges. The sentry steals whom it saw at its look before, and so only what has aged.
 //!
 //! An owner that puts and takes pays one read-modify-write, for the take: into an empty slot nobody
 //! else puts, so a put there is a plain store, the count included. To replace an occupant is one more.

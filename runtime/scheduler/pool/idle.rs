@@ -2,7 +2,7 @@
 //!
 //! The workers of a pool share one word, how many are awake and how many of those search their
 //! neighbours' queues for work, and one short list, who is parked. Everything here is a decision;
-//! the system calls are made by the callers (`worker.rs`, `mod.rs`), so that loom can run all of it.
+//! the system calls are made by the callers (`parking.rs`, `mod.rs`), so that loom can run all of it.
 //!
 //! ```text
 //!            search            found
@@ -24,7 +24,7 @@
 //!   others may have relied on it.
 //! - *One sentry.* While any worker is awake, one that is parked keeps guard: it sleeps for no more
 //!   than a tick, and sees to it that nobody's work waits behind a poll that takes long. Never two.
-//!   With everybody parked there is nothing to guard, and after some ticks it stands down. The next
+//!   With everybody parked there is nothing to guard, and after some looks it stands down. The next
 //!   to get up appoints a new one.
 //!
 //! The rival is to unpark a neighbour with each task that is scheduled, tokio's way: the sentry is
@@ -46,7 +46,7 @@ const LONG_BUSY: u64 = 1_000_000;
 /// each other are quicker on one processor than on two.
 const WORTH_STEALING: u64 = 10_000;
 /// The same for the sentry, which comes by seldom.
-const WORTH_A_TICK: u64 = 1_000;
+const WORTH_GETTING_UP: u64 = 1_000;
 /// So many are worth sharing whatever they cost: not all of them talk to each other.
 const MANY: usize = 64;
 /// So many that wait behind a long poll are likely to be as long.
@@ -77,13 +77,13 @@ pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
     waiting >= MANY || backlog(waiting, poll_cost) > WORTH_STEALING
 }
 
-/// The same for the sentry at its tick.
-pub(crate) fn worth_a_tick(waiting: usize, poll_cost: u64) -> bool {
-    backlog(waiting, poll_cost) > WORTH_A_TICK
+/// The same for the sentry, which would sleep on.
+pub(crate) fn worth_getting_up(waiting: usize, poll_cost: u64) -> bool {
+    backlog(waiting, poll_cost) > WORTH_GETTING_UP
 }
 
-/// What polls took up to, when the clock was read before: it is forgotten by halves, so that slow polls with quick
-/// ones between them are no surprise each time.
+/// What polls took up to, when the clock was read before: it is forgotten by halves, so that slow polls
+/// with quick ones between them are no surprise each time.
 pub(crate) fn peak(before: u64, latest: u64) -> u64 {
     latest.max(before / 2)
 }
@@ -144,7 +144,7 @@ pub(crate) struct Risen {
 pub(crate) enum Post {
     /// It sleeps until something comes.
     Asleep,
-    /// It sleeps for a tick.
+    /// It sleeps for a tick at most.
     Sentry,
     /// It was picked: it is up.
     Picked,
@@ -396,7 +396,7 @@ mod tests {
         assert!(!unparks(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
         assert!(!unparks(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
         assert!(unparks(MANY + 1, 10, 2 * LONG_BUSY), "not all of so many");
-        assert!(worth_a_tick(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
+        assert!(worth_getting_up(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
     }
 
     /// All of `workers` lie down, in order.

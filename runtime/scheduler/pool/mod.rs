@@ -71,7 +71,7 @@ pub(crate) mod worker;
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
-    /// How often the sentry compares.
+    /// Between two looks of the sentry, at the most.
     pub(crate) sentry_tick: Duration,
     /// How often in a row the task just woken may run before the others.
     pub(crate) lifo_uses: u32,

@@ -6,15 +6,15 @@
 //!
 //! One of those who sleep is the *sentry*. A worker that is stuck in one poll runs nothing, looks at
 //! no socket and fires no timer, and its tasks cannot know. So while anybody is awake, the sentry
-//! gets up once a tick and compares (`watch.rs`): a worker that has begun no poll since the last tick
-//! is asleep, and then there is nothing to take from it, or it is stuck. The sentry takes over what
-//! waits there, for one look: the tasks in its queue, what the kernel has for it, and the timers that
-//! are due. All that ends up in the sentry's own queue, and is run there. While the poll goes on, so
-//! does this.
+//! wakes up once a tick, at least, and compares (`watch.rs`): a worker that has begun no poll for half
+//! a tick is asleep, and then there is nothing to take from it, or it is stuck. The sentry takes over
+//! what waits there, for one look: the tasks in its queue, what the kernel has for it, and the timers
+//! that are due. All that ends up in the sentry's own queue, and is run there. While the poll goes on,
+//! so does this.
 //!
 //! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck, and sooner
 //! once the sentry knows. The price, with the usual tick of 10 ms, is a hundred wake-ups a second of one
-//! thread, while others work.
+//! thread while others work, and more while one of them is stuck.
 //!
 //! The rivals: a thread of its own for that, which Go has, to do what an idle worker can; and to unpark
 //! a neighbour for each task that becomes ready, so that none is ever bound to a busy worker, at a
@@ -24,7 +24,7 @@ use std::{io, time::Duration};
 
 use super::{
     Pool, Shared,
-    idle::{LastLook, Post, worth_a_tick, worth_stealing},
+    idle::{LastLook, Post, worth_getting_up, worth_stealing},
     watch::Seen,
     worker::Worker,
 };
@@ -36,8 +36,8 @@ use crate::{
     trace::{self, Event},
 };
 
-/// After so many ticks with nobody awake it stands down.
-const QUIET_TICKS: u32 = 10;
+/// After so many looks in a row that found nobody awake it stands down.
+const QUIET_LOOKS: u32 = 10;
 
 /// How one that lies sleeps.
 #[derive(Debug, Clone, Copy)]
@@ -167,7 +167,7 @@ impl Worker {
             }
         } else {
             *quiet += 1;
-            if *quiet >= QUIET_TICKS && idle.stand_down(self.number()) {
+            if *quiet >= QUIET_LOOKS && idle.stand_down(self.number()) {
                 *quiet = 0;
             }
         }
@@ -183,7 +183,7 @@ impl Worker {
         let is_stuck = seen.is_stuck(polls, now, nanos(self.pool.settings.sentry_tick));
         let took = is_stuck && self.take_over(number, seen, woken);
         let waiting = neighbour.thief.len();
-        let has_much = worth_a_tick(waiting, neighbour.poll_cost(waiting));
+        let has_much = worth_getting_up(waiting, neighbour.poll_cost(waiting));
         let stole = !is_stuck && has_much && self.steal_from(number);
         let since = if polls == seen.polls { seen.since } else { now };
         // Also of one that is stuck: it may have filled its slot since.
@@ -203,7 +203,7 @@ impl Worker {
     /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
     fn take_over(&self, number: usize, seen: &Seen, woken: &mut Woken) -> bool {
         let neighbour = &self.pool.workers[number];
-        // Only the occupant that was there a tick ago.
+        // Only the occupant that was there at the last look.
         let fresh = seeded("takeover_steals_a_fresh_occupant");
         let aged = if fresh { neighbour.thief.sight_lifo() } else { seen.lifo };
         let aged = aged.and_then(|sighting| neighbour.thief.steal_lifo(sighting));

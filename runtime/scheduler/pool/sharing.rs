@@ -5,7 +5,7 @@
 //! what waits, and goes on stealing while that pays. One who has run dry looks into the injector, and
 //! then at each neighbour in turn, from where it last found something.
 //!
-//! The rival is to unpark whenever there is a task for whom to unpark. Tasks that take less time than
+//! The rival is to unpark whenever a task is ready and somebody sleeps. Tasks that take less time than
 //! the way to another processor's cache are then spread over all of them, and are the slower for it.
 
 use super::{

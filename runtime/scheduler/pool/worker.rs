@@ -6,10 +6,10 @@
 //! neighbour's, and before a worker sleeps it says so.
 //!
 //! What must hold:
-//! - A worker that has work makes no system call, takes no lock and writes to no memory that others
-//!   write to, but for the tasks themselves.
-//! - What it unparks a neighbour for is weighed (`idle.rs`) each time the clock is read, every 64
-//!   polls or 20 microseconds, not with each task.
+//! - Between two looks, a worker that has work makes no system call, takes no lock that others want and
+//!   writes to no memory that others write to, but for the tasks themselves.
+//! - To unpark a neighbour is the exception, and that is weighed (`idle.rs`) each time the clock is
+//!   read, every 64 polls or 20 microseconds, not with each task.
 //!
 //! The rival is work that is handed over, not stolen: each task to a worker of its own, by some rule.
 //! Then nobody searches, and one busy worker may have a queue while its neighbour sleeps.
