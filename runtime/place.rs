@@ -1,14 +1,14 @@
 //! Where: the line a task was spawned at, and the line it waits at.
 //!
 //! Every leaf future of ours is made by a `#[track_caller]` function and keeps the caller's
-//! [`Location`]. When its poll returns `Pending` it calls [`note`], and the scheduler, right after
-//! the poll, [`take`]s the note into the task's slot. So the loop can say of each task what it waits
-//! for and where, at the price of one store a wait. An `async fn` would lose the caller, which is
+//! [`Location`]. When its poll returns `Pending` it notes both (`this_poll.rs`), and the scheduler, right
+//! after the poll, puts the note into the task's slot. So the loop can say of each task what it waits
+//! for and where, at the price of two stores a wait. An `async fn` would lose the caller, which is
 //! why the leaves are named types.
 
-use std::{cell::Cell, fmt, panic::Location, sync::Arc};
+use std::{fmt, panic::Location, sync::Arc};
 
-use crate::{id::TaskId, local_key};
+use crate::id::TaskId;
 
 /// What a task waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,24 +72,8 @@ impl fmt::Display for Origin {
 }
 
 /// One wait: what for, and the line that asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) what: WaitsFor,
     pub(crate) place: &'static Location<'static>,
-}
-
-thread_local! {
-    static NOTED: Cell<Option<Wait>> = const { Cell::new(None) };
-}
-
-/// A leaf's last act before it returns `Pending`.
-#[inline]
-pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
-    local_key::with(&NOTED, |noted| noted.set(Some(Wait { what, place })));
-}
-
-/// The last leaf that noted a wait since the last call. `None` if only foreign futures waited.
-#[inline]
-pub(crate) fn take() -> Option<Wait> {
-    local_key::with(&NOTED, Cell::take)
 }

@@ -15,15 +15,14 @@ use std::{
 
 use crate::{
     blocking::BlockingStats,
-    budget,
     current::{self, Current},
     dump::{Dump, TaskDump},
     foreign,
     handle::{Enter, Handle, Home},
-    place,
     scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
     stats::WorkerStats,
     task::join::JoinHandle,
+    this_poll,
 };
 
 /// A multi-threaded runtime: a number of workers, each a loop of its own with sockets and timers, that
@@ -98,7 +97,7 @@ impl Runtime {
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         assert!(
-            !(self.runs_this_thread() && budget::is_polling()),
+            !(self.runs_this_thread() && this_poll::is_polling()),
             "`block_on` inside a task of the same runtime would stop the worker that it may be \
              waiting for: await the future instead, or spawn it"
         );
@@ -274,11 +273,10 @@ fn run_root<F: Future>(future: F) -> F::Output {
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        budget::begin(&waker);
+        this_poll::begin(&waker);
         let polled = future.as_mut().poll(&mut cx);
-        let again = budget::runs_again();
-        budget::end();
-        place::take();
+        let again = this_poll::runs_again();
+        this_poll::end();
         match polled {
             Poll::Ready(output) => return output,
             Poll::Pending if again => {}

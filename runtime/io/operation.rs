@@ -12,11 +12,11 @@ use std::{
 
 use super::source::Source;
 use crate::{
-    budget,
     reactor::{
         flags::Direction,
         source::{Place, Seen, WaiterKey},
     },
+    this_poll,
 };
 
 impl<T: AsFd> Source<T> {
@@ -197,7 +197,7 @@ impl<T: AsFd> Future for Ready<'_, T> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(budget::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx));
         let Waiting { source, direction, key, place } = &mut self.waiting;
         // Watched first: a fresh descriptor counts as ready, but here only the kernel's word will do.
         if let Err(error) = source.attach() {
@@ -205,7 +205,7 @@ impl<T: AsFd> Future for Ready<'_, T> {
         }
         match source.wait(*direction, &mut Place::Keyed(key), cx, place) {
             Ok(true) => return Poll::Pending,
-            Ok(false) => budget::charge(),
+            Ok(false) => this_poll::charge(),
             Err(error) => return Poll::Ready(Err(error)),
         }
         Poll::Ready(Ok(()))

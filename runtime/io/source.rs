@@ -14,14 +14,15 @@ use std::{
 };
 
 use crate::{
-    budget, current,
-    place::{self, WaitsFor},
+    current,
+    place::WaitsFor,
     reactor::{
         Registration,
         flags::Direction,
         source::{Place, Seen, Waited},
     },
     task::local,
+    this_poll,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
@@ -130,7 +131,7 @@ impl<T: AsFd> Source<T> {
         place: &'static Location<'static>,
         mut op: impl FnMut(&T, Seen) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(budget::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx));
         // ANCHOR: poll_op
         loop {
             if let Some(seen) = self.registration.readiness().ready(direction) {
@@ -140,7 +141,7 @@ impl<T: AsFd> Source<T> {
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     result => {
-                        budget::charge();
+                        this_poll::charge();
                         return Poll::Ready(result);
                     }
                 }
@@ -247,7 +248,7 @@ fn wait(
     if !registration.is_at(here) {
         return Wait::Elsewhere;
     }
-    place::note(what, place);
+    this_poll::note(what, place);
     Wait::Waits
 }
 

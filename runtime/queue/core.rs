@@ -342,6 +342,13 @@ impl<T> Core<T> {
         self.items.pop_front()
     }
 
+    /// Whether an item that is given out concerns nobody else: the queue is open, and no putter is in
+    /// line. Mostly so; asked first, it spares making and taking apart an empty [`Wakes`].
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.closed && self.putters.is_empty()
+    }
+
     /// An item was given out: who is to be woken.
     #[inline]
     pub(super) fn taken(&mut self) -> Wakes {

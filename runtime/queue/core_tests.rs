@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::{Queue, local};
-use crate::{
-    budget,
-    place::{self, WaitsFor},
-};
+use crate::{place::WaitsFor, this_poll};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -47,10 +44,10 @@ fn the_shells_differ_in_their_cell_alone() {
 }
 
 /// Operations left in this poll. Using them up is the way to count them.
-fn left() -> u32 {
+fn left() -> i32 {
     let mut left = 0;
-    while budget::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready() {
-        budget::charge();
+    while this_poll::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready() {
+        this_poll::charge();
         left += 1;
     }
     left
@@ -59,7 +56,7 @@ fn left() -> u32 {
 #[test]
 fn only_ready_awaits_are_charged() {
     let queue = local::Queue::bounded(1);
-    budget::begin(Waker::noop());
+    this_poll::begin(Waker::noop());
     let mut get = pin!(queue.get());
     assert!(poll(get.as_mut()).is_pending(), "a wait ends the poll by itself, and is free");
     queue.try_put(1).unwrap();
@@ -71,31 +68,31 @@ fn only_ready_awaits_are_charged() {
     assert!(poll(pin!(queue.join())).is_ready(), "the fourth");
     queue.try_put(3).unwrap();
     queue.try_get().unwrap();
-    assert_eq!(left(), budget::BUDGET - 4, "what never waits is never charged");
-    budget::end();
+    assert_eq!(left(), this_poll::BUDGET - 4, "what never waits is never charged");
+    this_poll::end();
 }
 
 #[test]
 fn a_used_up_budget_gives_way_and_loses_nothing() {
     let queue = Queue::unbounded();
-    budget::begin(Waker::noop());
+    this_poll::begin(Waker::noop());
     left();
     let (mut put, mut get) = (pin!(queue.put(1)), pin!(queue.get()));
     assert!(poll(put.as_mut()).is_pending());
-    assert!(place::take().is_some_and(|wait| wait.what == WaitsFor::Turn));
+    assert!(this_poll::take_note().is_some_and(|wait| wait.what == WaitsFor::Turn));
     assert!(poll(get.as_mut()).is_pending());
     assert_eq!(queue.stats().getters, 0, "it did not join the line");
-    budget::begin(Waker::noop());
+    this_poll::begin(Waker::noop());
     assert_eq!(poll(put), Poll::Ready(Ok(())));
     assert_eq!(poll(get), Poll::Ready(Ok(1)));
-    budget::end();
+    this_poll::end();
 }
 
 #[test]
 fn a_wait_notes_what_for_and_where() {
     let queue = Queue::bounded(1);
     let noted = |what, line| {
-        let wait = place::take().expect("a wait was noted");
+        let wait = this_poll::take_note().expect("a wait was noted");
         assert_eq!((wait.what, wait.place.file(), wait.place.line()), (what, file!(), line));
     };
     let (mut get, line) = (pin!(queue.get()), line!());
@@ -112,5 +109,5 @@ fn a_wait_notes_what_for_and_where() {
     noted(WaitsFor::QueueDone, line);
 
     assert!(poll(get).is_ready());
-    assert!(place::take().is_none(), "a ready future waits for nothing");
+    assert!(this_poll::take_note().is_none(), "a ready future waits for nothing");
 }

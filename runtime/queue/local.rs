@@ -20,7 +20,7 @@ use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
     waiting::{Offer, Stage, begin, poll_in_line},
 };
-use crate::{budget, place::WaitsFor, wait_list::WaitKey};
+use crate::{place::WaitsFor, this_poll, wait_list::WaitKey};
 
 /// A first-in, first-out queue between tasks of one thread.
 ///
@@ -353,7 +353,7 @@ impl<T> Future for Put<'_, T> {
                 drop(core);
                 wakes.wake();
                 this.stage = Stage::Done;
-                budget::charge();
+                this_poll::charge();
                 return Poll::Ready(Ok(()));
             }
         }
@@ -413,11 +413,13 @@ impl<T> Future for Get<'_, T> {
             if core.may_take()
                 && let Some(item) = core.pop()
             {
-                let wakes = core.taken();
-                drop(core);
-                wakes.wake();
+                if !core.is_quiet() {
+                    let wakes = core.taken();
+                    drop(core);
+                    wakes.wake();
+                }
                 this.stage = Stage::Done;
-                budget::charge();
+                this_poll::charge();
                 return Poll::Ready(Ok(item));
             }
         }
@@ -458,7 +460,7 @@ impl<T> Future for Join<'_, T> {
             && queue.unfinished() == 0
         {
             *stage = Stage::Done;
-            budget::charge();
+            this_poll::charge();
             return Poll::Ready(());
         }
         let offer = Offer::new(cx, stage);

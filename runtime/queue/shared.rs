@@ -1,8 +1,7 @@
 //! The async queue, shared between tasks and between threads: the core behind a lock.
 //!
-//! Its twin is `local.rs`. A lock-free list in place of the lock would save one atomic of the two
-//! while nobody contends, and cost the capacity, the order of waiters, the exact cancellation, and
-//! the reader.
+//! Its twin is `local.rs`. A lock-free list in place of the lock would save one atomic of the two while
+//! nobody contends, and cost the capacity, the order of waiters, the exact cancellation, and the reader.
 
 use std::{
     fmt,
@@ -17,9 +16,9 @@ use super::{
     waiting::{Offer, Stage, begin, poll_in_line},
 };
 use crate::{
-    budget,
     place::WaitsFor,
     primitives::{Mutex, MutexGuard, lock},
+    this_poll,
     wait_list::WaitKey,
 };
 
@@ -370,7 +369,7 @@ impl<T> Future for Put<'_, T> {
                 drop(core);
                 wakes.wake();
                 this.stage = Stage::Done;
-                budget::charge();
+                this_poll::charge();
                 return Poll::Ready(Ok(()));
             }
         }
@@ -430,11 +429,13 @@ impl<T> Future for Get<'_, T> {
             if core.may_take()
                 && let Some(item) = core.pop()
             {
-                let wakes = core.taken();
-                drop(core);
-                wakes.wake();
+                if !core.is_quiet() {
+                    let wakes = core.taken();
+                    drop(core);
+                    wakes.wake();
+                }
                 this.stage = Stage::Done;
-                budget::charge();
+                this_poll::charge();
                 return Poll::Ready(Ok(item));
             }
         }
@@ -475,7 +476,7 @@ impl<T> Future for Join<'_, T> {
             && queue.unfinished() == 0
         {
             *stage = Stage::Done;
-            budget::charge();
+            this_poll::charge();
             return Poll::Ready(());
         }
         let offer = Offer::new(cx, stage);

@@ -17,8 +17,9 @@ use std::{
 };
 
 use crate::{
-    budget, foreign,
-    place::{self, WaitsFor},
+    foreign,
+    place::WaitsFor,
+    this_poll,
     wait_list::{WaitKey, WaitList},
 };
 
@@ -110,12 +111,12 @@ pub(super) fn wait<R>(line: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
 /// How every poll begins. `Pending` if the task has used up its budget.
 #[inline]
 pub(super) fn begin(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()> {
-    if budget::poll_budget(cx).is_ready() { Poll::Ready(()) } else { out_of_budget(place) }
+    if this_poll::poll_budget(cx).is_ready() { Poll::Ready(()) } else { out_of_budget(place) }
 }
 
 #[cold]
 fn out_of_budget(place: &'static Location<'static>) -> Poll<()> {
-    place::note(WaitsFor::Turn, place);
+    this_poll::note(WaitsFor::Turn, place);
     Poll::Pending
 }
 
@@ -136,12 +137,12 @@ pub(super) fn poll_in_line<R>(
     loop {
         match step(&mut offer) {
             Step::Ready(answer, wakes) => {
-                budget::charge();
+                this_poll::charge();
                 wakes.wake();
                 return Poll::Ready(answer);
             }
             Step::Wait => {
-                place::note(what, place);
+                this_poll::note(what, place);
                 return Poll::Pending;
             }
             Step::Clone => offer.clone = Some(offer.waker.clone()),

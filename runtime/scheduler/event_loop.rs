@@ -341,7 +341,7 @@ impl Core {
     /// Leaves the loop to its host: whatever comes next makes its descriptor readable. `false`: there
     /// is something to do already.
     pub(crate) fn rest(&self) -> io::Result<bool> {
-        if self.table.ready() > 0 || self.inbox.has_news() {
+        if self.table.is_ready() || self.inbox.has_news() {
             return Ok(false);
         }
         if let Some(next) = self.timers.wake_up_at() {

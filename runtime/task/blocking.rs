@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     blocking::{Job, Pool, Refused, Ticket},
-    budget,
     clock::{Hold, TestClock},
     current::{self, Current},
     foreign,
     id::TaskId,
-    place::{self, Origin, WaitsFor},
+    place::{Origin, WaitsFor},
     primitives::Arc,
+    this_poll,
 };
 
 /// Runs `f`, which may block, on a thread of the blocking pool of the loop or runtime that runs this
@@ -120,7 +120,7 @@ pub fn block_in_place<T>(f: impl FnOnce() -> T) -> T {
         Some(Current::Worker(worker)) => Some(current::step_out(&worker)),
         Some(Current::Guest(_)) | None => None,
     };
-    budget::blocked(f)
+    this_poll::blocked(f)
 }
 
 /// The blocking pool's queue is full.
@@ -226,20 +226,20 @@ impl<T> Future for SpawnBlocking<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while this.waiting.is_some() {
-            ready!(budget::poll_budget(cx));
+            ready!(this_poll::poll_budget(cx));
             this.submit();
             if this.waiting.is_some() {
                 let waker = cx.waker().clone();
                 let (must_wait, _old) = this.pool.wait(&mut this.ticket, waker);
                 if must_wait {
-                    place::note(WaitsFor::Blocking, this.place);
+                    this_poll::note(WaitsFor::Blocking, this.place);
                     return Poll::Pending;
                 }
             }
         }
         let polled = Pin::new(&mut this.handle).poll(cx);
         if polled.is_pending() {
-            place::note(WaitsFor::Blocking, this.place);
+            this_poll::note(WaitsFor::Blocking, this.place);
         }
         polled
     }

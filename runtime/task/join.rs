@@ -21,9 +21,10 @@ use super::{
     outcome::{Failure, Outcome},
 };
 use crate::{
-    budget, foreign,
+    foreign,
     id::TaskId,
-    place::{self, Origin, WaitsFor},
+    place::{Origin, WaitsFor},
+    this_poll,
 };
 
 /// The two ends of a new task: its side of the cell, with its future, and its handle. `wake` wakes it
@@ -122,7 +123,7 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "result")]
     pub fn wait(mut self) -> Result<T, JoinError> {
         assert!(
-            !budget::is_polling(),
+            !this_poll::is_polling(),
             "JoinHandle::wait would block this thread's event loop: await the handle instead"
         );
         struct Unpark(Thread);
@@ -178,21 +179,21 @@ impl<T> Future for JoinHandle<T> {
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(budget::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx));
         let this = &mut *self;
         let Some(joiner) = this.joiner.take() else {
             panic!("a JoinHandle was polled after it had given its task's output");
         };
         match joiner.poll_outcome(cx) {
             Ok(outcome) => {
-                budget::charge();
+                this_poll::charge();
                 let error = |failure| JoinError::new(failure, this.origin.clone());
                 Poll::Ready(outcome.map_err(error))
             }
             Err(joiner) => {
                 this.joiner = Some(joiner);
                 let place = *this.place.get_or_insert(Location::caller());
-                place::note(WaitsFor::Task, place);
+                this_poll::note(WaitsFor::Task, place);
                 Poll::Pending
             }
         }

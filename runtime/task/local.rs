@@ -1,6 +1,6 @@
 //! The event loop's tasks, and the waker that is a number.
 //!
-//! One [`Table`] belongs to one loop: a slab of tasks and the run queue, a line of slot numbers. Only
+//! One [`Table`] belongs to one loop: a slab of tasks and the run queue, a list through its slots. Only
 //! the loop's own thread touches it, so spawning, waking and polling cost no atomic operation, no
 //! reference count and no lock.
 //!
@@ -8,16 +8,15 @@
 //! and its generation.
 //!
 //! Cloning copies the word and dropping it does nothing. `wake` asks the thread-local which table
-//! this thread runs: if it is that of the loop in the key, the slot is marked and its number pushed on
-//! the run queue; otherwise the key goes into that loop's inbox. A key may be stale in every way: the
-//! task ended, its slot serves another task, its loop is gone, its loop's number serves another loop.
-//! The generation catches nearly all of these, and what it does not catch (it has wrapped around
-//! exactly) costs one spurious poll, which every future must bear. Nothing dereferences a key.
+//! this thread runs: if it is that of the loop in the key, the slot is put into the run queue; otherwise
+//! the key goes into that loop's inbox. A key may be stale in every way: the task ended, its slot serves
+//! another task, its loop is gone, its loop's number serves another loop. The generation catches nearly
+//! all of these, and what it does not catch (it has wrapped around exactly) costs one spurious poll, which
+//! every future must bear. Nothing dereferences a key.
 //!
 //! What must hold:
-//! - A slot whose number stands in the run queue is not freed. A task that ended there leaves a
-//!   tombstone, and the slot is freed when its number is popped; else a new task in the same slot
-//!   would stand in the queue twice.
+//! - A slot that stands in the run queue is not freed. A task that ended there leaves a tombstone, and
+//!   the slot is freed when it is popped; else a new task in the same slot would run before its turn.
 //! - A task is out of its slot while it runs, so that its poll may spawn, wake and cancel freely.
 //! - Foreign code (futures, outputs, their drops) runs with the table not borrowed.
 //!
@@ -34,20 +33,20 @@ use std::{
 };
 
 use super::{
-    key::Key,
-    slots::{ENDED, LIVE, ROOT, Slots},
+    key::{Key, Stamp},
+    local_queue::LocalQueue,
+    slots::{IDLE, LAST, ROOT, Slots},
     spawned::{End, Naming, Spawned, Stage},
     steps,
     tasks::{Batch, Popped, Refused, Tasks},
 };
 use crate::{
-    budget, foreign,
+    foreign,
     id::TaskId,
     inbox,
-    place::{self, Origin, Wait},
-    run_queue::batches::Batches,
+    place::{Origin, Wait},
     stats::Counters,
-    trace,
+    this_poll, trace,
     waiter::Waiter,
 };
 
@@ -59,7 +58,7 @@ compile_error!("whirligig's wakers pack 64 bits into a pointer: it needs a 64-bi
 mod waker {
     use std::mem::ManuallyDrop;
 
-    use super::{Context, Key, RawWaker, RawWakerVTable, Waker, budget};
+    use super::{Context, Key, RawWaker, RawWakerVTable, Waker, this_poll};
 
     // ANCHOR: vtable
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop);
@@ -95,7 +94,7 @@ mod waker {
     #[inline(always)]
     pub(super) fn with_context<R>(key: Key, f: impl FnOnce(&mut Context<'_>) -> R) -> R {
         let waker = ManuallyDrop::new(new(key));
-        budget::begin(&waker);
+        this_poll::begin(&waker);
         f(&mut Context::from_waker(&waker))
     }
 }
@@ -162,13 +161,13 @@ thread_local! {
 /// Makes `table` this thread's, until the guard is dropped; then the one before it again.
 pub(crate) fn enter(table: Rc<Table>) -> Entered {
     let outer = ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(Some(table))));
-    Entered { outer, suspended: budget::suspend() }
+    Entered { outer, suspended: this_poll::suspend() }
 }
 
 /// See [`enter`].
 pub(crate) struct Entered {
     outer: Option<Rc<Table>>,
-    suspended: budget::Suspended,
+    suspended: this_poll::Suspended,
 }
 
 impl Drop for Entered {
@@ -178,6 +177,14 @@ impl Drop for Entered {
         self.suspended.resume();
     }
 }
+
+/// Names the task that runs on this thread, for a report.
+const RUNNING: Naming<'static> = &|| {
+    CURRENT.with_borrow(|table| {
+        let table = table.as_ref().expect("a task is polled or dropped with its loop entered");
+        table.tasks.borrow().slots[table.running.get()].origin()
+    })
+};
 
 /// One loop's tasks and its run queue.
 pub(crate) struct Table {
@@ -192,8 +199,8 @@ pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 
 impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
-        let slots = Slots::new(first_generation);
-        let tasks = Tasks { slots, run_queue: Batches::default(), closed: false };
+        let slots = Slots::new(number, first_generation);
+        let tasks = Tasks { slots, run_queue: LocalQueue::new(), closed: false };
         Self { number, tasks: RefCell::new(tasks), running: Cell::new(ROOT) }
     }
 
@@ -249,21 +256,21 @@ impl Table {
             drop(inner);
             return Err(Refused);
         }
-        let (number, generation, slot) = inner.slots.reserve();
-        let task = make(Key::new(self.number, generation, number));
+        let (number, stamp, slot) = inner.slots.reserve();
+        let task = make(Key::new(stamp, number));
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
         mem::forget(slot.task.replace(task));
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
         slot.place = place;
         slot.wait = None;
-        slot.scheduled = true;
-        slot.generation = generation;
-        slot.next_vacant = LIVE;
-        inner.run_queue.push(number);
+        slot.stamp = stamp;
+        slot.next = LAST;
+        let Tasks { slots, run_queue, .. } = &mut *inner;
+        run_queue.push(slots, number);
         drop(inner);
         if trace::on() {
-            steps::spawned(&self.origin(number));
+            steps::spawned(&self.tasks.borrow().slots[number].origin());
         }
         Ok(())
     }
@@ -272,15 +279,15 @@ impl Table {
     pub(crate) fn open_root(&self, id: TaskId, place: &'static Location<'static>) {
         let mut inner = self.tasks.borrow_mut();
         let inner = &mut *inner;
-        let generation = inner.slots.draw_generation();
+        let stamp = inner.slots.draw_stamp();
         let slot = &mut inner.slots[ROOT];
         slot.id = id;
         slot.place = place;
-        slot.generation = generation;
-        slot.next_vacant = LIVE;
-        // A root that returned while scheduled left its number in the queue. It serves this one.
-        if !std::mem::replace(&mut slot.scheduled, true) {
-            inner.run_queue.push(ROOT);
+        slot.stamp = stamp;
+        // A root that returned while scheduled left its slot in the queue. It serves this one.
+        if slot.next == IDLE {
+            slot.next = LAST;
+            inner.run_queue.push(&mut inner.slots, ROOT);
         }
     }
 
@@ -288,14 +295,14 @@ impl Table {
     pub(crate) fn close_root(&self) {
         let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[ROOT];
-        slot.next_vacant = ENDED;
+        slot.stamp = Stamp::NOBODY;
         slot.wait = None;
     }
 
-    /// How many runnables stand in the run queue.
+    /// Whether anything stands in the run queue.
     #[inline]
-    pub(crate) fn ready(&self) -> usize {
-        self.tasks.borrow().run_queue.len()
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.tasks.borrow().run_queue.is_empty()
     }
 
     /// How many tasks have not ended.
@@ -312,20 +319,19 @@ impl Table {
         counters: &Counters,
         is_look_due: impl Fn() -> bool,
     ) -> Batch {
-        let origin: Naming<'_> = &|| self.origin(self.running.get());
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
         let batch = loop {
-            let Popped { number, generation, task } = match pop(tasks) {
+            let Popped { key, task } = match pop(tasks) {
                 Ok(popped) => popped,
                 Err(batch) => break batch,
             };
-            let key = Key::new(self.number, generation, number);
+            let number = key.slot();
             self.running.set(number);
             counters.polls.add(1);
             match task {
-                Some(task) => match self.poll(key, task, &origin) {
+                Some(task) => match self.poll(key, task) {
                     Ok(task) => tasks = self.put_back(number, Some(task)),
                     Err(end) => {
                         counters.ended.add(1);
@@ -343,17 +349,17 @@ impl Table {
                 break Batch::LookDue;
             }
         };
-        budget::end();
+        this_poll::end();
         batch
     }
 
     /// Polls a task. Gives it back, or how it ended.
     #[inline(always)]
-    fn poll(&self, key: Key, task: Spawned, origin: &Naming<'_>) -> Result<Spawned, End> {
+    fn poll(&self, key: Key, task: Spawned) -> Result<Spawned, End> {
         if trace::on() {
             steps::polled(self.id(key.slot()));
         }
-        waker::with_context(key, |cx| task.poll(cx, origin))
+        waker::with_context(key, |cx| task.poll(cx, &RUNNING))
     }
 
     /// Polls the root future, if there is one. `true`: it has ended.
@@ -374,17 +380,9 @@ impl Table {
     /// it wants to run again.
     #[inline(always)]
     fn put_back(&self, number: u32, task: Option<Spawned>) -> RefMut<'_, Tasks> {
-        let wait = place::take();
+        let wait = this_poll::wait();
         let mut tasks = self.tasks.borrow_mut();
-        let slot = &mut tasks.slots[number];
-        // The slot is empty while its task runs: there is nothing to drop.
-        mem::forget(mem::replace(&mut slot.task, task));
-        slot.wait = wait;
-        let again = budget::runs_again() && !slot.scheduled;
-        if again {
-            slot.scheduled = true;
-            tasks.run_queue.push(number);
-        }
+        let again = tasks.put_back(number, task, wait, this_poll::runs_again());
         if trace::on() {
             let id = tasks.slots[number].id;
             drop(tasks);
@@ -397,7 +395,6 @@ impl Table {
     /// The poll ended the task.
     #[inline(always)]
     fn remove(&self, number: u32, end: End) -> RefMut<'_, Tasks> {
-        place::take();
         let mut tasks = self.tasks.borrow_mut();
         let slot = tasks.slots.end(number);
         // A name is text: dropping it calls nobody.
@@ -416,12 +413,6 @@ impl Table {
         self.tasks.borrow().slots[number].id
     }
 
-    fn origin(&self, number: u32) -> Origin {
-        let inner = self.tasks.borrow();
-        let slot = &inner.slots[number];
-        Origin { id: slot.id, name: slot.name.clone(), place: slot.place }
-    }
-
     /// Refuses new tasks from here on, and drops those there are, one after the other. Their drops
     /// may do anything. Returns how many there were.
     pub(crate) fn close(&self) -> usize {
@@ -435,8 +426,8 @@ impl Table {
                 slot.task.take()
             };
             if let Some(task) = task {
-                let origin: Naming<'_> = &|| self.origin(number);
-                task.cancel(&origin);
+                self.running.set(number);
+                task.cancel(&RUNNING);
                 drop(self.remove(number, End::Cancelled));
                 dropped += 1;
             }
@@ -459,15 +450,14 @@ impl Table {
                 .slots
                 .live()
                 .map(|(number, slot)| {
-                    let origin = Origin { id: slot.id, name: slot.name.clone(), place: slot.place };
-                    let stage = if budget::is_polling() && self.running.get() == number {
+                    let stage = if this_poll::is_polling() && self.running.get() == number {
                         Stage::Running
-                    } else if slot.scheduled {
+                    } else if slot.next != IDLE {
                         Stage::Scheduled
                     } else {
                         Stage::Idle
                     };
-                    (origin, slot.wait, stage)
+                    (slot.origin(), slot.wait, stage)
                 })
                 .collect()
         };
@@ -480,7 +470,7 @@ impl Table {
 fn pop(mut tasks: RefMut<'_, Tasks>) -> Result<Popped, Batch> {
     match tasks.pop() {
         Some(popped) => Ok(popped),
-        None if tasks.run_queue.len() == 0 => Err(Batch::Dry),
+        None if tasks.run_queue.is_empty() => Err(Batch::Dry),
         None => Err(Batch::Done),
     }
 }
@@ -490,7 +480,7 @@ impl fmt::Debug for Table {
         f.debug_struct("Table")
             .field("number", &self.number)
             .field("tasks", &self.len())
-            .field("ready", &self.ready())
+            .field("is_ready", &self.is_ready())
             .finish()
     }
 }

@@ -9,7 +9,8 @@
 //! steps.rs               what the trace is told
 //!
 //! local.rs key.rs        the event loop's tasks, woken by number
-//! slots.rs tasks.rs
+//! slots.rs tasks.rs      where they stand, and in which order they are polled
+//! local_queue.rs
 //! shared.rs state.rs     the runtime's tasks, counted, and their one word
 //! owned.rs
 //! ```
@@ -28,9 +29,10 @@ pub use self::{
 };
 pub use crate::id::TaskId;
 use crate::{
-    budget, current,
+    current,
     handle::Handle,
-    place::{self, Name, WaitsFor},
+    place::{Name, WaitsFor},
+    this_poll,
 };
 
 mod blocking;
@@ -38,6 +40,7 @@ pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
+mod local_queue;
 pub(crate) mod outcome;
 pub(crate) mod owned;
 pub(crate) mod shared;
@@ -199,8 +202,8 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        budget::run_again(cx);
-        place::note(WaitsFor::Turn, self.place);
+        this_poll::run_again(cx);
+        this_poll::note(WaitsFor::Turn, self.place);
         Poll::Pending
     }
 }
@@ -217,5 +220,5 @@ impl Future for YieldNow {
 /// ```
 pub async fn unconstrained<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
-    poll_fn(|cx| budget::lifted(|| future.as_mut().poll(cx))).await
+    poll_fn(|cx| this_poll::lifted(|| future.as_mut().poll(cx))).await
 }

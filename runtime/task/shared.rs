@@ -30,10 +30,9 @@ use super::{
     steps,
 };
 use crate::{
-    budget,
-    place::{self, Origin, Wait},
+    place::{Origin, Wait},
     primitives::{AtomicU32, Ordering},
-    trace,
+    this_poll, trace,
 };
 
 /// A scheduler, as its tasks see it. Each task holds one, so it should cost nothing to hold.
@@ -124,13 +123,13 @@ impl<S: Schedule> Task<S> {
             // Its lines are read one after the other otherwise, each waited for.
             spawned.prefetch();
             let waker = waker_ref(&self);
-            budget::begin(&waker);
+            this_poll::begin(&waker);
             let origin: Naming<'_> = &|| self.origin.clone();
             spawned.poll(&mut Context::from_waker(&waker), &origin)
         };
-        let again = budget::runs_again();
-        budget::end();
-        let wait = place::take();
+        let again = this_poll::runs_again();
+        this_poll::end();
+        let wait = this_poll::wait();
         let spawned = match polled {
             Ok(spawned) => spawned,
             Err(end) => {

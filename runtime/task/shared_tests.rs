@@ -163,7 +163,7 @@ fn a_task_that_gave_way_and_was_woken_stands_in_the_queue_once() {
         None,
         poll_fn(|cx| {
             cx.waker().wake_by_ref();
-            budget::run_again(cx);
+            this_poll::run_again(cx);
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         }),
@@ -182,8 +182,8 @@ fn a_used_up_budget_ends_the_poll_and_the_next_has_a_new_one() {
         &stub,
         None,
         poll_fn(move |cx| {
-            while budget::poll_budget(cx).is_ready() {
-                budget::charge();
+            while this_poll::poll_budget(cx).is_ready() {
+                this_poll::charge();
                 counted.fetch_add(1, Ordering::Relaxed);
             }
             Poll::<()>::Pending
@@ -191,9 +191,9 @@ fn a_used_up_budget_ends_the_poll_and_the_next_has_a_new_one() {
     );
     for polls in 1..=3 {
         assert!(stub.run_one(), "it gave way, and runs again");
-        assert_eq!(ready.load(Ordering::Relaxed), polls * u64::from(budget::BUDGET));
+        assert_eq!(ready.load(Ordering::Relaxed), polls * this_poll::BUDGET as u64);
     }
-    assert!(!budget::is_polling(), "the poll has ended");
+    assert!(!this_poll::is_polling(), "the poll has ended");
     stub.pop().unwrap().shut_down();
 }
 
@@ -399,7 +399,7 @@ fn a_task_shut_down_in_its_own_poll_ends_after_it() {
             for task in theirs.owned.close() {
                 told.lock().unwrap().push(task.shut_down());
             }
-            budget::run_again(cx);
+            this_poll::run_again(cx);
             Poll::<()>::Pending
         }),
     );

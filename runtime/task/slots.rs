@@ -1,9 +1,9 @@
 //! The slab of an event loop's tasks: numbered slots, vacant ones in a list.
 //!
-//! Plain data. It knows nothing of wakers and queues; `local.rs` decides when a slot is freed. A slot's
-//! flags stand where a wake reads them with one load each, and a vacant slot's link lies in the same
-//! place, so the slab costs a task nothing beyond its fields. That is why it is not the slab crate:
-//! there every access asks first whether the slot is taken, and the generation would go with the task.
+//! Plain data. It knows nothing of wakers; `tasks.rs` decides when a slot is freed. A slot has one link,
+//! for it is in one list at most: of the runnables (`local_queue.rs`) or of the vacant. Link and stamp
+//! are all that a wake reads. That is why it is not the slab crate: there every access asks first whether
+//! the slot is taken, and the generation would go with the task.
 
 use std::{
     mem,
@@ -11,10 +11,10 @@ use std::{
     panic::Location,
 };
 
-use super::spawned::Spawned;
+use super::{key::Stamp, spawned::Spawned};
 use crate::{
     id::TaskId,
-    place::{Name, Wait},
+    place::{Name, Origin, Wait},
 };
 
 /// One place in the table.
@@ -25,49 +25,61 @@ pub(crate) struct Slot {
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,
     pub(crate) wait: Option<Wait>,
-    /// Its number stands in the run queue.
-    pub(crate) scheduled: bool,
-    pub(crate) generation: u16,
-    /// [`LIVE`], [`ENDED`], or the number of the next vacant slot.
-    pub(crate) next_vacant: u32,
+    /// The number of the slot behind it in its list, [`LAST`], or [`IDLE`] if it is in none.
+    pub(crate) next: u32,
+    /// [`Stamp::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
+    pub(crate) stamp: Stamp,
 }
 
-/// A task lives here.
-pub(crate) const LIVE: u32 = u32::MAX;
-/// Nothing will be polled here again; or, as a link, there is no next vacant slot.
-pub(crate) const ENDED: u32 = u32::MAX - 1;
+impl Slot {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { id: self.id, name: self.name.clone(), place: self.place }
+    }
+}
+
+/// In no list: whoever lives here is not scheduled.
+pub(crate) const IDLE: u32 = u32::MAX;
+/// Nobody is behind. As a list's first: the list is empty.
+pub(crate) const LAST: u32 = u32::MAX - 1;
 
 /// The slot of the root future.
 pub(crate) const ROOT: u32 = 0;
 
 pub(crate) struct Slots {
     slots: Vec<Slot>,
-    /// The first vacant slot; [`ENDED`] if none is.
+    /// The first vacant slot.
     vacant: u32,
+    /// The loop's number.
+    number: u16,
     next_generation: u16,
     /// Slots that are taken, the root's not counted.
     tasks: usize,
 }
 
 impl Slots {
-    pub(crate) fn new(first_generation: u16) -> Self {
+    pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let root = Slot {
             task: None,
             id: TaskId::draw(),
             name: None,
             place: Location::caller(),
             wait: None,
-            scheduled: false,
-            generation: first_generation,
-            next_vacant: ENDED,
+            next: IDLE,
+            stamp: Stamp::NOBODY,
         };
-        let next_generation = first_generation.wrapping_add(1);
-        Self { slots: vec![root], vacant: ENDED, next_generation, tasks: 0 }
+        let next_generation = first_generation;
+        Self { slots: vec![root], vacant: LAST, number, next_generation, tasks: 0 }
     }
 
     /// Tasks there are, the root not counted.
     pub(crate) fn len(&self) -> usize {
         self.tasks
+    }
+
+    /// Slots there are, taken or not.
+    #[inline(always)]
+    pub(crate) fn size(&self) -> usize {
+        self.slots.len()
     }
 
     pub(crate) fn next_generation(&self) -> u16 {
@@ -86,29 +98,30 @@ impl Slots {
 
     /// The slots with a task, or the root future, that has not ended.
     pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.next_vacant == LIVE);
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.stamp != Stamp::NOBODY);
         live.map(|(number, slot)| (number as u32, slot))
     }
 
+    /// A stamp for a new task. There is no generation 0.
     #[inline]
-    pub(crate) fn draw_generation(&mut self) -> u16 {
-        let generation = self.next_generation;
+    pub(crate) fn draw_stamp(&mut self) -> Stamp {
+        let generation = self.next_generation.max(1);
         self.next_generation = generation.wrapping_add(1);
-        generation
+        Stamp::new(self.number, generation)
     }
 
-    /// Takes a slot out of the vacant ones, or makes one. The task that moves in makes it [`LIVE`].
+    /// Takes a slot out of the vacant ones, or makes one. The task that moves in stamps it.
     #[inline]
-    pub(crate) fn reserve(&mut self) -> (u32, u16, &mut Slot) {
-        let generation = self.draw_generation();
+    pub(crate) fn reserve(&mut self) -> (u32, Stamp, &mut Slot) {
+        let stamp = self.draw_stamp();
         self.tasks += 1;
-        if self.vacant == ENDED {
+        if self.vacant == LAST {
             self.vacant = self.grow();
         }
         let number = self.vacant;
         let slot = &mut self.slots[number as usize];
-        self.vacant = slot.next_vacant;
-        (number, generation, slot)
+        self.vacant = slot.next;
+        (number, stamp, slot)
     }
 
     #[cold]
@@ -122,32 +135,33 @@ impl Slots {
             name: None,
             place: root.place,
             wait: None,
-            scheduled: false,
-            generation: 0,
-            next_vacant: ENDED,
+            next: LAST,
+            stamp: Stamp::NOBODY,
         };
         self.slots.push(slot);
         number as u32
     }
 
-    /// The task in this slot has ended. The slot is free at once, unless its number stands in the run
-    /// queue: then it is a tombstone until that is popped.
+    /// The task in this slot has ended. The slot is free at once, unless it is in the run queue: then
+    /// it is a tombstone until it is popped.
     #[inline]
     // ANCHOR: end
     pub(crate) fn end(&mut self, number: u32) -> &mut Slot {
         self.tasks -= 1;
         let slot = &mut self.slots[number as usize];
-        slot.next_vacant =
-            if slot.scheduled { ENDED } else { mem::replace(&mut self.vacant, number) };
+        slot.stamp = Stamp::NOBODY;
+        if slot.next == IDLE {
+            slot.next = mem::replace(&mut self.vacant, number);
+        }
         slot
     }
     // END: end
 
-    /// A number was popped whose task has ended: its slot can be freed now. (The root's never is.)
+    /// A tombstone was popped: its slot can be freed now. (The root's never is.)
     #[cold]
     pub(crate) fn free_ended(&mut self, number: u32) {
         if number != ROOT {
-            self[number].next_vacant = mem::replace(&mut self.vacant, number);
+            self[number].next = mem::replace(&mut self.vacant, number);
         }
     }
 }

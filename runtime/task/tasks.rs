@@ -3,17 +3,23 @@
 //! Plain data behind the table's one `RefCell`. Each function here is one short borrow, in which no
 //! foreign code runs. `local.rs` puts them together.
 
+use std::mem;
+
 use super::{
-    key::Key,
-    slots::{LIVE, Slot, Slots},
+    key::{Key, Stamp},
+    local_queue::LocalQueue,
+    slots::{IDLE, LAST, Slot, Slots},
     spawned::Spawned,
 };
-use crate::run_queue::batches::Batches;
+use crate::place::Wait;
+
+/// While there are no more slots than this, the tasks are in the processor's nearest caches anyway.
+const FEW: usize = 256;
 
 /// One loop's tasks.
 pub(super) struct Tasks {
     pub(super) slots: Slots,
-    pub(super) run_queue: Batches,
+    pub(super) run_queue: LocalQueue,
     pub(super) closed: bool,
 }
 
@@ -22,24 +28,22 @@ impl Tasks {
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<Popped> {
         loop {
-            let number = self.run_queue.pop()?;
-            self.prefetch_next();
-            let slot = &mut self.slots[number];
-            slot.scheduled = false;
-            if slot.next_vacant == LIVE {
-                let Slot { generation, task, .. } = slot;
-                return Some(Popped { number, generation: *generation, task: task.take() });
+            let (number, slot) = self.run_queue.pop(&mut self.slots)?;
+            let (stamp, task) = (slot.stamp, slot.task.take());
+            self.prefetch(self.run_queue.first());
+            if stamp != Stamp::NOBODY {
+                return Some(Popped { key: Key::new(stamp, number), task });
             }
             self.slots.free_ended(number);
         }
     }
 
-    /// Has the processor fetch the memory of the next task in the batch, while this one is polled: what
-    /// was spawned or woken a thousand tasks ago has left the nearest cache.
+    /// Has the processor fetch the memory of a task that will be polled soon, while something else is
+    /// done: what was spawned or polled a thousand tasks ago has left the nearest cache.
     #[inline(always)]
-    fn prefetch_next(&self) {
-        if let Some(next) = self.run_queue.first()
-            && let Some(slot) = self.slots.get(next)
+    fn prefetch(&self, number: u32) {
+        if self.slots.size() > FEW
+            && let Some(slot) = self.slots.get(number)
             && let Some(task) = &slot.task
         {
             task.prefetch();
@@ -51,7 +55,7 @@ impl Tasks {
     // ANCHOR: find
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(key.slot())?;
-        (slot.generation == key.generation() && slot.next_vacant == LIVE).then_some(slot)
+        (slot.stamp == key.stamp()).then_some(slot)
     }
     // END: find
 
@@ -60,24 +64,43 @@ impl Tasks {
     // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
         match self.find(key) {
-            Some(slot) if !slot.scheduled => {
-                slot.scheduled = true;
-                if let Some(task) = &slot.task {
-                    task.prefetch();
-                }
-                self.run_queue.push(key.slot());
+            Some(slot) if slot.next == IDLE => {
+                slot.next = LAST;
+                self.prefetch(key.slot());
+                self.run_queue.push(&mut self.slots, key.slot());
                 true
             }
             _ => false,
         }
     }
     // END: mark
+
+    /// Puts a task back after its poll, with what it waits for, and schedules it if it wants to run
+    /// `again`. Whether that was news.
+    #[inline(always)]
+    pub(super) fn put_back(
+        &mut self,
+        number: u32,
+        task: Option<Spawned>,
+        wait: Option<Wait>,
+        again: bool,
+    ) -> bool {
+        let slot = &mut self.slots[number];
+        // The slot is empty while its task runs: there is nothing to drop.
+        mem::forget(mem::replace(&mut slot.task, task));
+        slot.wait = wait;
+        let news = again && slot.next == IDLE;
+        if news {
+            slot.next = LAST;
+            self.run_queue.push(&mut self.slots, number);
+        }
+        news
+    }
 }
 
 /// What is to be polled: a task, or, without one, the root future.
 pub(super) struct Popped {
-    pub(super) number: u32,
-    pub(super) generation: u16,
+    pub(super) key: Key,
     pub(super) task: Option<Spawned>,
 }
 

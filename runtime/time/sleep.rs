@@ -17,10 +17,10 @@ use std::{
 
 use super::instant::Instant;
 use crate::{
-    budget,
     clock::NEVER,
     current,
-    place::{self, WaitsFor},
+    place::WaitsFor,
+    this_poll,
     timer_home::{Timer, turn_time},
 };
 
@@ -105,7 +105,7 @@ impl Sleep {
                 self.timer = Timer::insert(&current, self.deadline, cx.waker().clone());
             }
         }
-        place::note(WaitsFor::Timer, self.place);
+        this_poll::note(WaitsFor::Timer, self.place);
         Poll::Pending
     }
     // END: poll
@@ -122,9 +122,9 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(budget::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx));
         ready!(self.poll_deadline(cx));
-        budget::charge();
+        this_poll::charge();
         Poll::Ready(())
     }
 }

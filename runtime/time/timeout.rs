@@ -16,7 +16,7 @@ use super::{
     instant::Instant,
     sleep::{Sleep, sleep, sleep_until},
 };
-use crate::{budget, place};
+use crate::this_poll;
 
 /// Gives `future` no longer than `duration` from now. `asyncio.wait_for`.
 ///
@@ -84,11 +84,11 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         // The task waits where the future does; the deadline is only a bound on it.
-        let noted = place::take();
+        let noted = this_poll::take_note();
         // A future that used up the budget must not keep its own deadline from being seen.
-        let timed_out = budget::lifted(|| Pin::new(this.sleep).poll(cx)).is_ready();
+        let timed_out = this_poll::lifted(|| Pin::new(this.sleep).poll(cx)).is_ready();
         if let Some(noted) = noted {
-            place::note(noted.what, noted.place);
+            this_poll::note(noted.what, noted.place);
         }
         if timed_out { Poll::Ready(Err(TimedOut(()))) } else { Poll::Pending }
     }

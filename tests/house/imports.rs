@@ -19,8 +19,8 @@ ground
     primitives.rs
     local_key.rs
     id.rs                   <- primitives.rs
-    place.rs                <- local_key.rs id.rs
-    budget.rs               <- local_key.rs
+    place.rs                <- id.rs
+    this_poll.rs            <- local_key.rs place.rs
     stats.rs                <- primitives.rs
     foreign.rs
     trace.rs                <- local_key.rs id.rs place.rs
@@ -28,7 +28,6 @@ ground
 shelves
     wait_list.rs
     waiter.rs
-    run_queue/batches.rs
     run_queue/lifo.rs
     run_queue/stealing.rs   <- run_queue/lifo.rs
     run_queue/injector.rs   <- run_queue/stealing.rs
@@ -48,10 +47,11 @@ machines
     task/cell.rs            <- task/outcome.rs
     task/join.rs            <- task/outcome.rs task/cell.rs
     task/spawned.rs         <- task/outcome.rs task/cell.rs
-    task/slots.rs           <- task/spawned.rs
+    task/slots.rs           <- task/key.rs task/spawned.rs
+    task/local_queue.rs     <- task/slots.rs
     task/steps.rs           <- task/spawned.rs
-    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
-    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
+    task/tasks.rs           <- task/key.rs task/slots.rs task/local_queue.rs task/spawned.rs
+    task/local.rs           <- task/key.rs task/slots.rs task/local_queue.rs task/spawned.rs task/steps.rs task/tasks.rs
     task/state.rs           <- task/spawned.rs
     task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
     task/owned.rs           <- task/shared.rs
