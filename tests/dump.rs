@@ -108,6 +108,19 @@ fn a_timeout_tells_of_what_it_bounds() {
 }
 
 #[test]
+fn what_a_nested_loop_waited_for_is_not_its_task_s_wait() {
+    let event_loop = EventLoop::new().unwrap();
+    let _task = task_on(&event_loop, "outer", async {
+        let nested = EventLoop::new().unwrap();
+        drop(nested.spawn_local(sleep(LONG)));
+        nested.turn(Some(Duration::ZERO)).unwrap();
+        pending::<()>().await;
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(only_task(&event_loop).waits, None, "nothing of ours");
+}
+
+#[test]
 fn a_handle_is_noted_at_its_await() {
     let event_loop = EventLoop::new().unwrap();
     let line = here() + 3;
