@@ -214,8 +214,10 @@ mod shared {
             let pointer: NonNull<Cell<T>> = ManuallyDrop::new(self).whole.cast();
             // SAFETY: see `Completer::cell`. Not used after the state allows the joiner to free it.
             let cell = unsafe { pointer.as_ref() };
-            // Most tasks that nobody awaits were detached long before their end.
-            if cell.state.load(Ordering::Acquire) == DETACHED {
+            // Most tasks that nobody awaits were detached long before their end, and most that are awaited
+            // find their joiner waiting.
+            let state = cell.state.load(Ordering::Acquire);
+            if state == DETACHED {
                 // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone. Its output
                 // slot is empty, and the interest is moved out once.
                 let interest = unsafe {
@@ -229,59 +231,59 @@ mod shared {
             cell.output.with_mut(|slot| unsafe { *slot = Some(outcome) });
             let release =
                 if seeded("join_relaxed_complete") { Ordering::Relaxed } else { Ordering::AcqRel };
-            match cell.state.compare_exchange(EMPTY, COMPLETE, release, Ordering::Acquire) {
-                Ok(_) => Unseen::No,
-                // SAFETY: the outcome is written, and the state is not COMPLETE yet.
-                Err(_) => unsafe { complete_late(pointer) },
+            if state == EMPTY && exchange(cell, EMPTY, COMPLETE, release).is_ok() {
+                return Unseen::No;
             }
+            // SAFETY: the outcome is written, and the state is not COMPLETE yet.
+            unsafe { complete_late(pointer, state) }
         }
     }
 
-    /// Completes a cell whose joiner waits, or has just left.
+    /// The completer's step from one state to another. Else the state there is instead.
+    fn exchange<T>(cell: &Cell<T>, from: u8, to: u8, success: Ordering) -> Result<u8, u8> {
+        cell.state.compare_exchange(from, to, success, Ordering::Acquire)
+    }
+
+    /// Completes a cell whose joiner waits, or has just left: that is what `state` says.
     ///
     /// # Safety
-    /// The caller is the completer, wrote the outcome, and has not set COMPLETE. It does not use the
-    /// cell after this.
-    unsafe fn complete_late<T>(pointer: NonNull<Cell<T>>) -> Unseen<T> {
+    /// The caller is the completer, wrote the outcome, and has not set COMPLETE. `state` was read with
+    /// Acquire. The caller does not use the cell after this.
+    unsafe fn complete_late<T>(pointer: NonNull<Cell<T>>, mut state: u8) -> Unseen<T> {
         // SAFETY: by the caller's promise the joiner cannot have freed it. Not used after the state
         // allows it to.
         let cell = unsafe { pointer.as_ref() };
         loop {
-            match cell.state.compare_exchange(EMPTY, COMPLETE, Ordering::AcqRel, Ordering::Acquire)
-            {
-                Ok(_) => return Unseen::No,
-                Err(WAITING) => {}
-                Err(_detached) => {
-                    // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone.
-                    return Unseen::of(unsafe { take_apart(pointer) });
+            state = match state {
+                WAITING if seeded("join_takes_the_waker_unlocked") => {
+                    cell.state.store(COMPLETE, Ordering::Release);
+                    break;
                 }
-            }
-            if seeded("join_takes_the_waker_unlocked") {
-                cell.state.store(COMPLETE, Ordering::Release);
-            } else if cell
-                .state
-                .compare_exchange(WAITING, LOCKED, Ordering::AcqRel, Ordering::Relaxed)
-                .is_err()
-            {
-                continue;
-            }
-            // SAFETY: in LOCKED the interest slot is the completer's.
-            let interest = cell
-                .interest
-                .with_mut(|slot| unsafe { mem::replace(&mut *slot, Interest::Nobody) });
-            let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
-                DETACHED => {
-                    // SAFETY: as above.
-                    Unseen::of(unsafe { take_apart(pointer) })
-                }
-                _ => Unseen::No,
+                WAITING => match exchange(cell, WAITING, LOCKED, Ordering::AcqRel) {
+                    Ok(_) => break,
+                    Err(other) => other,
+                },
+                EMPTY => match exchange(cell, EMPTY, COMPLETE, Ordering::AcqRel) {
+                    Ok(_) => return Unseen::No,
+                    Err(other) => other,
+                },
+                // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone.
+                _detached => return Unseen::of(unsafe { take_apart(pointer) }),
             };
-            // The waker is foreign code: it is called when we are done with the cell.
-            if let Interest::Waker(waker) = interest {
-                foreign::wake(waker);
-            }
-            return unseen;
         }
+        // SAFETY: in LOCKED the interest slot is the completer's.
+        let interest =
+            cell.interest.with_mut(|slot| unsafe { mem::replace(&mut *slot, Interest::Nobody) });
+        let unseen = match cell.state.swap(COMPLETE, Ordering::AcqRel) {
+            // SAFETY: as above.
+            DETACHED => Unseen::of(unsafe { take_apart(pointer) }),
+            _ => Unseen::No,
+        };
+        // The waker is foreign code: it is called when we are done with the cell.
+        if let Interest::Waker(waker) = interest {
+            foreign::wake(waker);
+        }
+        unseen
     }
 
     impl<T> Joiner<T> {
