@@ -156,7 +156,7 @@ impl Core {
             self.take_messages();
         }
         // 2. The tasks that were ready when the turn began. What they wake waits for the next.
-        let batch = self.run_ready(root);
+        let batch = self.run_ready(root, limit);
         // 3. What the reactor has: a look while tasks are ready, else a wait.
         match batch {
             Batch::LookDue => drop(self.look()?),
@@ -188,9 +188,18 @@ impl Core {
     }
 
     #[inline]
-    fn run_ready(&self, root: &mut Root<'_>) -> Batch {
+    fn run_ready(&self, root: &mut Root<'_>, limit: Limit) -> Batch {
         let is_look_due = || self.cadence.count() && self.is_look_due();
-        self.table.run_batch(root, &self.counters, is_look_due)
+        // A turn whose steps 1, 3 and 4 have nothing to do begins here, where the last one ends. Not for
+        // a host, who asked for one.
+        let next_turn = || {
+            if limit != Limit::Forever || self.inbox.has_news() || !self.timers.is_empty() {
+                return false;
+            }
+            self.counters.turns.add(1);
+            true
+        };
+        self.table.run_batch(root, &self.counters, is_look_due, next_turn)
     }
 
     /// Asked every so many polls, as the cadence says.

@@ -311,22 +311,31 @@ impl Table {
     }
 
     /// Runs the batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
-    /// to cut the batch short.
+    /// to cut the batch short. At its end, with more runnables ready, `next_turn` is asked whether the
+    /// next turn would find nothing else to do: then that one's batch is run as well.
     #[inline]
     pub(crate) fn run_batch(
         &self,
         root: &mut Root<'_>,
         counters: &Counters,
         is_look_due: impl Fn() -> bool,
+        next_turn: impl Fn() -> bool,
     ) -> Batch {
         // Borrowed but for the polls themselves, in which foreign code runs.
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
         let batch = loop {
-            let Popped { key, task } = match pop(tasks) {
-                Ok(popped) => popped,
-                Err(batch) => break batch,
+            let Some(Popped { key, task }) = tasks.pop() else {
+                if tasks.run_queue.is_empty() {
+                    break Batch::Dry;
+                }
+                if !next_turn() {
+                    break Batch::Done;
+                }
+                tasks.run_queue.begin_next();
+                continue;
             };
+            drop(tasks);
             let number = key.slot();
             self.running.set(number);
             counters.polls.add(1);
@@ -462,16 +471,6 @@ impl Table {
                 .collect()
         };
         rows.into_iter().for_each(|(origin, wait, stage)| row(origin, wait, stage));
-    }
-}
-
-/// Takes the next task of the batch out of its slot, and lets go of the table.
-#[inline(always)]
-fn pop(mut tasks: RefMut<'_, Tasks>) -> Result<Popped, Batch> {
-    match tasks.pop() {
-        Some(popped) => Ok(popped),
-        None if tasks.run_queue.is_empty() => Err(Batch::Dry),
-        None => Err(Batch::Done),
     }
 }
 

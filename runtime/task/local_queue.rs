@@ -45,11 +45,18 @@ impl LocalQueue {
     #[inline(always)]
     // ANCHOR: batch
     pub(super) fn begin(&mut self) {
-        if self.batch_end == LAST && self.first != LAST {
-            self.batch_end = self.last;
+        if self.batch_end == LAST && !self.is_empty() {
+            self.begin_next();
         }
     }
     // END: batch
+
+    /// Begins the batch of all that is ready. The one before has ended, and the queue is not empty.
+    #[inline(always)]
+    pub(super) fn begin_next(&mut self) {
+        debug_assert!(self.batch_end == LAST && !self.is_empty());
+        self.batch_end = self.last;
+    }
 
     /// The slot that stands first in the batch. `None`: the batch has ended.
     #[inline(always)]
