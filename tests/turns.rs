@@ -9,6 +9,10 @@ use std::{
     future::{Future, poll_fn},
     io::{Read, Write, pipe},
     rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Poll,
     thread,
     time::Duration,
@@ -237,6 +241,55 @@ fn what_a_turn_wakes_runs_in_the_next() {
         assert_eq!(*log.borrow(), expected[..if turn == 1 { 3 } else { 9 }]);
     }
     assert_eq!(event_loop.stats().turns, 2);
+}
+
+/// Turns that pass, one after the other, while a task yields `times` times beside another that does.
+fn turns_of(event_loop: &EventLoop, times: usize) -> u64 {
+    let before = event_loop.stats();
+    event_loop.block_on(async {
+        let beside = spawn_local(async move {
+            for _ in 0..times {
+                yield_now().await;
+            }
+        });
+        for _ in 0..times {
+            yield_now().await;
+        }
+        beside.await.unwrap();
+    });
+    let after = event_loop.stats();
+    // Two tasks, each polled once more than it yields; and nobody twice in a turn.
+    assert!(after.polls - before.polls >= 2 * (times as u64 + 1));
+    after.turns - before.turns
+}
+
+#[test]
+fn a_turn_that_has_nothing_else_to_do_is_a_turn() {
+    // Nothing to do but the batch.
+    let event_loop = EventLoop::new().unwrap();
+    let alone = turns_of(&event_loop, 1_000);
+    assert!((1_001..=1_004).contains(&alone), "{alone}");
+    // With a timer in the wheel each turn asks whether it is due.
+    let event_loop = under_test_clock();
+    event_loop.spawn_local(sleep_until(Instant::now() + Duration::from_secs(3600)));
+    assert_eq!(turns_of(&event_loop, 1_000), alone);
+}
+
+#[test]
+fn news_are_taken_in_the_next_turn_however_busy_the_loop_is() {
+    let event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    event_loop.block_on(async move {
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        let came = Arc::new(AtomicBool::new(false));
+        let comes = came.clone();
+        handle.call_soon_threadsafe(move || comes.store(true, Ordering::Relaxed)).unwrap();
+        assert!(!came.load(Ordering::Relaxed), "not at once");
+        yield_now().await;
+        assert!(came.load(Ordering::Relaxed), "in step 1 of the next turn");
+    });
 }
 
 /// A pipe whose reader is a task, woken by a write in the midst of a batch; and what was heard of it.
