@@ -25,10 +25,11 @@
 //! of. The other rival hands the item itself to the waiter: then an item lives in a future that
 //! may be dropped at any time, and must find its way back to the front of the queue.
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{mem, task::Waker};
 
 use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
+    ring::Ring,
     waiting::{Offer, Stage, Step, Wakes, wait},
 };
 use crate::{
@@ -67,7 +68,7 @@ pub struct Stats {
 
 /// The queue without its shell.
 pub(super) struct Core<T> {
-    items: VecDeque<T>,
+    items: Ring<T>,
     capacity: usize,
     getters: WaitList,
     putters: WaitList,
@@ -81,7 +82,7 @@ pub(super) struct Core<T> {
 impl<T> Core<T> {
     pub(super) fn unbounded() -> Self {
         Self {
-            items: VecDeque::new(),
+            items: Ring::new(),
             capacity: UNBOUNDED,
             getters: WaitList::new(),
             putters: WaitList::new(),
@@ -263,11 +264,11 @@ impl<T> Core<T> {
     }
 
     /// Closes, and gives up what is in the queue. Items not yet got count as finished.
-    pub(super) fn close_now(&mut self) -> (VecDeque<T>, Wakes) {
+    pub(super) fn close_now(&mut self) -> (Ring<T>, Wakes) {
         self.closed = true;
         self.promised_room = 0;
         self.promised_items = 0;
-        let items = mem::take(&mut self.items);
+        let items = mem::replace(&mut self.items, Ring::new());
         // Less were left than are dropped if `task_done` was called ahead of `get`.
         self.unfinished = self.unfinished.saturating_sub(items.len());
         let wakes = if self.unfinished == 0 {
@@ -330,7 +331,7 @@ impl<T> Core<T> {
     /// Takes an item in. The caller has made sure of room.
     #[inline]
     pub(super) fn push(&mut self, item: T) -> Wakes {
-        self.items.push_back(item);
+        self.items.push(item);
         self.unfinished += 1;
         self.promise_item()
     }
@@ -339,7 +340,7 @@ impl<T> Core<T> {
     /// [`taken`](Self::taken) next. (Apart, so that an item is moved once and not in a bundle.)
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
-        self.items.pop_front()
+        self.items.pop()
     }
 
     /// Whether an item that is given out concerns nobody else: the queue is open, and no putter is in

@@ -6,7 +6,11 @@
 //! The wheel is plain data (`wheel.rs`), and so is the decision when to wake up (`pace.rs`). This is
 //! the shell around them of a loop that shares them with nobody; a worker's is in `shared.rs`.
 
-use std::{cell::RefCell, fmt, task::Waker};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    task::Waker,
+};
 
 pub(crate) use self::wheel::TimerKey;
 use self::{
@@ -24,6 +28,8 @@ pub(crate) mod wheel;
 
 pub(crate) struct Timers {
     wheel: RefCell<Wheel<Waker>>,
+    /// Timers in the wheel. Each turn asks, and need not open it.
+    len: Cell<usize>,
     /// Where due timers are sorted, kept for its memory.
     due: RefCell<Vec<Due<Waker>>>,
     pace: RefCell<Pace>,
@@ -33,6 +39,7 @@ impl Timers {
     pub(crate) fn new() -> Self {
         Self {
             wheel: RefCell::new(Wheel::new()),
+            len: Cell::new(0),
             due: RefCell::new(Vec::new()),
             pace: RefCell::new(Pace::new()),
         }
@@ -40,16 +47,17 @@ impl Timers {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.wheel.borrow().is_empty()
+        self.len.get() == 0
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.wheel.borrow().len()
+        self.len.get()
     }
 
     /// Wakes `waker` at `deadline`. Wakers are foreign: the caller cloned it in the open.
     #[inline]
     pub(crate) fn insert(&self, deadline: u64, waker: Waker) -> TimerKey {
+        self.len.set(self.len.get() + 1);
         self.wheel.borrow_mut().insert(deadline, waker)
     }
 
@@ -77,7 +85,9 @@ impl Timers {
     #[inline]
     #[must_use]
     pub(crate) fn cancel(&self, key: TimerKey) -> Option<Waker> {
-        self.wheel.borrow_mut().cancel(key)
+        let waker = self.wheel.borrow_mut().cancel(key)?;
+        self.len.set(self.len.get() - 1);
+        Some(waker)
     }
 
     /// A moment no later than the earliest deadline.
@@ -100,6 +110,7 @@ impl Timers {
         let mut due = self.due.take();
         self.wheel.borrow_mut().expire(now, &mut due);
         let fired = due.len();
+        self.len.set(self.len.get() - fired);
         self.pace.borrow_mut().fired(now, fired);
         wake_due(&mut due);
         self.due.replace(due);
@@ -108,6 +119,7 @@ impl Timers {
 
     /// The loop goes: hands out all wakers.
     pub(crate) fn close(&self) -> Vec<Waker> {
+        self.len.set(0);
         self.wheel.borrow_mut().take_all()
     }
 }

@@ -136,10 +136,6 @@ impl<T> Wheel<T> {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Adds a timer. One whose deadline has passed is due at the next [`expire`](Self::expire); one
     /// of `u64::MAX` is kept and never due.
     ///
