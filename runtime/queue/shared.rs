@@ -343,7 +343,7 @@ impl<T> Put<'_, T> {
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
         let Self { queue, item, stage, place } = self;
-        let offer = Offer::new(cx, stage);
+        let offer = Offer::new(cx, stage, false);
         poll_in_line(offer, WaitsFor::Room, place, |offer| queue.core().put(stage, item, offer))
     }
 
@@ -401,11 +401,12 @@ pub struct Get<'a, T> {
 }
 
 impl<T> Get<'_, T> {
-    /// The way of an empty queue. Not inlined, so that the way of a ready one is.
+    /// The way of an empty queue, or of a `get` that concerns others too: there `is_there` an item. Not
+    /// inlined, so that the common way is.
     #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
+    fn wait(&mut self, cx: &mut Context<'_>, is_there: bool) -> Poll<Result<T, GetError>> {
         let Self { queue, stage, place } = self;
-        let offer = Offer::new(cx, stage);
+        let offer = Offer::new(cx, stage, is_there);
         poll_in_line(offer, WaitsFor::Item, place, |offer| queue.core().get(stage, offer))
     }
 
@@ -424,22 +425,20 @@ impl<T> Future for Get<'_, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         ready!(begin(cx, this.place));
+        let mut is_there = false;
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
-            if core.may_take()
+            is_there = core.may_take();
+            if is_there
+                && core.is_quiet()
                 && let Some(item) = core.pop()
             {
-                if !core.is_quiet() {
-                    let wakes = core.taken();
-                    drop(core);
-                    wakes.wake();
-                }
                 this.stage = Stage::Done;
                 this_poll::charge();
                 return Poll::Ready(Ok(item));
             }
         }
-        this.wait(cx)
+        this.wait(cx, is_there)
     }
 }
 
@@ -479,7 +478,7 @@ impl<T> Future for Join<'_, T> {
             this_poll::charge();
             return Poll::Ready(());
         }
-        let offer = Offer::new(cx, stage);
+        let offer = Offer::new(cx, stage, false);
         poll_in_line(offer, WaitsFor::QueueDone, place, |offer| queue.core().join(stage, offer))
     }
 }

@@ -42,11 +42,11 @@ pub(super) struct Offer<'a> {
 }
 
 impl<'a> Offer<'a> {
-    /// The offer of a poll that found the queue not ready. A future that is new must join the line
-    /// and needs a clone; one in line needs none, unless its task has changed.
+    /// The offer of a poll that mostly found the queue not `ready`. A future that is new must then join the
+    /// line and needs a clone; one in line needs none, unless its task has changed.
     #[inline]
-    pub(super) fn new(cx: &'a Context<'_>, stage: &Stage) -> Self {
-        let clone = matches!(stage, Stage::New).then(|| cx.waker().clone());
+    pub(super) fn new(cx: &'a Context<'_>, stage: &Stage, ready: bool) -> Self {
+        let clone = (matches!(stage, Stage::New) && !ready).then(|| cx.waker().clone());
         Self { waker: cx.waker(), clone }
     }
 }
