@@ -69,12 +69,11 @@
 //!                                               timer_home
 //! schedulers         scheduler/event_loop,      scheduler/cadence          scheduler/pool/worker (its turn),
 //!                    waiting, ledger            (when to look)             parking, idle, parker, mod
-//! machines           task/local, slots, tasks,  task/cell, join, spawned   task/shared, state, owned
-//!                    local_queue                reactor/source  blocking   reactor/shared  timer/shared
-//!                    reactor/mod  timer/mod
+//! machines           task/local, slots, tasks   task/cell, join, spawned   task/shared, state, owned
+//!                    reactor/mod  timer/mod     reactor/source  blocking   reactor/shared  timer/shared
 //! doors              inbox                      wait  park
-//! shelves                                       timer/wheel  queue/core    run_queue/stealing, lifo,
-//!                                               wait_list  waiter          injector
+//! shelves            run_queue/batches          timer/wheel  queue/core,   run_queue/stealing, lifo,
+//!                                               ring  wait_list  waiter    injector
 //! ground             primitives  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!
@@ -83,7 +82,7 @@
 //! Or it can be read along one wake-up, from the kernel to the task:
 //!
 //! One wake: `reactor/mod.rs` (`wait` returns, and finds the source) to `reactor/source.rs` (`set`
-//! finds who waits) to `task/local.rs` (`waking` puts the task's slot into the run queue; `run_batch`
+//! finds who waits) to `task/local.rs` (`waking` puts the task's number into the run queue; `run_batch`
 //! polls it) to `scheduler/event_loop.rs` (`turn` goes round).
 //!
 //! On a runtime it goes from `reactor/shared.rs` by the same source to `task/state.rs` (is it news?), then

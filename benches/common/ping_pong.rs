@@ -2,12 +2,12 @@
 //!
 //! A pair is two spawns, two one-shot channels, two waits and two wakes: what a request that is
 //! handed to another task costs. One task starts all pairs; on one thread it does so before any runs.
-//! Called by `benches/ping_pong.rs`, `peers micro` and `peers multi`. The channel is the same,
-//! runtime-neutral one on both sides, so that the difference is the scheduler's and not the channel's;
-//! pairs are counted down with an atomic on both sides, because most of these tasks must be `Send`.
+//! Called by `benches/ping_pong.rs`, `peers micro` and `peers multi`. The channel is tokio's on both
+//! sides, as in tokio's own benchmark: it needs no runtime, and so the difference is the scheduler's. (That
+//! of futures-channel makes some twenty atomic steps, which hide either.) Pairs are counted down with an
+//! atomic on both sides, because most of these tasks must be `Send`.
 
-use futures_channel::oneshot;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::oneshot};
 use whirligig::{EventLoop, spawn, spawn_local};
 
 use crate::countdown::Countdown;

@@ -1,6 +1,6 @@
 //! The event loop's tasks, and the waker that is a number.
 //!
-//! One [`Table`] belongs to one loop: a slab of tasks and the run queue, a list through its slots. Only
+//! One [`Table`] belongs to one loop: a slab of tasks and the run queue, a line of slot numbers. Only
 //! the loop's own thread touches it, so spawning, waking and polling cost no atomic operation, no
 //! reference count and no lock.
 //!
@@ -8,15 +8,16 @@
 //! and its generation.
 //!
 //! Cloning copies the word and dropping it does nothing. `wake` asks the thread-local which table
-//! this thread runs: if it is that of the loop in the key, the slot is put into the run queue; otherwise
+//! this thread runs: if it is that of the loop in the key, the slot's number is put into the run queue; otherwise
 //! the key goes into that loop's inbox. A key may be stale in every way: the task ended, its slot serves
 //! another task, its loop is gone, its loop's number serves another loop. The generation catches nearly
 //! all of these, and what it does not catch (it has wrapped around exactly) costs one spurious poll, which
 //! every future must bear. Nothing dereferences a key.
 //!
 //! What must hold:
-//! - A slot that stands in the run queue is not freed. A task that ended there leaves a tombstone, and
-//!   the slot is freed when it is popped; else a new task in the same slot would run before its turn.
+//! - A slot whose number stands in the run queue is not freed. A task that ended there leaves a
+//!   tombstone, and the slot is freed when its number is popped; else a new task in the same slot
+//!   would stand in the queue twice.
 //! - A task is out of its slot while it runs, so that its poll may spawn, wake and cancel freely.
 //! - Foreign code (futures, outputs, their drops) runs with the table not borrowed.
 //!
@@ -34,8 +35,7 @@ use std::{
 
 use super::{
     key::{Key, Stamp},
-    local_queue::LocalQueue,
-    slots::{IDLE, LAST, ROOT, Slots},
+    slots::{IDLE, ROOT, SCHEDULED, Slots},
     spawned::{End, Naming, Spawned, Stage},
     steps,
     tasks::{Batch, Popped, Refused, Tasks},
@@ -45,6 +45,7 @@ use crate::{
     id::TaskId,
     inbox,
     place::{Origin, Wait},
+    run_queue::batches::Batches,
     stats::Counters,
     this_poll, trace,
     waiter::Waiter,
@@ -200,7 +201,7 @@ pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let slots = Slots::new(number, first_generation);
-        let tasks = Tasks { slots, run_queue: LocalQueue::new(), closed: false };
+        let tasks = Tasks { slots, run_queue: Batches::default(), closed: false };
         Self { number, tasks: RefCell::new(tasks), running: Cell::new(ROOT) }
     }
 
@@ -265,9 +266,8 @@ impl Table {
         slot.place = place;
         slot.wait = None;
         slot.stamp = stamp;
-        slot.next = LAST;
-        let Tasks { slots, run_queue, .. } = &mut *inner;
-        run_queue.push(slots, number);
+        slot.standing = SCHEDULED;
+        inner.run_queue.push(number);
         drop(inner);
         if trace::on() {
             steps::spawned(&self.tasks.borrow().slots[number].origin());
@@ -284,10 +284,10 @@ impl Table {
         slot.id = id;
         slot.place = place;
         slot.stamp = stamp;
-        // A root that returned while scheduled left its slot in the queue. It serves this one.
-        if slot.next == IDLE {
-            slot.next = LAST;
-            inner.run_queue.push(&mut inner.slots, ROOT);
+        // A root that returned while scheduled left its number in the queue. It serves this one.
+        if slot.standing == IDLE {
+            slot.standing = SCHEDULED;
+            inner.run_queue.push(ROOT);
         }
     }
 
@@ -326,7 +326,7 @@ impl Table {
         tasks.run_queue.begin();
         let batch = loop {
             let Some(Popped { key, task }) = tasks.pop() else {
-                if tasks.run_queue.is_empty() {
+                if tasks.run_queue.is_next_empty() {
                     break Batch::Dry;
                 }
                 if !next_turn() {
@@ -461,7 +461,7 @@ impl Table {
                 .map(|(number, slot)| {
                     let stage = if this_poll::is_polling() && self.running.get() == number {
                         Stage::Running
-                    } else if slot.next != IDLE {
+                    } else if slot.standing == SCHEDULED {
                         Stage::Scheduled
                     } else {
                         Stage::Idle

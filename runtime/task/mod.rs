@@ -9,8 +9,7 @@
 //! steps.rs               what the trace is told
 //!
 //! local.rs key.rs        the event loop's tasks, woken by number
-//! slots.rs tasks.rs      where they stand, and in which order they are polled
-//! local_queue.rs
+//! slots.rs tasks.rs
 //! shared.rs state.rs     the runtime's tasks, counted, and their one word
 //! owned.rs
 //! ```
@@ -40,7 +39,6 @@ pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod local;
-mod local_queue;
 pub(crate) mod outcome;
 pub(crate) mod owned;
 pub(crate) mod shared;

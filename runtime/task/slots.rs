@@ -1,9 +1,9 @@
 //! The slab of an event loop's tasks: numbered slots, vacant ones in a list.
 //!
-//! Plain data. It knows nothing of wakers; `tasks.rs` decides when a slot is freed. A slot has one link,
-//! for it is in one list at most: of the runnables (`local_queue.rs`) or of the vacant. Link and stamp
-//! are all that a wake reads. That is why it is not the slab crate: there every access asks first whether
-//! the slot is taken, and the generation would go with the task.
+//! Plain data. It knows nothing of wakers and queues; `tasks.rs` decides when a slot is freed. A wake reads
+//! two words of a slot: whose it is (the stamp) and where it stands, and a vacant slot's link lies in the
+//! latter; so the slab costs a task nothing beyond its fields. That is why it is not the slab crate: there
+//! every access asks first whether the slot is taken, and the generation would go with the task.
 
 use std::{
     mem,
@@ -25,8 +25,8 @@ pub(crate) struct Slot {
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,
     pub(crate) wait: Option<Wait>,
-    /// The number of the slot behind it in its list, [`LAST`], or [`IDLE`] if it is in none.
-    pub(crate) next: u32,
+    /// [`IDLE`], [`SCHEDULED`], or of a vacant slot the number of the next one.
+    pub(crate) standing: u32,
     /// [`Stamp::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
     pub(crate) stamp: Stamp,
 }
@@ -37,10 +37,12 @@ impl Slot {
     }
 }
 
-/// In no list: whoever lives here is not scheduled.
+/// Whoever lives here is not scheduled.
 pub(crate) const IDLE: u32 = u32::MAX;
-/// Nobody is behind. As a list's first: the list is empty.
-pub(crate) const LAST: u32 = u32::MAX - 1;
+/// The slot's number stands in the run queue.
+pub(crate) const SCHEDULED: u32 = u32::MAX - 1;
+/// There is no next vacant slot.
+const LAST: u32 = u32::MAX - 2;
 
 /// The slot of the root future.
 pub(crate) const ROOT: u32 = 0;
@@ -64,7 +66,7 @@ impl Slots {
             name: None,
             place: Location::caller(),
             wait: None,
-            next: IDLE,
+            standing: IDLE,
             stamp: Stamp::NOBODY,
         };
         let next_generation = first_generation;
@@ -120,7 +122,7 @@ impl Slots {
         }
         let number = self.vacant;
         let slot = &mut self.slots[number as usize];
-        self.vacant = slot.next;
+        self.vacant = slot.standing;
         (number, stamp, slot)
     }
 
@@ -135,33 +137,33 @@ impl Slots {
             name: None,
             place: root.place,
             wait: None,
-            next: LAST,
+            standing: LAST,
             stamp: Stamp::NOBODY,
         };
         self.slots.push(slot);
         number as u32
     }
 
-    /// The task in this slot has ended. The slot is free at once, unless it is in the run queue: then
-    /// it is a tombstone until it is popped.
+    /// The task in this slot has ended. The slot is free at once, unless its number stands in the run
+    /// queue: then it is a tombstone until that is popped.
     #[inline]
     // ANCHOR: end
     pub(crate) fn end(&mut self, number: u32) -> &mut Slot {
         self.tasks -= 1;
         let slot = &mut self.slots[number as usize];
         slot.stamp = Stamp::NOBODY;
-        if slot.next == IDLE {
-            slot.next = mem::replace(&mut self.vacant, number);
+        if slot.standing == IDLE {
+            slot.standing = mem::replace(&mut self.vacant, number);
         }
         slot
     }
     // END: end
 
-    /// A tombstone was popped: its slot can be freed now. (The root's never is.)
+    /// A number was popped whose task has ended: its slot can be freed now. (The root's never is.)
     #[cold]
     pub(crate) fn free_ended(&mut self, number: u32) {
         if number != ROOT {
-            self[number].next = mem::replace(&mut self.vacant, number);
+            self[number].standing = mem::replace(&mut self.vacant, number);
         }
     }
 }

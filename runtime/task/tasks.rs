@@ -7,11 +7,10 @@ use std::mem;
 
 use super::{
     key::{Key, Stamp},
-    local_queue::LocalQueue,
-    slots::{IDLE, LAST, Slot, Slots},
+    slots::{IDLE, SCHEDULED, Slot, Slots},
     spawned::Spawned,
 };
-use crate::place::Wait;
+use crate::{place::Wait, run_queue::batches::Batches};
 
 /// While there are no more slots than this, the tasks are in the processor's nearest caches anyway.
 const FEW: usize = 256;
@@ -19,7 +18,7 @@ const FEW: usize = 256;
 /// One loop's tasks.
 pub(super) struct Tasks {
     pub(super) slots: Slots,
-    pub(super) run_queue: LocalQueue,
+    pub(super) run_queue: Batches,
     pub(super) closed: bool,
 }
 
@@ -28,9 +27,13 @@ impl Tasks {
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<Popped> {
         loop {
-            let (number, slot) = self.run_queue.pop(&mut self.slots)?;
+            let number = self.run_queue.pop()?;
+            if let Some(next) = self.run_queue.first() {
+                self.prefetch(next);
+            }
+            let slot = &mut self.slots[number];
+            slot.standing = IDLE;
             let (stamp, task) = (slot.stamp, slot.task.take());
-            self.prefetch(self.run_queue.first());
             if stamp != Stamp::NOBODY {
                 return Some(Popped { key: Key::new(stamp, number), task });
             }
@@ -64,10 +67,10 @@ impl Tasks {
     // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
         match self.find(key) {
-            Some(slot) if slot.next == IDLE => {
-                slot.next = LAST;
+            Some(slot) if slot.standing == IDLE => {
+                slot.standing = SCHEDULED;
                 self.prefetch(key.slot());
-                self.run_queue.push(&mut self.slots, key.slot());
+                self.run_queue.push(key.slot());
                 true
             }
             _ => false,
@@ -89,10 +92,10 @@ impl Tasks {
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
         slot.wait = wait;
-        let news = again && slot.next == IDLE;
+        let news = again && slot.standing == IDLE;
         if news {
-            slot.next = LAST;
-            self.run_queue.push(&mut self.slots, number);
+            slot.standing = SCHEDULED;
+            self.run_queue.push(number);
         }
         news
     }

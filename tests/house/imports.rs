@@ -28,6 +28,7 @@ ground
 shelves
     wait_list.rs
     waiter.rs
+    run_queue/batches.rs
     run_queue/lifo.rs
     run_queue/stealing.rs   <- run_queue/lifo.rs
     run_queue/injector.rs   <- run_queue/stealing.rs
@@ -49,10 +50,9 @@ machines
     task/join.rs            <- task/outcome.rs task/cell.rs
     task/spawned.rs         <- task/outcome.rs task/cell.rs
     task/slots.rs           <- task/key.rs task/spawned.rs
-    task/local_queue.rs     <- task/slots.rs
     task/steps.rs           <- task/spawned.rs
-    task/tasks.rs           <- task/key.rs task/slots.rs task/local_queue.rs task/spawned.rs
-    task/local.rs           <- task/key.rs task/slots.rs task/local_queue.rs task/spawned.rs task/steps.rs task/tasks.rs
+    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
+    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
     task/state.rs           <- task/spawned.rs
     task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
     task/owned.rs           <- task/shared.rs
