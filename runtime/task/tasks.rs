@@ -28,7 +28,9 @@ impl Tasks {
     pub(super) fn pop(&mut self) -> Option<Popped> {
         loop {
             let number = self.run_queue.pop()?;
-            if let Some(next) = self.run_queue.first() {
+            if self.are_many()
+                && let Some(next) = self.run_queue.first()
+            {
                 self.prefetch(next);
             }
             let slot = &mut self.slots[number];
@@ -41,12 +43,17 @@ impl Tasks {
         }
     }
 
+    /// Whether some tasks' memory has left the nearest caches, so that fetching it ahead pays.
+    #[inline(always)]
+    fn are_many(&self) -> bool {
+        self.slots.size() > FEW
+    }
+
     /// Has the processor fetch the memory of a task that will be polled soon, while something else is
-    /// done: what was spawned or polled a thousand tasks ago has left the nearest cache.
+    /// done: what was spawned or polled a thousand tasks ago has to come from afar.
     #[inline(always)]
     fn prefetch(&self, number: u32) {
-        if self.slots.size() > FEW
-            && let Some(slot) = self.slots.get(number)
+        if let Some(slot) = self.slots.get(number)
             && let Some(task) = &slot.task
         {
             task.prefetch();
@@ -69,7 +76,9 @@ impl Tasks {
         match self.find(key) {
             Some(slot) if slot.standing == IDLE => {
                 slot.standing = SCHEDULED;
-                self.prefetch(key.slot());
+                if self.are_many() {
+                    self.prefetch(key.slot());
+                }
                 self.run_queue.push(key.slot());
                 true
             }
