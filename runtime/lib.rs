@@ -72,8 +72,8 @@
 //! machines           task/local, slots, tasks   task/cell, join, spawned   task/shared, state, owned
 //!                    reactor/mod  timer/mod     reactor/source  blocking   reactor/shared  timer/shared
 //! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel  queue/core,   run_queue/stealing, lifo,
-//!                                               ring  wait_list  waiter    injector
+//! shelves            run_queue/batches          timer/wheel  queue/core    run_queue/stealing, lifo,
+//!                                               wait_list  waiter          injector
 //! ground             primitives  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!

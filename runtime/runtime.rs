@@ -102,7 +102,7 @@ impl Runtime {
              waiting for: await the future instead, or spawn it"
         );
         let _guard = current::enter_as_guest(self.pool.clone());
-        run_root(future)
+        this_poll::blocked(|| run_root(future))
     }
 
     /// Spawns a future onto the runtime, from any thread.

@@ -32,7 +32,8 @@ use crate::{
 /// Ready operations in one poll.
 pub(crate) const BUDGET: i32 = 128;
 
-/// Outside any poll, or in one whose budget was lifted: more than are counted down in an hour.
+/// Outside any poll, or in one whose budget was lifted. It is counted down like any other, which costs less
+/// than to ask; [`give_way`] sets it up again.
 const UNCOUNTED: i32 = i32::MAX;
 
 struct ThisPoll {
@@ -45,6 +46,8 @@ struct ThisPoll {
     waits_at: Cell<&'static Location<'static>>,
     /// The waker that the scheduler made for this poll. Only ever compared. Null outside any poll.
     waker: Cell<*const Waker>,
+    /// The budget was lifted.
+    is_lifted: Cell<bool>,
 }
 
 thread_local! {
@@ -55,6 +58,7 @@ thread_local! {
             waits_for: Cell::new(None),
             waits_at: Cell::new(Location::caller()),
             waker: Cell::new(ptr::null()),
+            is_lifted: Cell::new(false),
         }
     };
 }
@@ -76,15 +80,16 @@ pub(crate) fn runs_again() -> bool {
     local_key::with(&THIS, |this| this.again.get())
 }
 
-/// What the last leaf waits for that noted a wait in this poll. `None` if only foreign futures wait.
+/// What the last leaf waits for that noted a wait in this poll, or in the one that has just ended. `None` if
+/// only foreign futures wait.
 #[inline(always)]
-pub(crate) fn wait() -> Option<Wait> {
+pub(crate) fn noted() -> Option<Wait> {
     local_key::with(&THIS, |this| {
         this.waits_for.get().map(|what| Wait { what, place: this.waits_at.get() })
     })
 }
 
-/// A batch of polls is over.
+/// The poll, or a batch of them, is over. What it noted can still be asked for.
 #[inline]
 pub(crate) fn end() {
     local_key::with(&THIS, |this| {
@@ -103,6 +108,7 @@ pub(crate) fn is_polling() -> bool {
 pub(crate) struct Suspended {
     left: i32,
     again: bool,
+    is_lifted: bool,
     noted: Option<Wait>,
     waker: *const Waker,
 }
@@ -112,6 +118,7 @@ pub(crate) fn suspend() -> Suspended {
     local_key::with(&THIS, |this| Suspended {
         left: this.left.replace(UNCOUNTED),
         again: this.again.replace(false),
+        is_lifted: this.is_lifted.replace(false),
         noted: take_note(),
         waker: this.waker.replace(ptr::null()),
     })
@@ -123,6 +130,7 @@ impl Suspended {
         local_key::with(&THIS, |this| {
             this.left.set(self.left);
             this.again.set(self.again);
+            this.is_lifted.set(self.is_lifted);
             this.waits_for.set(self.noted.map(|noted| noted.what));
             this.waits_at.set(self.noted.map_or(Location::caller(), |noted| noted.place));
             this.waker.set(self.waker);
@@ -170,9 +178,9 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 
 #[cold]
 fn give_way(cx: &mut Context<'_>) -> Poll<()> {
-    if !is_polling() {
-        // There is no loop to give way to. Whoever polls on a plain thread gets here after two thousand
-        // million operations.
+    if !is_polling() || local_key::with(&THIS, |this| this.is_lifted.get()) {
+        // Two thousand million operations later. There is no loop to give way to, or none that it should
+        // give way to.
         local_key::with(&THIS, |this| this.left.set(UNCOUNTED));
         return Poll::Ready(());
     }
@@ -189,13 +197,18 @@ pub(crate) fn charge() {
 
 /// Runs `f` without a budget, and puts back what was left.
 pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(i32);
+    struct Restore(i32, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
-            local_key::with(&THIS, |this| this.left.set(self.0));
+            local_key::with(&THIS, |this| {
+                this.left.set(self.0);
+                this.is_lifted.set(self.1);
+            });
         }
     }
-    let _restore = Restore(local_key::with(&THIS, |this| this.left.replace(UNCOUNTED)));
+    let _restore = local_key::with(&THIS, |this| {
+        Restore(this.left.replace(UNCOUNTED), this.is_lifted.replace(true))
+    });
     f()
 }
 
@@ -210,7 +223,39 @@ pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
 
 /// Takes the last note back.
 pub(crate) fn take_note() -> Option<Wait> {
-    let noted = wait();
+    let last = noted();
     local_key::with(&THIS, |this| this.waits_for.set(None));
-    noted
+    last
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Two thousand million operations were counted.
+    fn use_up() {
+        local_key::with(&THIS, |this| this.left.set(0));
+    }
+
+    fn is_ready() -> bool {
+        poll_budget(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn what_is_not_counted_never_gives_way() {
+        use_up();
+        assert!(is_ready() && is_ready(), "outside any poll there is nobody to give way to");
+        begin(Waker::noop());
+        lifted(|| {
+            use_up();
+            assert!(is_ready());
+            blocked(use_up); // a nested loop's affair
+            assert!(is_ready());
+        });
+        assert!(is_ready());
+        use_up();
+        assert!(!is_ready(), "but a poll does when its budget is there no more");
+        end();
+        assert!(is_ready());
+    }
 }

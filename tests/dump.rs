@@ -5,10 +5,12 @@
 //! the traits of futures-io the line is one of the crate whose future calls them.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     io::{Read, pipe},
     panic::Location,
+    pin::pin,
     sync::mpsc,
+    task::Poll,
     time::Duration,
 };
 
@@ -114,6 +116,25 @@ fn what_a_nested_loop_waited_for_is_not_its_task_s_wait() {
         let nested = EventLoop::new().unwrap();
         drop(nested.spawn_local(sleep(LONG)));
         nested.turn(Some(Duration::ZERO)).unwrap();
+        pending::<()>().await;
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(only_task(&event_loop).waits, None, "nothing of ours");
+}
+
+#[test]
+fn nor_is_what_a_nested_runtime_s_root_waited_for() {
+    let event_loop = EventLoop::new().unwrap();
+    let _task = task_on(&event_loop, "outer", async {
+        let runtime = whirligig::Runtime::builder().worker_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let mut never = pin!(sleep(LONG));
+            poll_fn(|cx| {
+                assert!(never.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+        });
         pending::<()>().await;
     });
     event_loop.turn(Some(Duration::ZERO)).unwrap();

@@ -4,8 +4,10 @@
 //! explain it here or undo it.
 
 use std::{
+    cell::Cell,
     future::{pending, poll_fn},
     io::{Read, Write, pipe},
+    rc::Rc,
     sync::mpsc,
     task::Poll,
     thread,
@@ -344,4 +346,24 @@ fn an_unnamed_task_has_a_number_and_a_spawn_place() {
         panic!("{events:?}");
     };
     assert_eq!((place.file(), place.line()), (file!(), line));
+}
+
+#[test]
+fn a_listener_may_spawn_when_it_hears_of_a_spawn() {
+    let (_clock, event_loop) = test_loop();
+    let (ran, runs) = (Rc::new(Cell::new(false)), Cell::new(None));
+    runs.set(Some(ran.clone()));
+    let listening = trace::listen(move |event| {
+        if let Event::Spawned { .. } = event
+            && let Some(ran) = runs.take()
+        {
+            drop(spawn_local(async move { ran.set(true) }));
+        }
+    });
+    event_loop.block_on(async {
+        spawn_local(async {}).await.unwrap();
+        yield_now().await;
+    });
+    drop(listening);
+    assert!(ran.get());
 }

@@ -276,6 +276,22 @@ fn a_turn_that_has_nothing_else_to_do_is_a_turn() {
 }
 
 #[test]
+fn a_host_gets_the_one_turn_it_asked_for_however_long_it_would_wait() {
+    let event_loop = EventLoop::new().unwrap();
+    let yields = event_loop.spawn_local(async {
+        for _ in 0..3 {
+            yield_now().await;
+        }
+    });
+    for turn in 1..=3 {
+        let turned = event_loop.turn(None).unwrap();
+        assert_eq!((event_loop.stats().turns, turned.ready), (turn, true), "with more ready");
+    }
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert!(yields.is_finished());
+}
+
+#[test]
 fn news_are_taken_in_the_next_turn_however_busy_the_loop_is() {
     let event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();

@@ -155,7 +155,7 @@ fn a_generation_that_has_wrapped_costs_one_spurious_poll_at_most() {
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         assert!(handle.is_finished());
     }
-    assert_eq!(fitted, 1, "of 65,536 generations one is the old one");
+    assert_eq!(fitted, 1, "of 65,535 generations one is the old one");
 }
 
 #[test]

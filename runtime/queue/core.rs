@@ -25,11 +25,10 @@
 //! of. The other rival hands the item itself to the waiter: then an item lives in a future that
 //! may be dropped at any time, and must find its way back to the front of the queue.
 
-use std::{mem, task::Waker};
+use std::{collections::VecDeque, mem, task::Waker};
 
 use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
-    ring::Ring,
     waiting::{Offer, Stage, Step, Wakes, wait},
 };
 use crate::{
@@ -68,7 +67,7 @@ pub struct Stats {
 
 /// The queue without its shell.
 pub(super) struct Core<T> {
-    items: Ring<T>,
+    items: VecDeque<T>,
     capacity: usize,
     getters: WaitList,
     putters: WaitList,
@@ -82,7 +81,7 @@ pub(super) struct Core<T> {
 impl<T> Core<T> {
     pub(super) fn unbounded() -> Self {
         Self {
-            items: Ring::new(),
+            items: VecDeque::new(),
             capacity: UNBOUNDED,
             getters: WaitList::new(),
             putters: WaitList::new(),
@@ -264,11 +263,11 @@ impl<T> Core<T> {
     }
 
     /// Closes, and gives up what is in the queue. Items not yet got count as finished.
-    pub(super) fn close_now(&mut self) -> (Ring<T>, Wakes) {
+    pub(super) fn close_now(&mut self) -> (VecDeque<T>, Wakes) {
         self.closed = true;
         self.promised_room = 0;
         self.promised_items = 0;
-        let items = mem::replace(&mut self.items, Ring::new());
+        let items = mem::take(&mut self.items);
         // Less were left than are dropped if `task_done` was called ahead of `get`.
         self.unfinished = self.unfinished.saturating_sub(items.len());
         let wakes = if self.unfinished == 0 {
@@ -331,16 +330,17 @@ impl<T> Core<T> {
     /// Takes an item in. The caller has made sure of room.
     #[inline]
     pub(super) fn push(&mut self, item: T) -> Wakes {
-        self.items.push(item);
+        self.items.push_back(item);
         self.unfinished += 1;
         self.promise_item()
     }
 
-    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and calls
-    /// [`taken`](Self::taken) next. (Apart, so that an item is moved once and not in a bundle.)
+    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and that this
+    /// concerns nobody else; or sees to who is woken. (Apart, so that an item is moved once and not in a
+    /// bundle.)
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
-        self.items.pop()
+        self.items.pop_front()
     }
 
     /// Whether an item that is given out concerns nobody else: the queue is open, and no putter is in
@@ -352,7 +352,7 @@ impl<T> Core<T> {
 
     /// An item was given out: who is to be woken.
     #[inline]
-    pub(super) fn taken(&mut self) -> Wakes {
+    fn taken(&mut self) -> Wakes {
         if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() }
     }
 

@@ -5,7 +5,6 @@
 //! local.rs     Queue, of one thread: a RefCell         a test keeps them alike
 //! waiting.rs   how their futures wait and wake
 //! core.rs      the rules: items, who waits, what is promised to whom
-//! ring.rs      the items
 //! error.rs     what a queue answers when it cannot do as asked
 //! ```
 //!
@@ -23,7 +22,6 @@
 mod core;
 mod error;
 pub mod local;
-mod ring;
 mod shared;
 mod waiting;
 

@@ -42,8 +42,9 @@ pub(super) struct Offer<'a> {
 }
 
 impl<'a> Offer<'a> {
-    /// The offer of a poll that mostly found the queue not `ready`. A future that is new must then join the
-    /// line and needs a clone; one in line needs none, unless its task has changed.
+    /// The offer of a poll that found the queue not `ready`, or ready in a way that concerns others too. In
+    /// the first case a future that is new must join the line and needs a clone; one in line needs none,
+    /// unless its task has changed.
     #[inline]
     pub(super) fn new(cx: &'a Context<'_>, stage: &Stage, ready: bool) -> Self {
         let clone = (matches!(stage, Stage::New) && !ready).then(|| cx.waker().clone());

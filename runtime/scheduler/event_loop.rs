@@ -101,6 +101,9 @@ pub(crate) struct Core {
 /// How long a turn may wait when nothing is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
+    /// For ever, and as many turns as it takes: the root future's end is all that is asked for.
+    UntilEnded,
+    /// For ever, in the one turn that a host asked for.
     Forever,
     /// For ever, unless the loop was asked to stop.
     UntilStopped,
@@ -142,12 +145,13 @@ impl Core {
 
     /// Turns until the root future has ended.
     pub(crate) fn run(&self, mut root: Root<'_>) -> io::Result<()> {
-        while self.turn(&mut root, Limit::Forever)? != Batch::RootEnded {}
+        while self.turn(&mut root, Limit::UntilEnded)? != Batch::RootEnded {}
         Ok(())
     }
 
     // ANCHOR: turn
-    /// One trip round the loop.
+    /// One trip round the loop. (For `block_on`, also the turns after it, while they are quiet: see
+    /// [`run_ready`](Self::run_ready).)
     #[inline(always)]
     pub(crate) fn turn(&self, root: &mut Root<'_>, limit: Limit) -> io::Result<Batch> {
         self.counters.turns.add(1);
@@ -191,9 +195,9 @@ impl Core {
     fn run_ready(&self, root: &mut Root<'_>, limit: Limit) -> Batch {
         let is_look_due = || self.cadence.count() && self.is_look_due();
         // A turn whose steps 1, 3 and 4 have nothing to do begins here, where the last one ends. Not for
-        // a host, who asked for one.
+        // a host, who asked for one, nor for `run_forever`, which asks after each whether to stop.
         let next_turn = || {
-            if limit != Limit::Forever || self.inbox.has_news() || !self.timers.is_empty() {
+            if limit != Limit::UntilEnded || self.inbox.has_news() || !self.timers.is_empty() {
                 return false;
             }
             self.counters.turns.add(1);

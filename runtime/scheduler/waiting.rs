@@ -32,7 +32,7 @@ impl Core {
             return self.look().map(drop);
         }
         let limit = match limit {
-            Limit::Forever | Limit::UntilStopped => None,
+            Limit::UntilEnded | Limit::Forever | Limit::UntilStopped => None,
             Limit::Nanos(limit) => Some(limit),
         };
         if limit != Some(0) && self.look_before_parking(next)? {
@@ -153,7 +153,7 @@ impl Core {
             _ if may_jump && !self.reactor.is_waited_on() => Some(Duration::ZERO),
             _ if may_jump => Some(clock.real_wait()),
             Limit::Nanos(limit) => Some(Duration::from_nanos(limit)),
-            Limit::Forever | Limit::UntilStopped => None,
+            Limit::UntilEnded | Limit::Forever | Limit::UntilStopped => None,
         };
         if wait != Some(Duration::ZERO) {
             let Some(found) = self.sleep(wait)? else { return Ok(()) };

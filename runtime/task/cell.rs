@@ -244,7 +244,8 @@ mod shared {
         cell.state.compare_exchange(from, to, success, Ordering::Acquire)
     }
 
-    /// Completes a cell whose joiner waits, or has just left: that is what `state` says.
+    /// Completes a cell whose joiner waits, or has just left. `state` is what was last seen of it: each step
+    /// finds out whether it still holds.
     ///
     /// # Safety
     /// The caller is the completer, wrote the outcome, and has not set COMPLETE. `state` was read with

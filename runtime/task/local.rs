@@ -270,7 +270,8 @@ impl Table {
         inner.run_queue.push(number);
         drop(inner);
         if trace::on() {
-            steps::spawned(&self.tasks.borrow().slots[number].origin());
+            let origin = self.tasks.borrow().slots[number].origin();
+            steps::spawned(&origin);
         }
         Ok(())
     }
@@ -310,7 +311,7 @@ impl Table {
         self.tasks.borrow().slots.len()
     }
 
-    /// Runs the batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
+    /// Runs the turn's batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
     /// to cut the batch short. At its end, with more runnables ready, `next_turn` is asked whether the
     /// next turn would find nothing else to do: then that one's batch is run as well.
     #[inline]
@@ -389,7 +390,7 @@ impl Table {
     /// it wants to run again.
     #[inline(always)]
     fn put_back(&self, number: u32, task: Option<Spawned>) -> RefMut<'_, Tasks> {
-        let wait = this_poll::wait();
+        let wait = this_poll::noted();
         let mut tasks = self.tasks.borrow_mut();
         let again = tasks.put_back(number, task, wait, this_poll::runs_again());
         if trace::on() {

@@ -129,7 +129,7 @@ impl<S: Schedule> Task<S> {
         };
         let again = this_poll::runs_again();
         this_poll::end();
-        let wait = this_poll::wait();
+        let wait = this_poll::noted();
         let spawned = match polled {
             Ok(spawned) => spawned,
             Err(end) => {

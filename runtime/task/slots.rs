@@ -25,7 +25,8 @@ pub(crate) struct Slot {
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,
     pub(crate) wait: Option<Wait>,
-    /// [`IDLE`], [`SCHEDULED`], or of a vacant slot the number of the next one.
+    /// [`IDLE`], [`SCHEDULED`], or of a vacant slot the number of the next one, if there is one. Scheduled
+    /// with nobody's stamp is a tombstone.
     pub(crate) standing: u32,
     /// [`Stamp::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
     pub(crate) stamp: Stamp,

@@ -57,8 +57,9 @@ impl Timers {
     /// Wakes `waker` at `deadline`. Wakers are foreign: the caller cloned it in the open.
     #[inline]
     pub(crate) fn insert(&self, deadline: u64, waker: Waker) -> TimerKey {
+        let key = self.wheel.borrow_mut().insert(deadline, waker);
         self.len.set(self.len.get() + 1);
-        self.wheel.borrow_mut().insert(deadline, waker)
+        key
     }
 
     /// Has the timer wake `waker` instead. The waker that is not kept comes back, to be dropped in
@@ -111,6 +112,7 @@ impl Timers {
         self.wheel.borrow_mut().expire(now, &mut due);
         let fired = due.len();
         self.len.set(self.len.get() - fired);
+        debug_assert_eq!(self.len.get(), self.wheel.borrow().len());
         self.pace.borrow_mut().fired(now, fired);
         wake_due(&mut due);
         self.due.replace(due);

@@ -36,9 +36,8 @@ shelves
     timer/wheel.rs
     timer/pace.rs           <- timer/wheel.rs
     queue/error.rs
-    queue/ring.rs
     queue/waiting.rs        <- wait_list.rs
-    queue/core.rs           <- wait_list.rs queue/error.rs queue/ring.rs queue/waiting.rs
+    queue/core.rs           <- wait_list.rs queue/error.rs queue/waiting.rs
 doors
     wait.rs
     park.rs

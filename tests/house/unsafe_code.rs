@@ -12,7 +12,6 @@ use crate::{
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/clock.rs", "clock_gettime, which rustix reads in a way valgrind cannot follow"),
-    ("runtime/queue/ring.rs", "slots that hold an item, and slots that hold none"),
     ("runtime/reactor/slot.rs", "a waker in two atomic words"),
     ("runtime/reactor/source.rs", "who takes that waker out: the word says"),
     ("runtime/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),

@@ -7,7 +7,7 @@
 //! future that two threads touch at once, or one after the other without an order, and whatever is
 //! never dropped: each future and each output here holds a loom `Arc`.
 //!
-//! loom's threads share the thread-locals, so no future here gives way through `budget`: that side is
+//! loom's threads share the thread-locals, so no future here gives way through `this_poll`: that side is
 //! modelled on the word alone, in `state.rs`.
 //!
 //! The rival is a model with two whole workers, minutes long: most of its steps would be those of the

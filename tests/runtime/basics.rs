@@ -1,7 +1,10 @@
 //! `Runtime`: what a multi-threaded runtime owes its users.
 
 use std::{
+    future::{Future, poll_fn},
     io::{Read, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc, Barrier,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -11,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use whirligig::{Runtime, io::Source, queue::Queue, spawn, task, time};
+use whirligig::{EventLoop, Runtime, io::Source, queue::Queue, spawn, task, time};
 
 use crate::runtimes;
 
@@ -19,6 +22,35 @@ use crate::runtimes;
 fn block_on_gives_the_output() {
     for runtime in runtimes() {
         assert_eq!(runtime.block_on(async { 42 }), 42);
+    }
+}
+
+#[test]
+fn a_root_that_panics_leaves_its_thread_as_it_was() {
+    for runtime in runtimes() {
+        let root = AssertUnwindSafe(|| runtime.block_on(async { panic!("as the test wants it") }));
+        assert!(catch_unwind(root).is_err());
+        // Not inside any poll: so it may wait as a plain thread does.
+        assert_eq!(runtime.spawn(async { 1 }).wait().unwrap(), 1);
+    }
+}
+
+#[test]
+fn block_on_within_a_loop_s_poll_leaves_that_poll_as_it_was() {
+    for runtime in runtimes() {
+        EventLoop::new().unwrap().block_on(async {
+            let mut yields = pin!(task::yield_now());
+            let mut polls = 0;
+            poll_fn(|cx| {
+                polls += 1;
+                let polled = yields.as_mut().poll(cx);
+                // The yield before it, in the same poll, is kept.
+                runtime.block_on(async {});
+                polled
+            })
+            .await;
+            assert_eq!(polls, 2);
+        });
     }
 }
 
