@@ -1,7 +1,7 @@
 //! A thread-local's value, without a call.
 //!
-//! A poll looks at this thread's cells some eight times (`this_poll.rs`, `trace.rs`). `LocalKey::with` is not
-//! marked to be inlined, so whether each of them is a call would depend on how the compiler happens to
+//! A poll looks at this thread's cells some eight times (`this_poll.rs`, `trace.rs`). `LocalKey::with` is
+//! not marked to be inlined, so whether each of them is a call would depend on how the compiler happens to
 //! split the crate that polls. `try_with` is.
 
 use std::thread::LocalKey;

@@ -69,6 +69,14 @@ fn only_task(event_loop: &EventLoop) -> TaskDump {
     tasks.into_iter().next().unwrap()
 }
 
+/// One turn, after which the task of this future waits for nothing of ours.
+fn demand_no_wait(future: impl Future<Output = ()> + 'static) {
+    let event_loop = EventLoop::new().unwrap();
+    let _task = task_on(&event_loop, "outer", future);
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    assert_eq!(only_task(&event_loop).waits, None, "nothing of ours");
+}
+
 const LONG: Duration = Duration::from_secs(3600);
 
 #[test]
@@ -111,21 +119,17 @@ fn a_timeout_tells_of_what_it_bounds() {
 
 #[test]
 fn what_a_nested_loop_waited_for_is_not_its_task_s_wait() {
-    let event_loop = EventLoop::new().unwrap();
-    let _task = task_on(&event_loop, "outer", async {
+    demand_no_wait(async {
         let nested = EventLoop::new().unwrap();
         drop(nested.spawn_local(sleep(LONG)));
         nested.turn(Some(Duration::ZERO)).unwrap();
         pending::<()>().await;
     });
-    event_loop.turn(Some(Duration::ZERO)).unwrap();
-    assert_eq!(only_task(&event_loop).waits, None, "nothing of ours");
 }
 
 #[test]
 fn nor_is_what_a_nested_runtime_s_root_waited_for() {
-    let event_loop = EventLoop::new().unwrap();
-    let _task = task_on(&event_loop, "outer", async {
+    demand_no_wait(async {
         let runtime = whirligig::Runtime::builder().worker_threads(1).build().unwrap();
         runtime.block_on(async {
             let mut never = pin!(sleep(LONG));
@@ -137,8 +141,6 @@ fn nor_is_what_a_nested_runtime_s_root_waited_for() {
         });
         pending::<()>().await;
     });
-    event_loop.turn(Some(Duration::ZERO)).unwrap();
-    assert_eq!(only_task(&event_loop).waits, None, "nothing of ours");
 }
 
 #[test]

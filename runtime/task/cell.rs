@@ -216,7 +216,7 @@ mod shared {
             let cell = unsafe { pointer.as_ref() };
             // Most tasks that nobody awaits were detached long before their end, and most that are awaited
             // find their joiner waiting.
-            let state = cell.state.load(Ordering::Acquire);
+            let mut state = cell.state.load(Ordering::Acquire);
             if state == DETACHED {
                 // SAFETY: the joiner said goodbye with DETACHED; the cell is ours alone. Its output
                 // slot is empty, and the interest is moved out once.
@@ -231,8 +231,11 @@ mod shared {
             cell.output.with_mut(|slot| unsafe { *slot = Some(outcome) });
             let release =
                 if seeded("join_relaxed_complete") { Ordering::Relaxed } else { Ordering::AcqRel };
-            if state == EMPTY && exchange(cell, EMPTY, COMPLETE, release).is_ok() {
-                return Unseen::No;
+            if state == EMPTY {
+                match exchange(cell, EMPTY, COMPLETE, release) {
+                    Ok(_) => return Unseen::No,
+                    Err(other) => state = other,
+                }
             }
             // SAFETY: the outcome is written, and the state is not COMPLETE yet.
             unsafe { complete_late(pointer, state) }

@@ -8,11 +8,11 @@
 //! and its generation.
 //!
 //! Cloning copies the word and dropping it does nothing. `wake` asks the thread-local which table
-//! this thread runs: if it is that of the loop in the key, the slot's number is put into the run queue; otherwise
-//! the key goes into that loop's inbox. A key may be stale in every way: the task ended, its slot serves
-//! another task, its loop is gone, its loop's number serves another loop. The generation catches nearly
-//! all of these, and what it does not catch (it has wrapped around exactly) costs one spurious poll, which
-//! every future must bear. Nothing dereferences a key.
+//! this thread runs: if it is that of the loop in the key, the slot's number is put into the run queue;
+//! otherwise the key goes into that loop's inbox. A key may be stale in every way: the task ended, its
+//! slot serves another task, its loop is gone, its loop's number serves another loop. The generation
+//! catches nearly all of these, and what it does not catch (it has wrapped around exactly) costs one
+//! spurious poll, which every future must bear. Nothing dereferences a key.
 //!
 //! What must hold:
 //! - A slot whose number stands in the run queue is not freed. A task that ended there leaves a
@@ -35,7 +35,7 @@ use std::{
 
 use super::{
     key::{Key, Stamp},
-    slots::{IDLE, ROOT, SCHEDULED, Slots},
+    slots::{ROOT, SCHEDULED, Slots},
     spawned::{End, Naming, Spawned, Stage},
     steps,
     tasks::{Batch, Popped, Refused, Tasks},
@@ -286,8 +286,7 @@ impl Table {
         slot.place = place;
         slot.stamp = stamp;
         // A root that returned while scheduled left its number in the queue. It serves this one.
-        if slot.standing == IDLE {
-            slot.standing = SCHEDULED;
+        if slot.schedule() {
             inner.run_queue.push(ROOT);
         }
     }

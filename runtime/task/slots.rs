@@ -36,6 +36,16 @@ impl Slot {
     pub(crate) fn origin(&self) -> Origin {
         Origin { id: self.id, name: self.name.clone(), place: self.place }
     }
+
+    /// Marks the slot as scheduled. `true`: that is news, and its number goes into the run queue.
+    #[inline(always)]
+    pub(crate) fn schedule(&mut self) -> bool {
+        let news = self.standing == IDLE;
+        if news {
+            self.standing = SCHEDULED;
+        }
+        news
+    }
 }
 
 /// Whoever lives here is not scheduled.

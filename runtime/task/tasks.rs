@@ -7,7 +7,7 @@ use std::mem;
 
 use super::{
     key::{Key, Stamp},
-    slots::{IDLE, SCHEDULED, Slot, Slots},
+    slots::{IDLE, Slot, Slots},
     spawned::Spawned,
 };
 use crate::{place::Wait, run_queue::batches::Batches};
@@ -73,17 +73,14 @@ impl Tasks {
     #[inline(always)]
     // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
-        match self.find(key) {
-            Some(slot) if slot.standing == IDLE => {
-                slot.standing = SCHEDULED;
-                if self.are_many() {
-                    self.prefetch(key.slot());
-                }
-                self.run_queue.push(key.slot());
-                true
+        let news = self.find(key).is_some_and(Slot::schedule);
+        if news {
+            if self.are_many() {
+                self.prefetch(key.slot());
             }
-            _ => false,
+            self.run_queue.push(key.slot());
         }
+        news
     }
     // END: mark
 
@@ -101,9 +98,8 @@ impl Tasks {
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
         slot.wait = wait;
-        let news = again && slot.standing == IDLE;
+        let news = again && slot.schedule();
         if news {
-            slot.standing = SCHEDULED;
             self.run_queue.push(number);
         }
         news
