@@ -80,13 +80,18 @@ pub(crate) fn runs_again() -> bool {
     local_key::with(&THIS, |this| this.again.get())
 }
 
-/// What the last leaf waits for that noted a wait in this poll, or in the one that has just ended. `None` if
-/// only foreign futures wait.
+/// What the last leaf waits for that noted a wait in this poll, or in the one that has just ended, and at
+/// which line. `None` if only foreign futures wait; then the line means nothing.
+#[inline(always)]
+pub(crate) fn last_note() -> (Option<WaitsFor>, &'static Location<'static>) {
+    local_key::with(&THIS, |this| (this.waits_for.get(), this.waits_at.get()))
+}
+
+/// [`last_note`], for who has no use for the parts.
 #[inline(always)]
 pub(crate) fn noted() -> Option<Wait> {
-    local_key::with(&THIS, |this| {
-        this.waits_for.get().map(|what| Wait { what, place: this.waits_at.get() })
-    })
+    let (what, place) = last_note();
+    what.map(|what| Wait { what, place })
 }
 
 /// The poll, or a batch of them, is over. What it noted can still be asked for.

@@ -9,43 +9,26 @@
 // END: key
 //! ```
 //!
-//! A slot's generation is drawn anew for each task in it, from a count of the loop's. Loop and
-//! generation together are the slot's [`Stamp`]. Bit 31 stays free: a join cell marks there that
-//! cancellation was asked for.
-
-/// The upper half of a key: which loop, and which of the tasks that its slots have seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp(u32);
-
-impl Stamp {
-    /// Nobody's: there is no generation 0.
-    pub(crate) const NOBODY: Self = Self(0);
-
-    #[inline]
-    pub(crate) fn new(number: u16, generation: u16) -> Self {
-        debug_assert_ne!(generation, 0);
-        Self(u32::from(number) << 16 | u32::from(generation))
-    }
-}
+//! A slot's generation is drawn anew for each task in it, from a count of the loop's. Bit 31 stays free: a
+//! join cell marks there that cancellation was asked for.
 
 /// A waker's number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key(u64);
 
 impl Key {
+    /// Nobody's: there is no generation 0.
+    pub(crate) const NOBODY: Self = Self(0);
+
     #[inline]
-    pub(crate) fn new(stamp: Stamp, slot: u32) -> Self {
-        Self(u64::from(stamp.0) << 32 | u64::from(slot))
+    pub(crate) fn new(number: u16, generation: u16, slot: u32) -> Self {
+        debug_assert_ne!(generation, 0);
+        Self(u64::from(number) << 48 | u64::from(generation) << 32 | u64::from(slot))
     }
 
     #[inline]
     pub(crate) fn number(self) -> u16 {
         (self.0 >> 48) as u16
-    }
-
-    #[inline]
-    pub(crate) fn stamp(self) -> Stamp {
-        Stamp((self.0 >> 32) as u32)
     }
 
     #[inline]

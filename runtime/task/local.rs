@@ -34,7 +34,7 @@ use std::{
 };
 
 use super::{
-    key::{Key, Stamp},
+    key::Key,
     slots::{ROOT, SCHEDULED, Slots},
     spawned::{End, Naming, Spawned, Stage},
     steps,
@@ -257,20 +257,20 @@ impl Table {
             drop(inner);
             return Err(Refused);
         }
-        let (number, stamp, slot) = inner.slots.reserve();
-        let task = make(Key::new(stamp, number));
+        let (key, slot) = inner.slots.reserve();
+        let task = make(key);
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
         mem::forget(slot.task.replace(task));
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
         slot.place = place;
-        slot.wait = None;
-        slot.stamp = stamp;
+        slot.waits_for = None;
+        slot.key = key;
         slot.standing = SCHEDULED;
-        inner.run_queue.push(number);
+        inner.run_queue.push(key.slot());
         drop(inner);
         if trace::on() {
-            let origin = self.tasks.borrow().slots[number].origin();
+            let origin = self.tasks.borrow().slots[key.slot()].origin();
             steps::spawned(&origin);
         }
         Ok(())
@@ -280,11 +280,11 @@ impl Table {
     pub(crate) fn open_root(&self, id: TaskId, place: &'static Location<'static>) {
         let mut inner = self.tasks.borrow_mut();
         let inner = &mut *inner;
-        let stamp = inner.slots.draw_stamp();
+        let key = inner.slots.draw_key(ROOT);
         let slot = &mut inner.slots[ROOT];
         slot.id = id;
         slot.place = place;
-        slot.stamp = stamp;
+        slot.key = key;
         // A root that returned while scheduled left its number in the queue. It serves this one.
         if slot.schedule() {
             inner.run_queue.push(ROOT);
@@ -295,8 +295,8 @@ impl Table {
     pub(crate) fn close_root(&self) {
         let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[ROOT];
-        slot.stamp = Stamp::NOBODY;
-        slot.wait = None;
+        slot.key = Key::NOBODY;
+        slot.waits_for = None;
     }
 
     /// Whether anything stands in the run queue.
@@ -389,11 +389,11 @@ impl Table {
     /// it wants to run again.
     #[inline(always)]
     fn put_back(&self, number: u32, task: Option<Spawned>) -> RefMut<'_, Tasks> {
-        let wait = this_poll::noted();
         let mut tasks = self.tasks.borrow_mut();
-        let again = tasks.put_back(number, task, wait, this_poll::runs_again());
+        let again = tasks.put_back(number, task);
         if trace::on() {
-            let id = tasks.slots[number].id;
+            let slot = &tasks.slots[number];
+            let (id, wait) = (slot.id, slot.wait());
             drop(tasks);
             steps::waits(id, again, wait);
             return self.tasks.borrow_mut();
@@ -466,7 +466,7 @@ impl Table {
                     } else {
                         Stage::Idle
                     };
-                    (slot.origin(), slot.wait, stage)
+                    (slot.origin(), slot.wait(), stage)
                 })
                 .collect()
         };

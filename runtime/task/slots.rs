@@ -1,7 +1,7 @@
 //! The slab of an event loop's tasks: numbered slots, vacant ones in a list.
 //!
 //! Plain data. It knows nothing of wakers and queues; `tasks.rs` decides when a slot is freed. A wake reads
-//! two words of a slot: whose it is (the stamp) and where it stands, and a vacant slot's link lies in the
+//! two words of a slot: whose it is (the key) and where it stands, and a vacant slot's link lies in the
 //! latter; so the slab costs a task nothing beyond its fields. That is why it is not the slab crate: there
 //! every access asks first whether the slot is taken, and the generation would go with the task.
 
@@ -11,30 +11,39 @@ use std::{
     panic::Location,
 };
 
-use super::{key::Stamp, spawned::Spawned};
+use super::{key::Key, spawned::Spawned};
 use crate::{
     id::TaskId,
-    place::{Name, Origin, Wait},
+    place::{Name, Origin, Wait, WaitsFor},
 };
 
-/// One place in the table.
+/// One place in the table: a line of the cache.
 pub(crate) struct Slot {
     /// `None` while it runs, for the root future, in a tombstone, and in a vacant slot.
     pub(crate) task: Option<Spawned>,
     pub(crate) id: TaskId,
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,
-    pub(crate) wait: Option<Wait>,
+    /// What its task waits for, if that is known, and at which line. (Not a [`Wait`], which would not lend the
+    /// bytes that it leaves empty.)
+    pub(crate) waits_for: Option<WaitsFor>,
+    pub(crate) waits_at: &'static Location<'static>,
     /// [`IDLE`], [`SCHEDULED`], or of a vacant slot the number of the next one, if there is one. Scheduled
-    /// with nobody's stamp is a tombstone.
+    /// with nobody's key is a tombstone.
     pub(crate) standing: u32,
-    /// [`Stamp::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
-    pub(crate) stamp: Stamp,
+    /// The number of its task. [`Key::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
+    pub(crate) key: Key,
 }
+
+const _: () = assert!(size_of::<Slot>() == 64, "a slot is a line of the cache");
 
 impl Slot {
     pub(crate) fn origin(&self) -> Origin {
         Origin { id: self.id, name: self.name.clone(), place: self.place }
+    }
+
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        self.waits_for.map(|what| Wait { what, place: self.waits_at })
     }
 
     /// Marks the slot as scheduled. `true`: that is news, and its number goes into the run queue.
@@ -76,9 +85,10 @@ impl Slots {
             id: TaskId::draw(),
             name: None,
             place: Location::caller(),
-            wait: None,
+            waits_for: None,
+            waits_at: Location::caller(),
             standing: IDLE,
-            stamp: Stamp::NOBODY,
+            key: Key::NOBODY,
         };
         let next_generation = first_generation;
         Self { slots: vec![root], vacant: LAST, number, next_generation, tasks: 0 }
@@ -111,30 +121,30 @@ impl Slots {
 
     /// The slots with a task, or the root future, that has not ended.
     pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.stamp != Stamp::NOBODY);
+        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.key != Key::NOBODY);
         live.map(|(number, slot)| (number as u32, slot))
     }
 
-    /// A stamp for a new task. There is no generation 0.
+    /// A key for a new task in this slot. There is no generation 0.
     #[inline]
-    pub(crate) fn draw_stamp(&mut self) -> Stamp {
+    pub(crate) fn draw_key(&mut self, number: u32) -> Key {
         let generation = self.next_generation.max(1);
         self.next_generation = generation.wrapping_add(1);
-        Stamp::new(self.number, generation)
+        Key::new(self.number, generation, number)
     }
 
-    /// Takes a slot out of the vacant ones, or makes one. The task that moves in stamps it.
+    /// Takes a slot out of the vacant ones, or makes one. The task that moves in has this key.
     #[inline]
-    pub(crate) fn reserve(&mut self) -> (u32, Stamp, &mut Slot) {
-        let stamp = self.draw_stamp();
+    pub(crate) fn reserve(&mut self) -> (Key, &mut Slot) {
         self.tasks += 1;
         if self.vacant == LAST {
             self.vacant = self.grow();
         }
         let number = self.vacant;
+        let key = self.draw_key(number);
         let slot = &mut self.slots[number as usize];
         self.vacant = slot.standing;
-        (number, stamp, slot)
+        (key, slot)
     }
 
     #[cold]
@@ -147,9 +157,10 @@ impl Slots {
             id: root.id,
             name: None,
             place: root.place,
-            wait: None,
+            waits_for: None,
+            waits_at: root.place,
             standing: LAST,
-            stamp: Stamp::NOBODY,
+            key: Key::NOBODY,
         };
         self.slots.push(slot);
         number as u32
@@ -162,7 +173,7 @@ impl Slots {
     pub(crate) fn end(&mut self, number: u32) -> &mut Slot {
         self.tasks -= 1;
         let slot = &mut self.slots[number as usize];
-        slot.stamp = Stamp::NOBODY;
+        slot.key = Key::NOBODY;
         if slot.standing == IDLE {
             slot.standing = mem::replace(&mut self.vacant, number);
         }

@@ -6,11 +6,11 @@
 use std::mem;
 
 use super::{
-    key::{Key, Stamp},
+    key::Key,
     slots::{IDLE, Slot, Slots},
     spawned::Spawned,
 };
-use crate::{place::Wait, run_queue::batches::Batches};
+use crate::{run_queue::batches::Batches, this_poll};
 
 /// While there are no more slots than this, the tasks are in the processor's nearest caches anyway.
 const FEW: usize = 256;
@@ -35,9 +35,9 @@ impl Tasks {
             }
             let slot = &mut self.slots[number];
             slot.standing = IDLE;
-            let (stamp, task) = (slot.stamp, slot.task.take());
-            if stamp != Stamp::NOBODY {
-                return Some(Popped { key: Key::new(stamp, number), task });
+            let (key, task) = (slot.key, slot.task.take());
+            if key != Key::NOBODY {
+                return Some(Popped { key, task });
             }
             self.slots.free_ended(number);
         }
@@ -65,7 +65,7 @@ impl Tasks {
     // ANCHOR: find
     pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot> {
         let slot = self.slots.get_mut(key.slot())?;
-        (slot.stamp == key.stamp()).then_some(slot)
+        (slot.key == key).then_some(slot)
     }
     // END: find
 
@@ -85,20 +85,14 @@ impl Tasks {
     // END: mark
 
     /// Puts a task back after its poll, with what it waits for, and schedules it if it wants to run
-    /// `again`. Whether that was news.
+    /// again. Whether that was news.
     #[inline(always)]
-    pub(super) fn put_back(
-        &mut self,
-        number: u32,
-        task: Option<Spawned>,
-        wait: Option<Wait>,
-        again: bool,
-    ) -> bool {
+    pub(super) fn put_back(&mut self, number: u32, task: Option<Spawned>) -> bool {
         let slot = &mut self.slots[number];
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
-        slot.wait = wait;
-        let news = again && slot.schedule();
+        (slot.waits_for, slot.waits_at) = this_poll::last_note();
+        let news = this_poll::runs_again() && slot.schedule();
         if news {
             self.run_queue.push(number);
         }
