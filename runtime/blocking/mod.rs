@@ -29,7 +29,7 @@ use crate::{
     foreign,
     place::Origin,
     primitives::{Arc, Condvar, Mutex, MutexGuard, lock, seeded, thread, wait_timeout},
-    task::spawned::{Naming, SpawnedSend},
+    task::spawned::{Naming, SpawnedSend, Visit},
 };
 
 mod crew;
@@ -51,7 +51,8 @@ impl Job {
     fn run(mut self) {
         if let Some(task) = self.task.take() {
             let origin: Naming<'_> = &|| self.origin.clone();
-            let polled = task.poll(&mut Context::from_waker(Waker::noop()), &origin);
+            let polled =
+                task.poll(&mut Visit { cx: Context::from_waker(Waker::noop()), origin: &origin });
             debug_assert!(polled.is_err(), "a job ends with its first poll");
         }
     }

@@ -36,7 +36,7 @@ use std::{
 use super::{
     key::Key,
     slots::{ROOT, SCHEDULED, Slots},
-    spawned::{End, Naming, Spawned, Stage},
+    spawned::{End, Naming, Spawned, Stage, Visit},
     steps,
     tasks::{Batch, Popped, Refused, Tasks},
 };
@@ -93,10 +93,10 @@ mod waker {
     /// Begins a poll: runs `f` with a context for `key`. The waker's drop does nothing, so it is
     /// skipped.
     #[inline(always)]
-    pub(super) fn with_context<R>(key: Key, f: impl FnOnce(&mut Context<'_>) -> R) -> R {
+    pub(super) fn with_context<R>(key: Key, f: impl FnOnce(Context<'_>) -> R) -> R {
         let waker = ManuallyDrop::new(new(key));
         this_poll::begin(&waker);
-        f(&mut Context::from_waker(&waker))
+        f(Context::from_waker(&waker))
     }
 }
 
@@ -368,7 +368,7 @@ impl Table {
         if trace::on() {
             steps::polled(self.id(key.slot()));
         }
-        waker::with_context(key, |cx| task.poll(cx, &RUNNING))
+        waker::with_context(key, |cx| task.poll(&mut Visit { cx, origin: &RUNNING }))
     }
 
     /// Polls the root future, if there is one. `true`: it has ended.
@@ -378,7 +378,7 @@ impl Table {
         if trace::on() {
             steps::polled(self.id(ROOT));
         }
-        let ended = waker::with_context(key, root);
+        let ended = waker::with_context(key, |mut cx| root(&mut cx));
         if !ended {
             drop(self.put_back(ROOT, None));
         }

@@ -25,7 +25,7 @@ use futures_task::{ArcWake, waker_ref};
 
 use super::{
     join::{self, JoinHandle},
-    spawned::{End, Naming, SpawnedSend, Stage},
+    spawned::{End, Naming, SpawnedSend, Stage, Visit},
     state::{AfterClaim, Claim, Life, ShutDown, Wake},
     steps,
 };
@@ -125,7 +125,7 @@ impl<S: Schedule> Task<S> {
             let waker = waker_ref(&self);
             this_poll::begin(&waker);
             let origin: Naming<'_> = &|| self.origin.clone();
-            spawned.poll(&mut Context::from_waker(&waker), &origin)
+            spawned.poll(&mut Visit { cx: Context::from_waker(&waker), origin: &origin })
         };
         let again = this_poll::runs_again();
         this_poll::end();

@@ -24,9 +24,15 @@ use crate::place::Origin;
 /// A future, and the task's side of its cell.
 type Side<F> = Completer<<F as Future>::Output, F>;
 
-/// Where a task comes from, for a report. Handed on by reference: a poll has no register to spare for
-/// a second word.
+/// Where a task comes from, for a report.
 pub(crate) type Naming<'a> = &'a dyn Fn() -> Origin;
+
+/// What a poll is given: one word for all of it, for a poll has no register to spare.
+pub(crate) struct Visit<'a> {
+    pub(crate) cx: Context<'a>,
+    /// Names the task in a report.
+    pub(crate) origin: &'a Naming<'a>,
+}
 
 /// A task that has not ended.
 pub(crate) struct Spawned {
@@ -37,7 +43,7 @@ pub(crate) struct Spawned {
 /// What knows the type of a task's future. Each is given the task's side of its cell as a bare
 /// pointer, and how to name the task in a report.
 struct Functions {
-    poll: unsafe fn(NonNull<()>, &mut Context<'_>, &Naming<'_>) -> End,
+    poll: unsafe fn(NonNull<()>, &mut Visit<'_>) -> End,
     cancel: unsafe fn(NonNull<()>, &Naming<'_>),
     /// Bytes of the allocation.
     size: usize,
@@ -78,8 +84,8 @@ impl SpawnedSend {
 
     /// See [`Spawned::poll`].
     #[inline]
-    pub(crate) fn poll(self, cx: &mut Context<'_>, origin: &Naming<'_>) -> Result<Self, End> {
-        self.0.poll(cx, origin).map(Self)
+    pub(crate) fn poll(self, visit: &mut Visit<'_>) -> Result<Self, End> {
+        self.0.poll(visit).map(Self)
     }
 
     /// See [`Spawned::cancel`].
@@ -122,14 +128,14 @@ mod erased {
             }
         }
 
-        /// Polls once. Gives the task back, or how it ended. `origin` names it in a report.
+        /// Polls once. Gives the task back, or how it ended.
         #[inline]
-        pub(crate) fn poll(self, cx: &mut Context<'_>, origin: &Naming<'_>) -> Result<Self, End> {
+        pub(crate) fn poll(self, visit: &mut Visit<'_>) -> Result<Self, End> {
             // A panic on the way leaks what is left: the side may be used up already.
             let this = ManuallyDrop::new(self);
             // SAFETY: `new` paired this pointer with the functions of its type, and this is its only
             // holder. When the side was used up, the pointer is forgotten.
-            match unsafe { (this.functions.poll)(this.side, cx, origin) } {
+            match unsafe { (this.functions.poll)(this.side, visit) } {
                 End::Pending => Ok(ManuallyDrop::into_inner(this)),
                 end => Err(end),
             }
@@ -169,25 +175,25 @@ mod erased {
     /// # Safety
     /// `side` came from `into_raw` of a `Side<F>`, and nobody else uses it. Unless the answer is
     /// `Pending`, it is used up.
-    unsafe fn poll<F: Future>(side: NonNull<()>, cx: &mut Context<'_>, origin: &Naming<'_>) -> End {
+    unsafe fn poll<F: Future>(side: NonNull<()>, visit: &mut Visit<'_>) -> End {
         // SAFETY: by the caller's promise.
         let mut side = unsafe { Side::<F>::from_raw(side) };
         if side.is_cancelled() {
-            side.complete(Err(Failure::Cancelled), origin);
+            side.complete(Err(Failure::Cancelled), visit.origin);
             return End::Cancelled;
         }
-        let polled = catch_unwind(AssertUnwindSafe(|| side.load().poll(cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| side.load().poll(&mut visit.cx)));
         match polled {
             Ok(Poll::Pending) => {
                 std::mem::forget(side);
                 End::Pending
             }
             Ok(Poll::Ready(output)) => {
-                side.complete(Ok(output), origin);
+                side.complete(Ok(output), visit.origin);
                 End::Completed
             }
             Err(payload) => {
-                side.complete(Err(Failure::Panicked(payload)), origin);
+                side.complete(Err(Failure::Panicked(payload)), visit.origin);
                 End::Panicked
             }
         }
