@@ -142,7 +142,9 @@ impl EventLoop {
     }
 
     /// One turn, for a loop that is a guest in another: takes what other threads left, runs the tasks
-    /// that are ready, waits up to `timeout` (for ever on `None`) if none is, and fires what is due.
+    /// that are ready, and fires what is due. A turn that finds nothing of the sort waits up to `timeout` for
+    /// it (for ever on `None`: then something must still be to come); one that has done something does not
+    /// wait.
     ///
     /// The host watches the loop's descriptor ([`AsFd`]) for readability, and turns with a timeout of
     /// zero when it is readable, and again while [`Turn::ready`].

@@ -24,7 +24,7 @@ macro_rules! counters {
 
         impl Counters {
             pub(crate) fn read(&self) -> Stats {
-                Stats { $($name: self.$name.0.get(),)* }
+                Stats { $($name: self.$name.get(),)* }
             }
         }
     };
@@ -73,6 +73,11 @@ impl Counter {
     #[inline]
     pub(crate) fn add(&self, n: u64) {
         self.0.set(self.0.get() + n);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.get()
     }
 }
 

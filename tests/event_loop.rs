@@ -472,18 +472,32 @@ fn a_guest_lives_in_a_mio_loop_beside_its_hosts_own_sources() {
 fn a_turn_without_a_limit_waits_for_what_comes_next() {
     let event_loop = EventLoop::new().unwrap();
     let timer = event_loop.spawn_local(sleep(Duration::from_micros(100)));
-    while !event_loop.turn(None).unwrap().ready {}
-    assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().tasks, 0);
-    assert!(timer.is_finished());
+    while !timer.is_finished() {
+        event_loop.turn(None).unwrap();
+    }
 
     let (tell, told) = oneshot::channel::<()>();
     let wake = event_loop.spawn_local(told);
     event_loop.turn(Some(Duration::ZERO)).unwrap();
     let other = thread::spawn(move || tell.send(()).unwrap());
-    while !event_loop.turn(None).unwrap().ready {}
-    assert_eq!(event_loop.turn(Some(Duration::ZERO)).unwrap().tasks, 0);
+    while !wake.is_finished() {
+        event_loop.turn(None).unwrap();
+    }
     other.join().unwrap();
-    assert!(wake.is_finished());
+}
+
+#[test]
+fn a_turn_that_has_done_something_does_not_wait() {
+    let event_loop = EventLoop::new().unwrap();
+    // A task that ends, and leaves nothing to wait for.
+    let task = event_loop.spawn_local(async {});
+    assert!(!event_loop.turn(None).unwrap().ready);
+    assert!(task.is_finished());
+    // A closure from elsewhere, with no task at all.
+    let (tell, told) = mpsc::channel();
+    event_loop.handle().call_soon_threadsafe(move || tell.send(()).unwrap()).unwrap();
+    event_loop.turn(None).unwrap();
+    assert_eq!(told.try_recv(), Ok(()));
 }
 
 #[test]

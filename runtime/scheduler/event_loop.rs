@@ -103,10 +103,11 @@ pub(crate) struct Core {
 pub(crate) enum Limit {
     /// For ever, and as many turns as it takes: the root future's end is all that is asked for.
     UntilEnded,
-    /// For ever, in the one turn that a host asked for.
+    /// For ever, in the one turn that a host asked for, if it finds nothing to do.
     Forever,
     /// For ever, unless the loop was asked to stop.
     UntilStopped,
+    /// So long, likewise.
     Nanos(u64),
 }
 
@@ -155,6 +156,7 @@ impl Core {
     #[inline(always)]
     pub(crate) fn turn(&self, root: &mut Root<'_>, limit: Limit) -> io::Result<Batch> {
         self.counters.turns.add(1);
+        let done_before = self.work_done();
         // 1. What other threads left: wakes, futures, closures.
         if self.inbox.has_news() {
             self.take_messages();
@@ -164,7 +166,8 @@ impl Core {
         // 3. What the reactor has: a look while tasks are ready, else a wait.
         match batch {
             Batch::LookDue => drop(self.look()?),
-            Batch::Dry => self.wait_for_something(limit)?,
+            Batch::Dry if self.work_done() == done_before => self.wait_for_something(limit)?,
+            Batch::Dry => self.wait_for_something(limit.after_work())?,
             Batch::Done | Batch::RootEnded => {}
         }
         // 4. The timers that are due.
@@ -174,6 +177,12 @@ impl Core {
         Ok(batch)
     }
     // END: turn
+
+    /// A number that grows with each poll and each message.
+    #[inline(always)]
+    fn work_done(&self) -> u64 {
+        self.counters.polls.get() + self.counters.messages.get()
+    }
 
     #[cold]
     fn take_messages(&self) {
@@ -419,6 +428,16 @@ impl Drop for Turning<'_> {
 impl Limit {
     pub(crate) fn of(timeout: Option<Duration>) -> Self {
         timeout.map_or(Self::Forever, |timeout| Self::Nanos(nanos(timeout)))
+    }
+
+    /// How long to wait in a turn that has done something. A host may have waited for just that, and wants
+    /// its turn back; whoever asked for more than a turn does not.
+    #[inline]
+    fn after_work(self) -> Self {
+        match self {
+            Self::Forever | Self::Nanos(_) => Self::Nanos(0),
+            Self::UntilEnded | Self::UntilStopped => self,
+        }
     }
 }
 
