@@ -107,8 +107,18 @@ impl Inbox {
         }
     }
 
+    /// The word is told under the lock. Later it might be the next loop's: that would sleep on, and be
+    /// taken for one that was unparked.
     fn tell(&self, state: impl std::ops::Deref<Target = State>) {
-        if self.word.notify() {
+        if seeded("inbox_tells_unlocked") {
+            let unparker = state.unparker.clone();
+            drop(state);
+            if self.word.notify()
+                && let Some(unparker) = unparker
+            {
+                unparker.unpark();
+            }
+        } else if self.word.notify() {
             let unparker = state.unparker.clone();
             // The system call is made outside the lock.
             drop(state);

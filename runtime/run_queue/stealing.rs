@@ -223,7 +223,8 @@ impl<T> Drop for Claim<'_, T> {
         // What the owner popped meanwhile becomes free along with the claim.
         let freed = |word| {
             let Front { head, .. } = Front::unpack(word);
-            Some(Front { freed: head, head }.pack())
+            let freed = if seeded("stealing_frees_its_own_share") { self.end } else { head };
+            Some(Front { freed, head }.pack())
         };
         // Release: the owner, when it finds the slots free, comes after the reads of this claim.
         let _ = self.shared.front.fetch_update(Release, Relaxed, freed);

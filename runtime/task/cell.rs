@@ -433,7 +433,10 @@ impl<T> Joiner<T> {
 
     /// Whether the outcome is there.
     pub(crate) fn is_complete(&self) -> bool {
-        self.cell().state.load(Ordering::Acquire) == COMPLETE
+        // Acquire: whoever is told relies on the task being gone.
+        let acquire =
+            if seeded("join_looks_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
+        self.cell().state.load(acquire) == COMPLETE
     }
 
     /// The outcome; until there is one, the joiner again, and the waker of `cx` is woken when there is.

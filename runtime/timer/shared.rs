@@ -60,6 +60,9 @@ impl SharedTimers {
         }
         let key = state.wheel.insert(deadline, waker);
         let is_first = deadline < self.earliest();
+        if seeded("timers_insert_notes_unlocked") {
+            drop(state);
+        }
         if is_first {
             self.earliest.store(deadline, Ordering::Relaxed);
         }
@@ -107,10 +110,15 @@ impl SharedTimers {
             return 0;
         }
         {
-            let State { wheel, pace, .. } = &mut *lock(&self.state);
+            let mut state = lock(&self.state);
+            let State { wheel, pace, .. } = &mut *state;
             wheel.expire(now, due);
             pace.fired(now, due.len());
-            self.earliest.store(wheel.next_deadline().unwrap_or(u64::MAX), Ordering::Relaxed);
+            let next = wheel.next_deadline().unwrap_or(u64::MAX);
+            if seeded("timers_fire_notes_unlocked") {
+                drop(state);
+            }
+            self.earliest.store(next, Ordering::Relaxed);
         }
         let fired = due.len();
         wake_due(due);

@@ -249,6 +249,36 @@ fn a_sleeper_is_picked_once() {
     });
 }
 
+/// One who lies is picked as it falls asleep, for work that it cannot see itself: a neighbour's queue. Or it
+/// is appointed sentry, because another gets up.
+fn called_while_it_falls_asleep(post: Post, call: fn(&Pool)) {
+    loom::model(move || {
+        let pool = Pool::new(2);
+        let _ = (pool.idle.lie_down(1, false), pool.idle.lie_down(0, false));
+        // Nobody keeps guard, as after a while with everybody parked.
+        assert!(pool.idle.stand_down(1));
+        let theirs = pool.clone();
+        let caller = thread::spawn(move || call(&theirs));
+        while pool.idle.post(0) != post {
+            if pool.idle.sleep(0) {
+                pool.unparkers[0].wait_unparked();
+                pool.idle.slept(0);
+            }
+        }
+        caller.join().unwrap();
+    });
+}
+
+#[test]
+fn who_is_picked_while_it_falls_asleep_comes() {
+    called_while_it_falls_asleep(Post::Picked, |pool| pool.unpark(pool.idle.pick()));
+}
+
+#[test]
+fn who_is_appointed_while_it_falls_asleep_keeps_guard() {
+    called_while_it_falls_asleep(Post::Sentry, |pool| pool.unpark(pool.idle.rise(1).unpark));
+}
+
 /// A wake of a root future comes before its thread sleeps, or while it falls asleep, or after.
 #[test]
 fn a_root_future_is_woken() {
@@ -309,4 +339,21 @@ fn notifying_a_parker_without_its_lock_is_caught() {
         "models::idle::a_root_future_is_woken",
         "parker_notifies_without_the_lock",
     );
+}
+
+/// The door shut after the look at the list: whoever picked it in between has knocked, and was not heard.
+#[test]
+fn resetting_the_door_after_the_look_is_caught() {
+    for finding in [
+        seeded_bug_is_caught(
+            "models::idle::who_is_picked_while_it_falls_asleep_comes",
+            "idle_resets_after_its_look",
+        ),
+        seeded_bug_is_caught(
+            "models::idle::who_is_appointed_while_it_falls_asleep_keeps_guard",
+            "idle_resets_after_its_look",
+        ),
+    ] {
+        assert!(finding.contains("deadlock"), "{finding}");
+    }
 }

@@ -8,7 +8,7 @@
 //! The rival is a model of the whole loop. Its polls and timers would be steps to interleave, and
 //! none of them touches what two threads share.
 
-use super::seeded_bug_is_caught;
+use super::{bounded_model, seeded_bug_is_caught};
 use crate::{
     inbox::{Inbox, Message, Urgency},
     park::ParkWord,
@@ -256,6 +256,33 @@ fn a_wake_for_a_loop_that_goes() {
     });
 }
 
+/// A wake is on its way to a loop that goes, and the next loop sleeps already when it arrives. What that
+/// one is sent must wake it all the same.
+#[test]
+fn the_next_loop_is_woken_beside_a_wake_for_the_one_before() {
+    // Every order takes a minute.
+    bounded_model(2, || {
+        let door = Door::open();
+        let theirs = door.clone();
+        let late = thread::spawn(move || theirs.inbox.wake(7));
+        drop(door.inbox.close());
+        let unparker = Arc::new(Unparker::default());
+        door.inbox.open(NEXT_LOOP, unparker.clone());
+        let theirs = door.clone();
+        let sender = thread::spawn(move || theirs.inbox.wake(8));
+        let mut taken = Vec::new();
+        while !keys(&taken).contains(&8) {
+            if door.inbox.park() {
+                unparker.wait_unparked();
+                door.inbox.unparked();
+            }
+            door.take_into(&mut taken);
+        }
+        late.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
 /// Parked without a second look: the message that came since the first is slept through.
 #[test]
 fn parking_without_a_second_look_is_caught() {
@@ -276,6 +303,16 @@ fn resetting_the_word_too_late_is_caught() {
     let finding = seeded_bug_is_caught(
         "models::inbox::a_message_comes_while_another_is_taken",
         "inbox_awake_after_take",
+    );
+    assert!(finding.contains("deadlock"), "{finding}");
+}
+
+/// The word told when the lock is let go: meanwhile it may have become another loop's.
+#[test]
+fn telling_the_word_unlocked_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::inbox::the_next_loop_is_woken_beside_a_wake_for_the_one_before",
+        "inbox_tells_unlocked",
     );
     assert!(finding.contains("deadlock"), "{finding}");
 }

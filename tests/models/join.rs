@@ -14,7 +14,7 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
-use super::seeded_bug_is_caught;
+use super::{both_ways, seeded_bug_is_caught};
 use crate::{
     id::TaskId,
     place::Origin,
@@ -88,6 +88,17 @@ fn end_elsewhere<T: Send + 'static, L: Send + 'static>(
     thread::spawn(move || completer.complete(Ok(output), origin))
 }
 
+/// What the handle's side does while a task ends.
+fn as_the_task_ends(handle: impl Fn(Joiner<Output>) + Copy + Sync + Send + 'static) {
+    both_ways(move |sides| {
+        let (completer, joiner) = new::<Output, ()>(());
+        sides.at_once(
+            move || handle(joiner),
+            move || completer.complete(Ok(Arc::default()), origin),
+        );
+    });
+}
+
 /// A future whose drop can be seen.
 struct Load(Arc<AtomicU32>);
 
@@ -100,28 +111,24 @@ impl Drop for Load {
 /// The common case, the three ways round: complete before the first poll, during it, and after.
 #[test]
 fn a_handle_is_told_of_the_output() {
-    loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
-        let task = end_elsewhere(completer, Arc::default());
-        assert!(outcome_of(joiner).is_ok());
-        task.join().unwrap();
-    });
+    as_the_task_ends(|joiner| assert!(outcome_of(joiner).is_ok()));
 }
 
 /// `is_finished` promises that awaiting will not wait, and that the task is gone: whoever relies on it
 /// has slept on nothing that would order the two.
 #[test]
 fn what_is_finished_can_be_taken() {
-    loom::model(|| {
+    both_ways(|sides| {
         let drops = Arc::new(AtomicU32::new(0));
         let (completer, joiner) = new::<Output, Load>(Load(drops.clone()));
-        let task = end_elsewhere(completer, Arc::default());
-        if joiner.is_complete() {
-            assert_eq!(drops.load(Relaxed), 1, "told of the end before it");
-            let mut cx = Context::from_waker(Waker::noop());
-            assert!(matches!(joiner.poll_outcome(&mut cx), Ok(Ok(_))));
-        }
-        task.join().unwrap();
+        let handle = move || {
+            if joiner.is_complete() {
+                assert_eq!(drops.load(Relaxed), 1, "told of the end before it");
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(matches!(joiner.poll_outcome(&mut cx), Ok(Ok(_))));
+            }
+        };
+        sides.at_once(handle, move || completer.complete(Ok(Arc::default()), origin));
     });
 }
 
@@ -129,15 +136,12 @@ fn what_is_finished_can_be_taken() {
 /// The second poll may meet the completer in the middle of taking the first waker.
 #[test]
 fn a_handle_is_polled_again_by_another_waker() {
-    loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
-        let task = end_elsewhere(completer, Arc::default());
+    as_the_task_ends(|joiner| {
         let outcome = match poll_once(joiner) {
             Ok(outcome) => outcome,
             Err(pending) => outcome_of(pending),
         };
         assert!(outcome.is_ok());
-        task.join().unwrap();
     });
 }
 
@@ -159,24 +163,14 @@ fn a_handle_moves_to_another_thread() {
 /// whoever is last.
 #[test]
 fn a_handle_is_dropped_as_the_task_ends() {
-    loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
-        let task = end_elsewhere(completer, Arc::default());
-        drop(joiner);
-        task.join().unwrap();
-    });
+    as_the_task_ends(drop);
 }
 
 /// A handle dropped while it waits, which is what a timeout does: the waker and the output both have
 /// to go, and the completer may be busy with the waker.
 #[test]
 fn a_waiting_handle_is_dropped_as_the_task_ends() {
-    loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
-        let task = end_elsewhere(completer, Arc::default());
-        drop(poll_once(joiner));
-        task.join().unwrap();
-    });
+    as_the_task_ends(|joiner| drop(poll_once(joiner)));
 }
 
 /// A loop that is dropped drops its tasks: each handle, waiting or leaving, finds it cancelled.
@@ -329,6 +323,14 @@ fn completing_relaxed_is_caught() {
         "join_relaxed_complete",
     );
     assert!(finding.contains("Causality violation"), "{finding}");
+}
+
+/// A look at the end that orders nothing: the task is not gone yet for whoever was told that it is.
+#[test]
+fn looking_relaxed_is_caught() {
+    let finding =
+        seeded_bug_is_caught("models::join::what_is_finished_can_be_taken", "join_looks_relaxed");
+    assert!(finding.contains("told of the end before it"), "{finding}");
 }
 
 /// Told before the waker was taken: the handle frees the cell while the waker is being read from it.

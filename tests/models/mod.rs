@@ -27,6 +27,8 @@
 
 use std::process::Command;
 
+use crate::primitives::thread;
+
 mod blocking;
 mod idle;
 mod inbox;
@@ -36,6 +38,7 @@ mod lifo;
 mod pool;
 mod queue;
 mod source;
+mod source_list;
 mod state;
 mod stealing;
 mod task;
@@ -53,6 +56,42 @@ pub(crate) fn bounded_model(switches: usize, body: impl Fn() + Sync + Send + 'st
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(switches);
     model.check(body);
+}
+
+/// Two sides of a model, of which one runs on a thread of its own. The other is the one that loom runs
+/// first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sides {
+    swapped: bool,
+}
+
+/// Runs a model of two sides twice, each of them first once.
+///
+/// loom notes the last access of each object and no other. So a side that loads a word and then exchanges
+/// it hides, by its load, that the exchange might have come before a load of the side that ran first: that
+/// order is never tried. With the sides swapped it is the one that loom begins with.
+pub(crate) fn both_ways(body: impl Fn(Sides) + Copy + Sync + Send + 'static) {
+    for swapped in [false, true] {
+        loom::model(move || body(Sides { swapped }));
+    }
+}
+
+impl Sides {
+    /// Runs the two at once, and gives what they gave.
+    pub(crate) fn at_once<A: 'static, B: 'static>(
+        self,
+        one: impl FnOnce() -> A + 'static,
+        other: impl FnOnce() -> B + 'static,
+    ) -> (A, B) {
+        if self.swapped {
+            let one = thread::spawn(one);
+            let other = other();
+            return (one.join().unwrap(), other);
+        }
+        let other = thread::spawn(other);
+        let one = one();
+        (one, other.join().unwrap())
+    }
 }
 
 /// Ends of a model that are no finding: it ran out of room, or was not set up.

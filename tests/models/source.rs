@@ -8,7 +8,7 @@
 //! The rival is a real socket under a stress test: the window is a few instructions wide, and no
 //! number of rounds says that none was missed.
 
-use super::{bounded_model, join::Sleeper, seeded_bug_is_caught};
+use super::{Sides, both_ways, bounded_model, join::Sleeper, seeded_bug_is_caught};
 use crate::{
     foreign,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
@@ -25,15 +25,15 @@ use self::Direction::{Read, Write};
 
 /// A socket without a kernel, and the tasks that may wait for it. They are there from the beginning,
 /// so that finding a task by its number orders nothing.
-struct Socket {
+pub(super) struct Socket {
     bytes: AtomicU32,
-    readiness: Readiness,
+    pub(super) readiness: Readiness,
     tasks: Vec<(StdArc<Sleeper>, Waker)>,
 }
 
 /// As whom one waits.
 #[derive(Clone, Copy)]
-enum As {
+pub(super) enum As {
     /// A task of an event loop, by its number.
     Task,
     /// Somebody with a waker. loom tells if it is dropped twice, or never.
@@ -48,7 +48,7 @@ impl Socket {
     }
 
     /// A socket that all who wait already found empty.
-    fn drained(tasks: usize) -> Arc<Self> {
+    pub(super) fn drained(tasks: usize) -> Arc<Self> {
         let socket = Self::fresh(tasks);
         socket.readiness.forget();
         socket
@@ -60,7 +60,7 @@ impl Socket {
         self.event(Flags::READABLE);
     }
 
-    fn event(&self, flags: Flags) {
+    pub(super) fn event(&self, flags: Flags) {
         let mut woken = Vec::new();
         self.readiness.set(flags, |waiter| woken.push(waiter));
         for waiter in woken {
@@ -85,7 +85,13 @@ impl Socket {
     }
 
     /// Waits in a direction. `false`: it is ready.
-    fn wait(&self, direction: Direction, number: usize, who: As, place: &mut Place<'_>) -> bool {
+    pub(super) fn wait(
+        &self,
+        direction: Direction,
+        number: usize,
+        who: As,
+        place: &mut Place<'_>,
+    ) -> bool {
         match self.readiness.wait(direction, place, self.waiter(number, who)) {
             Waited::Kept(old) => {
                 drop(old);
@@ -95,7 +101,7 @@ impl Socket {
         }
     }
 
-    fn sleep(&self, number: usize) {
+    pub(super) fn sleep(&self, number: usize) {
         self.tasks[number].0.sleep();
     }
 
@@ -119,36 +125,41 @@ impl Socket {
     }
 }
 
+/// What a task does with the socket and what the reactor does, at once.
+pub(super) fn beside(
+    socket: &Arc<Socket>,
+    sides: Sides,
+    task: impl FnOnce(&Socket) + 'static,
+    reactor: impl FnOnce(&Socket) + 'static,
+) {
+    let (ours, theirs) = (socket.clone(), socket.clone());
+    sides.at_once(move || task(&ours), move || reactor(&theirs));
+    assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+}
+
 /// The least that must hold. The event may come before the first try, between a try and its clear,
 /// between the clear and the claim of the slot, between that and the wait, and during the sleep.
-#[test]
-fn a_byte_that_comes_is_read() {
-    loom::model(|| {
-        let socket = Socket::fresh(1);
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || theirs.arrive(1));
-        socket.receive(0, As::Task, Place::Traits);
-        reactor.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+fn a_byte_comes(who: As) {
+    both_ways(move |sides| {
+        let task = move |socket: &Socket| socket.receive(0, who, Place::Traits);
+        beside(&Socket::fresh(1), sides, task, |socket| socket.arrive(1));
     });
 }
 
-/// The same with a waker in the slot.
+#[test]
+fn a_byte_that_comes_is_read() {
+    a_byte_comes(As::Task);
+}
+
 #[test]
 fn a_byte_that_comes_is_read_by_a_foreigner() {
-    loom::model(|| {
-        let socket = Socket::fresh(1);
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || theirs.arrive(1));
-        socket.receive(0, As::Foreigner, Place::Traits);
-        reactor.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
-    });
+    a_byte_comes(As::Foreigner);
 }
 
 /// A second event may come while the first is being served.
 #[test]
 fn a_second_byte_comes_while_the_first_is_read() {
+    // One way round only: the other takes half a minute.
     loom::model(|| {
         let socket = Socket::fresh(1);
         let theirs = socket.clone();
@@ -166,33 +177,31 @@ fn a_second_byte_comes_while_the_first_is_read() {
 /// The tick alone: a try that met `WouldBlock` before an event says nothing of the time after it.
 #[test]
 fn a_clear_from_before_the_event_is_void() {
-    loom::model(|| {
+    both_ways(|sides| {
         let socket = Socket::fresh(0);
         let seen = socket.readiness.ready(Read).expect("a fresh socket is worth a try");
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
-        socket.readiness.clear(Read, seen);
-        reactor.join().unwrap();
+        let clear = move |socket: &Socket| socket.readiness.clear(Read, seen);
+        beside(&socket, sides, clear, |socket| socket.event(Flags::READABLE));
         assert!(socket.readiness.ready(Read).is_some(), "the event is lost");
     });
 }
 
-/// A socket moves to another loop and is registered there. A try from before that may not clear what
-/// the new registration's first event says.
+/// A socket moves to another loop and is registered there, or nobody watches it any more. A try from
+/// before that may not clear what the new registration's first event says, nor that one must ask anew.
 #[test]
 fn a_clear_from_before_a_new_registration_is_void() {
-    loom::model(|| {
-        let socket = Socket::fresh(0);
-        let seen = socket.readiness.ready(Read).expect("a fresh socket is worth a try");
-        let theirs = socket.clone();
-        let mover = thread::spawn(move || {
-            theirs.readiness.forget();
-            theirs.event(Flags::READABLE);
+    let moved = |socket: &Socket| {
+        socket.readiness.forget();
+        socket.event(Flags::READABLE);
+    };
+    for mover in [moved, |socket: &Socket| socket.readiness.refresh()] {
+        both_ways(move |sides| {
+            let socket = Socket::fresh(0);
+            let seen = socket.readiness.ready(Read).expect("a fresh socket is worth a try");
+            beside(&socket, sides, move |socket| socket.readiness.clear(Read, seen), mover);
+            assert!(socket.readiness.ready(Read).is_some(), "the event is lost");
         });
-        socket.readiness.clear(Read, seen);
-        mover.join().unwrap();
-        assert!(socket.readiness.ready(Read).is_some(), "the event is lost");
-    });
+    }
 }
 
 /// A reader and a writer share the word. Both find their direction blocked, and neither clear undoes
@@ -243,35 +252,31 @@ fn one_event_wakes_two_waiters() {
 /// One in the slot and two in the list, at one event.
 #[test]
 fn one_event_wakes_three_foreigners() {
-    loom::model(|| {
+    both_ways(|sides| {
         let socket = Socket::drained(3);
         for number in 0..3 {
             assert!(socket.wait(Read, number, As::Foreigner, &mut Place::Keyed(&mut 0)));
         }
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
-        (0..3).for_each(|number| socket.sleep(number));
-        reactor.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+        let tasks = |socket: &Socket| (0..3).for_each(|number| socket.sleep(number));
+        beside(&socket, sides, tasks, |socket| socket.event(Flags::READABLE));
     });
 }
 
 /// A waiter whose future is dropped as the event comes. It is woken or not; its neighbour is woken in
 /// any case. Beside a neighbour in its own direction it stands in the list, else in a slot.
 fn leave_beside_a_neighbour(leaver: As, neighbours: Direction) {
-    loom::model(move || {
+    both_ways(move |sides| {
         let socket = Socket::drained(2);
         assert!(socket.wait(neighbours, 0, As::Task, &mut Place::Keyed(&mut 0)));
-        let theirs = socket.clone();
-        let leaver = thread::spawn(move || {
+        let leave = move |socket: &Socket| {
             let mut key: WaiterKey = 0;
-            theirs.wait(Read, 1, leaver, &mut Place::Keyed(&mut key));
-            drop(theirs.readiness.leave(Read, key));
+            socket.wait(Read, 1, leaver, &mut Place::Keyed(&mut key));
+            drop(socket.readiness.leave(Read, key));
+        };
+        beside(&socket, sides, leave, |socket| {
+            socket.event(Flags(Flags::READABLE.0 | Flags::WRITABLE.0));
         });
-        socket.event(Flags(Flags::READABLE.0 | Flags::WRITABLE.0));
         socket.sleep(0);
-        leaver.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "who left still waits");
     });
 }
 
@@ -292,18 +297,17 @@ fn a_foreigner_leaves_the_slot_as_the_event_comes() {
 
 /// One leaves the slot and another takes it, while the reactor reads whose it is.
 fn a_slot_changes_hands(who: As) {
-    loom::model(move || {
+    both_ways(move |sides| {
         let socket = Socket::drained(2);
         let mut key = 0;
         assert!(socket.wait(Read, 0, who, &mut Place::Keyed(&mut key)), "nothing is ready");
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
-        drop(socket.readiness.leave(Read, key));
-        if socket.wait(Read, 1, who, &mut Place::Keyed(&mut 0)) {
-            socket.sleep(1);
-        }
-        reactor.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+        let change = move |socket: &Socket| {
+            drop(socket.readiness.leave(Read, key));
+            if socket.wait(Read, 1, who, &mut Place::Keyed(&mut 0)) {
+                socket.sleep(1);
+            }
+        };
+        beside(&socket, sides, change, |socket| socket.event(Flags::READABLE));
     });
 }
 
@@ -320,17 +324,16 @@ fn a_slot_changes_wakers_as_the_event_comes() {
 /// A future that waits is polled by another task, as the event comes.
 #[test]
 fn a_waiter_changes_its_waker_as_the_event_comes() {
-    loom::model(|| {
+    both_ways(|sides| {
         let socket = Socket::drained(2);
         let mut key = 0;
         assert!(socket.wait(Read, 0, As::Foreigner, &mut Place::Keyed(&mut key)));
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
-        if socket.wait(Read, 1, As::Foreigner, &mut Place::Keyed(&mut key)) {
-            socket.sleep(1);
-        }
-        reactor.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
+        let change = move |socket: &Socket| {
+            if socket.wait(Read, 1, As::Foreigner, &mut Place::Keyed(&mut key)) {
+                socket.sleep(1);
+            }
+        };
+        beside(&socket, sides, change, |socket| socket.event(Flags::READABLE));
     });
 }
 
@@ -398,19 +401,16 @@ fn a_slot_is_taken_while_its_waiter_is_woken() {
 /// for one of its own, which must find it.
 #[test]
 fn an_event_of_one_direction_leaves_the_other() {
-    loom::model(|| {
-        let socket = Socket::drained(1);
-        let theirs = socket.clone();
-        let reactor = thread::spawn(move || {
-            theirs.event(Flags::READABLE);
-            theirs.event(Flags::WRITABLE);
+    both_ways(|sides| {
+        let writer = |socket: &Socket| {
+            if socket.wait(Write, 0, As::Task, &mut Place::Keyed(&mut 0)) {
+                socket.sleep(0);
+            }
+            assert!(socket.readiness.ready(Write).is_some(), "woken for the other direction");
+        };
+        beside(&Socket::drained(1), sides, writer, |socket| {
+            [Flags::READABLE, Flags::WRITABLE].into_iter().for_each(|flags| socket.event(flags));
         });
-        if socket.wait(Write, 0, As::Task, &mut Place::Keyed(&mut 0)) {
-            socket.sleep(0);
-        }
-        assert!(socket.readiness.ready(Write).is_some(), "woken for the other direction");
-        reactor.join().unwrap();
-        assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
 }
 

@@ -48,6 +48,12 @@ fn check(pushed: u32, taken: &[Vec<u32>]) {
     assert!(all.iter().copied().eq(0..pushed), "pushed: 0..{pushed}, taken: {taken:?}");
 }
 
+/// All is quiet, and the ring is empty: it holds as much as a new one, and can be stolen from.
+fn check_ring(queue: &Owner<u32>) {
+    assert!((0..CAPACITY as u32).all(|item| queue.push(item).is_ok()), "slots were not freed");
+    assert_eq!(steal(&queue.thief()).len(), CAPACITY / 2, "nobody can steal from it any more");
+}
+
 /// The least that must hold. The owner comes round to the slots that were stolen from, and its pops
 /// fall before, between and after the steps of the thief.
 #[test]
@@ -78,6 +84,7 @@ fn a_thief_beside_an_owner_that_runs_empty() {
         assert!(queue.push(1).is_ok() && queue.push(2).is_ok());
         popped.extend(drain(&queue));
         check(3, &[popped, thief.join().unwrap()]);
+        check_ring(&queue);
     });
 }
 
@@ -213,6 +220,16 @@ fn a_tail_behind_the_head_is_caught() {
         "models::stealing::a_thief_beside_an_owner_that_runs_empty",
         "stealing_pops_relaxed",
     );
+}
+
+/// What the owner popped while a thief carried stays in use, and the ring looks claimed for ever.
+#[test]
+fn a_claim_that_frees_its_own_share_only_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::stealing::a_thief_beside_an_owner_that_runs_empty",
+        "stealing_frees_its_own_share",
+    );
+    assert!(finding.contains("slots were not freed"), "{finding}");
 }
 
 #[test]

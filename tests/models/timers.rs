@@ -9,7 +9,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use super::seeded_bug_is_caught;
+use super::{both_ways, seeded_bug_is_caught};
 use crate::{
     primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
     scheduler::pool::idle::{Idle, Post},
@@ -124,6 +124,36 @@ fn a_worker_does_not_sleep_past_a_new_deadline() {
     });
 }
 
+/// The earliest deadline that stands beside the lock is never later than the wheel's: whoever goes by it
+/// would be late.
+#[test]
+fn two_timers_come_at_once() {
+    both_ways(|sides| {
+        let (timers, _, waker) = timers();
+        let insert = |deadline| {
+            let (timers, waker) = (timers.clone(), waker.clone());
+            move || assert!(timers.insert(deadline, waker).is_ok())
+        };
+        sides.at_once(insert(NOW + 1), insert(NOW + 2));
+        assert_eq!(timers.earliest(), NOW + 1, "the other's was noted last");
+    });
+}
+
+/// The same beside one that fires.
+#[test]
+fn a_timer_comes_as_another_fires() {
+    both_ways(|sides| {
+        let (timers, _, waker) = timers();
+        assert!(timers.insert(NOW - 1, waker.clone()).is_ok());
+        let (ours, theirs) = (timers.clone(), timers.clone());
+        sides.at_once(
+            move || assert!(ours.insert(NOW + 1, waker).is_ok()),
+            move || assert_eq!(theirs.fire(NOW, &mut DueTimers::new()), 1),
+        );
+        assert!(timers.earliest() <= NOW + 1, "a timer is there, and nobody looks for it");
+    });
+}
+
 /// A timer is inserted while the runtime shuts down. Its waker is handed out by one side or the other,
 /// or it would be kept, and its task with it.
 #[test]
@@ -153,4 +183,19 @@ fn closing_a_wheel_in_two_steps_is_caught() {
         "models::timers::a_timer_comes_while_its_wheel_is_closed",
         "timers_close_in_two_steps",
     );
+}
+
+/// A deadline noted when the lock is let go may be older than what stands there.
+#[test]
+fn noting_a_deadline_unlocked_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::timers::two_timers_come_at_once",
+        "timers_insert_notes_unlocked",
+    );
+    assert!(finding.contains("noted last"), "{finding}");
+    let finding = seeded_bug_is_caught(
+        "models::timers::a_timer_comes_as_another_fires",
+        "timers_fire_notes_unlocked",
+    );
+    assert!(finding.contains("nobody looks for it"), "{finding}");
 }

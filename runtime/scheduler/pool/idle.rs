@@ -220,15 +220,19 @@ impl Idle {
     /// rouses it.
     #[must_use]
     pub(crate) fn post(&self, worker: usize) -> Post {
-        self.doors[worker].awake();
+        // First the reset, then the look: who changes the answer after it finds the door reset.
+        let early = (!seeded("idle_resets_after_its_look")).then(|| self.doors[worker].awake());
         let parked = lock(&self.parked);
-        if !parked.workers.contains(&worker) {
+        let post = if !parked.workers.contains(&worker) {
             Post::Picked
         } else if parked.sentry == Some(worker) {
             Post::Sentry
         } else {
             Post::Asleep
-        }
+        };
+        drop(parked);
+        early.unwrap_or_else(|| self.doors[worker].awake());
+        post
     }
 
     /// The last step before a worker sleeps in the kernel. `false`: it was roused, and must not.
