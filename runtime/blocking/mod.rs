@@ -17,7 +17,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, io,
     panic::Location,
     task::{Context, Waker},
     time::Duration,
@@ -284,18 +284,26 @@ impl Shared {
     fn start_thread(shared: &Arc<Self>) {
         let thread = shared.clone();
         let name = "whirligig-blocking".to_owned();
-        let Err(error) = thread::Builder::new().name(name).spawn(move || Self::work(&thread))
-        else {
-            return;
-        };
-        // The threads there are will get to the jobs. Without any, nobody will.
-        let mut state = shared.lock();
-        if state.crew.not_started() {
-            let dropped = std::mem::take(&mut state.queue);
-            drop(state);
-            eprintln!("whirligig: no thread could be started for a blocking job: {error}");
-            foreign::call("a blocking job that was dropped", || drop(dropped));
+        if let Err(error) = thread::Builder::new().name(name).spawn(move || Self::work(&thread)) {
+            shared.not_started(&error);
         }
+    }
+
+    /// A thread could not be started. Those there are will get to the jobs. Without any, nobody will: the
+    /// jobs are dropped, and that is room for those in line, whom no thread will ever tell.
+    fn not_started(&self, error: &io::Error) {
+        let mut state = self.lock();
+        if !state.crew.not_started() {
+            return;
+        }
+        let dropped = std::mem::take(&mut state.queue);
+        let room = self.room(&state);
+        let in_line = state.waiting.iter_mut().take(room);
+        let woken: Vec<_> = in_line.filter_map(|(_, waker)| waker.take()).collect();
+        drop(state);
+        eprintln!("whirligig: no thread could be started for a blocking job: {error}");
+        foreign::call("a blocking job that was dropped", || drop(dropped));
+        foreign::wake_all(woken.into_iter());
     }
 
     /// A thread's life.
@@ -385,5 +393,44 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("most_queued", &self.most_queued).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+    use crate::{id::TaskId, primitives::counter, task::join};
+
+    /// Counts how often it is called.
+    struct Count(counter::AtomicU64);
+
+    impl Wake for Count {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, counter::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_waits_in_line_hears_that_no_thread_could_be_started() {
+        let pool = Pool::new(1, 1);
+        let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
+        let (completer, handle) = join::pair(async {}, origin.clone(), |_| {});
+        let job = Job::new(SpawnedSend::new(completer), origin);
+        // As `submit` does, up to the start of a thread, which takes its time.
+        let mut state = pool.shared.lock();
+        state.queue.push_back(job);
+        assert!(matches!(state.call(), Call::Start));
+        drop(state);
+        let count = std::sync::Arc::new(Count(counter::AtomicU64::new(0)));
+        let mut tickets = [0; 2];
+        for ticket in &mut tickets {
+            assert!(pool.wait(ticket, Waker::from(count.clone())).0, "the queue is full");
+        }
+        pool.shared.not_started(&io::ErrorKind::WouldBlock.into());
+        assert!(handle.is_finished(), "its job was dropped");
+        assert_eq!(count.0.load(counter::Relaxed), 1, "there is room for one, who must know");
+        tickets.into_iter().for_each(|ticket| pool.leave(ticket));
     }
 }

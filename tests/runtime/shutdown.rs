@@ -4,10 +4,10 @@
 #![allow(unsafe_code)] // A signal's handler, and the signal.
 
 use std::{
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     io::{PipeWriter, Read, pipe},
     os::fd::AsRawFd,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Barrier, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use futures_lite::future::block_on;
 use whirligig::{
     EventLoop, Handle, Runtime, io::Source, net::TcpListener, queue::Queue, spawn, task, time,
 };
@@ -353,5 +354,77 @@ impl Future for Deaf {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// A thread that has entered the runtime, with an executor of its own, waits on a socket when the runtime
+/// goes. Nobody will tell it anything any more, so it must be told that.
+#[test]
+fn a_guest_that_waits_on_a_socket_is_told_of_the_end() {
+    let _watchdog = Watchdog::new("a guest and its socket");
+    for runtime in runtimes() {
+        let handle = runtime.handle();
+        let (reader, writer) = pipe().unwrap();
+        let (begin, begun) = channel();
+        let guest = thread::spawn(move || {
+            let _entered = handle.enter();
+            let reader = Source::new(reader).unwrap();
+            let mut ready = pin!(reader.readable());
+            block_on(poll_fn(|cx| {
+                let polled = ready.as_mut().poll(cx);
+                let _ = begin.send(());
+                polled
+            }))
+        });
+        begun.recv().unwrap();
+        drop(runtime);
+        let error = guest.join().unwrap().unwrap_err();
+        assert!(error.to_string().contains("has shut down"), "{error}");
+        drop(writer);
+    }
+}
+
+/// The same with a sleep, which has no error to give.
+#[test]
+fn a_guest_that_sleeps_is_told_of_the_end() {
+    let _watchdog = Watchdog::new("a guest and its sleep");
+    for runtime in runtimes() {
+        let handle = runtime.handle();
+        let (begin, begun) = channel();
+        let guest = thread::spawn(move || {
+            let _entered = handle.enter();
+            let mut sleep = pin!(time::sleep(Duration::MAX / 2));
+            block_on(poll_fn(|cx| {
+                let polled = sleep.as_mut().poll(cx);
+                let _ = begin.send(());
+                polled
+            }));
+        });
+        begun.recv().unwrap();
+        drop(runtime);
+        let text = *guest.join().unwrap_err().downcast::<String>().unwrap();
+        assert!(text.contains("its runtime has shut down"), "{text}");
+    }
+}
+
+/// The first call on the blocking pool comes when the runtime is closed already, from a poll that has not
+/// ended: it is refused as any later one, and not waited for.
+#[test]
+fn a_blocking_pool_that_is_made_too_late_takes_nothing() {
+    let _watchdog = Watchdog::new("a late blocking pool");
+    for runtime in runtimes() {
+        let begun = Arc::new(Barrier::new(2));
+        let (begin, handle) = (begun.clone(), runtime.handle());
+        let (tell, told) = channel();
+        drop(runtime.spawn(async move {
+            begin.wait();
+            // Until it is closed.
+            while handle.call_soon_threadsafe(|| {}).is_ok() {}
+            let call = task::spawn_blocking(|| ());
+            tell.send(call.is_finished()).unwrap();
+        }));
+        begun.wait();
+        assert!(runtime.shutdown_timeout(Duration::MAX).is_ok());
+        assert!(told.recv().unwrap(), "it was taken");
     }
 }

@@ -26,6 +26,7 @@ use std::{
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
+            fence,
         },
     },
     task::Waker,
@@ -282,25 +283,38 @@ impl Pool {
     }
 
     pub(crate) fn blocking(&self) -> &Arc<blocking::Pool> {
+        if let Some(blocking) = self.blocking.get() {
+            return blocking;
+        }
         let Settings { blocking_threads, blocking_queue, .. } = self.settings;
-        self.blocking
-            .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)))
+        let blocking = self
+            .blocking
+            .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)));
+        // It is there, then the look at the flag; `close` does it the other way round. One of the two
+        // sees the other, or a job would begin in a pool that nobody closes.
+        fence(SeqCst);
+        if self.is_closed() {
+            blocking.close();
+        }
+        blocking
     }
 
     /// A worker has ended. The last one closes what all of them had of the kernel, and wakes whoever
     /// else waits on their sources.
     fn end_worker(&self) {
-        let is_last = {
+        {
             let mut alive = lock(&self.alive);
-            *alive -= 1;
-            *alive == 0
-        };
-        if is_last {
-            for worker in &self.workers {
-                worker.reactor.close().into_iter().for_each(local::wake_waiter);
+            if *alive > 1 {
+                *alive -= 1;
+                return;
             }
-            self.ended.notify_all();
         }
+        // It counts until that is done: whoever waits for the end may rely on it.
+        for worker in &self.workers {
+            worker.reactor.close().into_iter().for_each(local::wake_waiter);
+        }
+        *lock(&self.alive) = 0;
+        self.ended.notify_all();
     }
 
     /// Waits until all workers have ended, and all calls on the blocking pool that had begun, but for
@@ -347,6 +361,8 @@ impl Pool {
         for worker in 0..self.workers.len() {
             self.unpark(self.idle.rouse(worker).then_some(worker));
         }
+        // See `blocking`.
+        fence(SeqCst);
         if let Some(blocking) = self.blocking.get() {
             blocking.close();
         }
