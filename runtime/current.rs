@@ -24,7 +24,7 @@ use crate::{
     inbox::{Address, Urgency},
     place::Name,
     primitives::Arc,
-    reactor::Registration,
+    reactor::registration::Registration,
     scheduler::{
         event_loop::Core,
         pool::{
@@ -36,6 +36,8 @@ use crate::{
         join::JoinHandle,
         local::{self, Entered},
     },
+    this_poll,
+    waiter::Waiter,
 };
 
 /// Who runs a thread.
@@ -83,14 +85,22 @@ pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
 pub(crate) struct Guard<T> {
     outer: Option<Current>,
     outer_id: u64,
+    outer_runs_tasks: bool,
     _entered: T,
 }
 
 impl<T> Guard<T> {
     fn new(current: Current, entered: T) -> Self {
         let outer_id = LOOP_ID.replace(current.id());
+        let runs_tasks = !matches!(current, Current::Guest(_));
+        let outer_runs_tasks = this_poll::set_runs_tasks(runs_tasks);
         let outer = CURRENT.replace(ManuallyDrop::new(Some(current)));
-        Self { outer: ManuallyDrop::into_inner(outer), outer_id, _entered: entered }
+        Self {
+            outer: ManuallyDrop::into_inner(outer),
+            outer_id,
+            outer_runs_tasks,
+            _entered: entered,
+        }
     }
 }
 
@@ -98,6 +108,7 @@ impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
         let outer = self.outer.take();
         LOOP_ID.set(self.outer_id);
+        this_poll::set_runs_tasks(self.outer_runs_tasks);
         drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
     }
 }
@@ -226,6 +237,27 @@ impl Current {
             Self::Guest(pool) => pool.id,
         }
     }
+
+    /// Has it watch a descriptor. Gives those who are to be woken.
+    ///
+    /// # Errors
+    /// See [`Registration::attach`].
+    #[cold]
+    pub(crate) fn watch(
+        &self,
+        registration: &Registration,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Vec<Waiter>> {
+        match self {
+            Self::EventLoop(core) => {
+                let late = registration.attach(&core.reactor, fd)?;
+                core.count_registration();
+                Ok(late)
+            }
+            Self::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd),
+            Self::Guest(pool) => registration.attach(pool.next_reactor(), fd),
+        }
+    }
 }
 
 /// Has a loop forget a token: at once on its own thread, else by a message that need not unpark it.
@@ -241,23 +273,5 @@ pub(crate) fn forget_source(home: Address, token: Token) {
             // A loop that is gone has nothing to forget.
             drop(home.call(forget, Urgency::Whenever));
         }
-    }
-}
-
-/// Has whoever runs this thread watch a descriptor.
-///
-/// # Errors
-/// See [`Registration::attach`].
-#[cold]
-#[track_caller]
-pub(crate) fn watch(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
-    match expect("waiting for a descriptor") {
-        Current::EventLoop(core) => {
-            registration.attach(&core.reactor, fd)?;
-            core.count_registration();
-            Ok(())
-        }
-        Current::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd),
-        Current::Guest(pool) => registration.attach(pool.next_reactor(), fd),
     }
 }

@@ -32,6 +32,10 @@ use crate::{
 /// Ready operations in one poll.
 pub(crate) const BUDGET: i32 = 128;
 
+/// Refusals in one poll. Whoever goes on after so many does not return to the loop for being refused: another
+/// executor's `block_on` inside the task, which would ask for ever.
+const PATIENCE: i32 = 1024;
+
 /// Outside any poll, or in one whose budget was lifted. It is counted down like any other, which costs less
 /// than to ask; [`give_way`] sets it up again.
 const UNCOUNTED: i32 = i32::MAX;
@@ -48,6 +52,8 @@ struct ThisPoll {
     waker: Cell<*const Waker>,
     /// The budget was lifted.
     is_lifted: Cell<bool>,
+    /// An event loop or a worker runs this thread, also between polls.
+    runs_tasks: Cell<bool>,
 }
 
 thread_local! {
@@ -59,6 +65,7 @@ thread_local! {
             waits_at: Cell::new(Location::caller()),
             waker: Cell::new(ptr::null()),
             is_lifted: Cell::new(false),
+            runs_tasks: Cell::new(false),
         }
     };
 }
@@ -106,6 +113,16 @@ pub(crate) fn end() {
 /// Whether this thread is inside a task's poll.
 pub(crate) fn is_polling() -> bool {
     local_key::with(&THIS, |this| !this.waker.get().is_null())
+}
+
+/// Whether nobody's tasks wait for this thread: not within a poll, nor in what else a loop or a worker calls.
+pub(crate) fn may_block() -> bool {
+    !is_polling() && !local_key::with(&THIS, |this| this.runs_tasks.get())
+}
+
+/// Notes whether a loop or a worker runs this thread. Gives what was so before.
+pub(crate) fn set_runs_tasks(runs_tasks: bool) -> bool {
+    local_key::with(&THIS, |this| this.runs_tasks.replace(runs_tasks))
 }
 
 /// What a nested loop must put back when it leaves the thread.
@@ -189,6 +206,12 @@ fn give_way(cx: &mut Context<'_>) -> Poll<()> {
         local_key::with(&THIS, |this| this.left.set(UNCOUNTED));
         return Poll::Ready(());
     }
+    // Below 0 it counts the refusals.
+    charge();
+    if local_key::with(&THIS, |this| this.left.get()) < -PATIENCE {
+        local_key::with(&THIS, |this| this.left.set(UNCOUNTED));
+        return Poll::Ready(());
+    }
     run_again(cx);
     Poll::Pending
 }
@@ -196,7 +219,6 @@ fn give_way(cx: &mut Context<'_>) -> Poll<()> {
 /// Counts one ready operation.
 #[inline(always)]
 pub(crate) fn charge() {
-    // Below 0 it only counts what was done without asking.
     local_key::with(&THIS, |this| this.left.set(this.left.get().wrapping_sub(1)));
 }
 
@@ -262,5 +284,19 @@ mod tests {
         assert!(!is_ready(), "but a poll does when its budget is there no more");
         end();
         assert!(is_ready());
+    }
+
+    #[test]
+    fn whoever_asks_on_and_on_is_let_through_in_the_end() {
+        begin(Waker::noop());
+        use_up();
+        let refusals = (0..2 * PATIENCE).take_while(|_| !is_ready()).count();
+        assert_eq!(refusals, PATIENCE as usize);
+        (0..1_000).for_each(|_| charge());
+        assert!(is_ready(), "for the rest of the poll");
+        begin(Waker::noop());
+        use_up();
+        assert!(!is_ready());
+        end();
     }
 }

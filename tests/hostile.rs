@@ -406,6 +406,22 @@ fn mischief_in_every_function_harms_nothing() {
     assert!(DONE.get() > 10_000, "only {} acts: this shows nothing", DONE.get());
 }
 
+/// Another executor inside a task polls on and on, and never returns to the loop for being asked to give way.
+#[test]
+fn a_foreign_executor_in_a_task_comes_to_its_end() {
+    whirligig::run(async {
+        let queue = queue::Queue::unbounded();
+        (0..1_000).for_each(|n| queue.try_put(n).unwrap());
+        let mut sum = 0;
+        futures_lite::future::block_on(async {
+            for _ in 0..1_000 {
+                sum += queue.get().await.unwrap();
+            }
+        });
+        assert_eq!(sum, 499_500);
+    });
+}
+
 #[test]
 fn a_sources_waiters_may_be_hostile() {
     for seed in 100..140 {

@@ -6,6 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, pending, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     sync::{
@@ -80,7 +81,28 @@ fn a_task_that_is_not_send_has_a_handle_that_is() {
 fn waiting_inside_a_task_panics_with_advice() {
     let error = whirligig::run(async { spawn(async { drop(spawn(async {}).wait()) }).await });
     let text = error.unwrap_err().to_string();
-    assert!(text.contains("await the handle instead"), "{text}");
+    assert!(text.contains("await the handle, or"), "{text}");
+}
+
+#[test]
+fn waiting_in_what_a_loop_calls_panics_with_advice() {
+    let event_loop = EventLoop::new().unwrap();
+    let pending = event_loop.spawn_local(std::future::pending::<()>());
+    let ended = event_loop.spawn_local(async { 42 });
+    event_loop.block_on(yield_now());
+    let (tell, told) = mpsc::channel();
+    let handle = event_loop.handle();
+    handle
+        .call_soon_threadsafe(move || {
+            let waits = catch_unwind(AssertUnwindSafe(|| pending.wait().is_ok()));
+            let text = *waits.unwrap_err().downcast::<&str>().unwrap();
+            tell.send((text, ended.wait().unwrap())).unwrap();
+        })
+        .unwrap();
+    event_loop.block_on(yield_now());
+    let (text, ended) = told.recv().unwrap();
+    assert!(text.contains("await the handle, or"), "{text}");
+    assert_eq!(ended, 42, "one that has ended is not waited for");
 }
 
 #[test]

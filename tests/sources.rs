@@ -230,6 +230,26 @@ fn readable_and_writable() {
 }
 
 /// The loop's dump names the line that waits, and for what.
+/// Others may read behind our back, as a C library does that was given the descriptor: what `readable` says is
+/// asked of the kernel each time.
+#[test]
+fn readable_asks_the_kernel() {
+    run(async {
+        let (source, mut writer) = watched_pipe();
+        must_wait(&mut pin!(source.readable())).await;
+        writer.write_all(b"two").unwrap();
+        source.readable().await.unwrap();
+        source.readable().await.unwrap();
+        source.get_ref().read_exact(&mut [0; 2]).unwrap();
+        source.readable().await.unwrap();
+        source.get_ref().read_exact(&mut [0]).unwrap();
+        let mut readable = pin!(source.readable());
+        must_wait(&mut readable).await;
+        writer.write_all(b"x").unwrap();
+        readable.await.unwrap();
+    });
+}
+
 #[test]
 fn a_dump_says_where_a_task_waits() {
     let (event_loop, _) = event_loop();
@@ -318,8 +338,30 @@ fn the_loop_that_took_over_goes_while_a_task_of_another_waits() {
     assert_eq!(run_on(&ours, task).unwrap(), b'x');
 }
 
+/// While a task of one loop waits, another loop waits for the same source, and then does something else:
+/// its thread computes, or its `block_on` has returned. The first one hears of the event all the same.
+#[test]
+fn a_loop_that_does_not_turn_keeps_nothing_from_another() {
+    let (source, mut writer) = watched_pipe();
+    let source = Arc::new(source);
+    let (ours, _) = event_loop();
+    let waits = source.clone();
+    let task = ours.spawn_local(async move { read(&waits).await });
+    ours.block_on(yield_now());
+    let (other, _) = event_loop();
+    other.block_on(async { must_wait(&mut pin!(source.readable())).await });
+    assert_eq!((sources(&ours), sources(&other)), (1, 1), "both watch");
+    writer.write_all(b"x").unwrap();
+    assert_eq!(run_on(&ours, task).unwrap(), b'x');
+
+    drop(Arc::into_inner(source).unwrap());
+    ours.block_on(yield_now());
+    other.block_on(yield_now());
+    assert_eq!((sources(&ours), sources(&other)), (0, 0), "neither does any more");
+}
+
 /// Reader and writer of one connection on two loops in two threads: each wait moves the registration
-/// to the waiter's loop, under the other's feet. Neither may miss its event: both move more than the
+/// to the waiter's loop, or adds one there, under the other's feet. Neither may miss its event: both move more than the
 /// kernel buffers, and an echo at the far end holds them together. (It is the echo that would give
 /// up: a loop's test clock does not see a wait whose source is at another loop just then.)
 #[test]

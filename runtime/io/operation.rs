@@ -4,40 +4,68 @@ use std::{
     fmt,
     future::Future,
     io,
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     panic::Location,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::source::Source;
-use crate::{
-    reactor::{
-        flags::Direction,
-        source::{Place, Seen, WaiterKey},
-    },
-    this_poll,
+use crate::reactor::{
+    flags::Direction,
+    source::{Place, Seen, WaiterKey},
 };
 
 impl<T: AsFd> Source<T> {
-    /// Waits until the kernel says that reading is worth trying: data, the end, or an error.
+    /// Waits until the kernel says that reading would not block: there is data, the end, or an error. What
+    /// asyncio's `add_reader` calls back for.
     ///
-    /// It may be wrong by the time one reads: prefer [`read_with`](Self::read_with).
+    /// It asks the kernel each time, and so may be used where others do the reading, such as a C library. It
+    /// may be wrong by the time one reads, if others read too: prefer [`read_with`](Self::read_with).
     ///
     /// *Cancel safety*: there is nothing to lose.
+    ///
+    /// # Errors
+    /// What the kernel says to watching the descriptor.
+    ///
+    /// # Panics
+    /// When it must wait on a thread that no loop runs. (So do all futures of a source.)
+    ///
+    /// ```
+    /// use std::io::{Read, Write, pipe};
+    /// use whirligig::io::Source;
+    ///
+    /// whirligig::run(async {
+    ///     let (reader, mut writer) = pipe()?;
+    ///     let reader = Source::new(reader)?;
+    ///     writer.write_all(b"two")?;
+    ///     reader.readable().await?;
+    ///     // Whatever reads it, and however little: what is left counts as well.
+    ///     reader.get_ref().read_exact(&mut [0])?;
+    ///     reader.readable().await?;
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn readable(&self) -> Ready<'_, T> {
         Ready::new(self, Direction::Read, Location::caller())
     }
 
-    /// Waits until the kernel says that writing is worth trying. See [`readable`](Self::readable).
+    /// Waits until the kernel says that writing would not block. See [`readable`](Self::readable).
     #[track_caller]
     pub fn writable(&self) -> Ready<'_, T> {
         Ready::new(self, Direction::Write, Location::caller())
     }
 
     /// Calls `op` until it does something else than fail with `WouldBlock`, waiting for readiness to
-    /// read before each further try. `op` must not block, and must return `WouldBlock` as it got it.
+    /// read before each further try. `op` must not block, and must return `WouldBlock` as it got it. It
+    /// should make one system call: what it took before a `WouldBlock` is lost.
+    ///
+    /// The returned future is to be kept until it is ready: one that is made anew for each poll has nobody
+    /// to wake, for a dropped future waits no more.
     ///
     /// *Cancel safety*: as safe as `op`. It is not called after the returned future was dropped.
     ///
@@ -197,19 +225,28 @@ impl<T: AsFd> Future for Ready<'_, T> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(this_poll::poll_budget(cx));
         let Waiting { source, direction, key, place } = &mut self.waiting;
-        // Watched first: a fresh descriptor counts as ready, but here only the kernel's word will do.
-        if let Err(error) = source.attach() {
+        let (direction, place) = (*direction, *place);
+        // Watched first: that refuses what is always ready, and a fresh descriptor is not asked twice.
+        if let Err(error) = source.attach(place) {
             return Poll::Ready(Err(error));
         }
-        match source.wait(*direction, &mut Place::Keyed(key), cx, place) {
-            Ok(true) => return Poll::Pending,
-            Ok(false) => this_poll::charge(),
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        Poll::Ready(Ok(()))
+        let op = |io: &T, _: Seen| ask_kernel(io.as_fd(), direction);
+        source.poll_op(direction, Place::Keyed(key), cx, place, op)
     }
+}
+
+/// Whether an operation would not block, by the kernel's word: what the readiness says of it is old as soon as
+/// anybody reads who does not say so.
+fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
+    let flags = match direction {
+        Direction::Read => PollFlags::IN | PollFlags::PRI,
+        Direction::Write => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+    // An error and a hang-up are reported unasked.
+    let ready = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    if ready == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
 }
 
 impl<T: AsFd> fmt::Debug for Ready<'_, T> {

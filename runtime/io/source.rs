@@ -17,8 +17,8 @@ use crate::{
     current,
     place::WaitsFor,
     reactor::{
-        Registration,
         flags::Direction,
+        registration::Registration,
         source::{Place, Seen, Waited},
     },
     task::local,
@@ -43,7 +43,7 @@ use crate::{
 ///     let reader = Source::new(reader)?;
 ///     writer.write_all(b"x")?;
 ///     let mut byte = [0];
-///     reader.read_with(|mut pipe| pipe.read_exact(&mut byte)).await?;
+///     reader.read_with(|mut pipe| pipe.read(&mut byte)).await?;
 ///     assert_eq!(&byte, b"x");
 ///     std::io::Result::Ok(())
 /// })?;
@@ -180,7 +180,7 @@ impl<T: AsFd> Source<T> {
 
     /// Waits for readiness. `false`: the descriptor became ready meanwhile.
     #[inline]
-    pub(super) fn wait(
+    fn wait(
         &self,
         direction: Direction,
         waits_in: &mut Place<'_>,
@@ -191,18 +191,18 @@ impl<T: AsFd> Source<T> {
             match wait(&self.registration, direction, waits_in, cx, place) {
                 Wait::Waits => return Ok(true),
                 Wait::Ready => return Ok(false),
-                Wait::Elsewhere => register(&self.registration, self.as_fd())?,
+                Wait::Elsewhere => register(&self.registration, self.as_fd(), place)?,
             }
         }
     }
 
-    /// Has this thread's loop watch the descriptor, if it does not.
+    /// Has this thread's loop watch the descriptor, if it does not, for a wait at `place`.
     #[inline]
-    pub(super) fn attach(&self) -> io::Result<()> {
+    pub(super) fn attach(&self, place: &'static Location<'static>) -> io::Result<()> {
         if self.registration.is_at(current::loop_id()) {
             return Ok(());
         }
-        current::watch(&self.registration, self.as_fd())
+        register(&self.registration, self.as_fd(), place)
     }
 
     pub(super) fn registration(&self) -> &Registration {
@@ -252,15 +252,24 @@ fn wait(
     Wait::Waits
 }
 
-/// Has this thread's loop watch the descriptor.
+/// Has this thread's loop watch the descriptor, for a wait at `place`.
 #[cold]
-#[track_caller]
-fn register(registration: &Registration, fd: BorrowedFd<'_>) -> io::Result<()> {
-    let registered = current::watch(registration, fd);
-    if registered.is_err() {
-        wake_waiters(registration);
+fn register(
+    registration: &Registration,
+    fd: BorrowedFd<'_>,
+    place: &'static Location<'static>,
+) -> io::Result<()> {
+    let Some(current) = current::get() else {
+        current::nobody(&format!("waiting for a descriptor at {place}"))
+    };
+    match current.watch(registration, fd) {
+        Ok(late) => late.into_iter().for_each(local::wake_waiter),
+        Err(error) => {
+            wake_waiters(registration);
+            return Err(error);
+        }
     }
-    registered
+    Ok(())
 }
 
 fn wake_waiters(registration: &Registration) {

@@ -4,10 +4,8 @@
 //! the only place where the loop's thread sleeps. (A worker's reactor, which others may look at, is in
 //! `shared.rs`.)
 //!
-//! A socket holds a [`Registration`]: the shared [`Readiness`], and where it is registered. It is
-//! registered once, edge-triggered, for both directions, by the loop that first had to wait for it;
-//! so a request costs no `epoll_ctl`. Waited for on another loop, it registers there anew. Dropped, on
-//! any thread, it deregisters: the kernel at once, the slab through the inbox.
+//! A socket holds a [`Registration`](registration::Registration), by which it is watched
+//! (`registration.rs`): once, edge-triggered, for both directions, so that a request costs no `epoll_ctl`.
 //!
 //! A loop's one timer descriptor lives here too, on Linux: epoll's own timeout counts milliseconds.
 //!
@@ -23,16 +21,23 @@ use std::{
 
 use mio::{Interest, Token, unix::SourceFd};
 
-use self::{flags::Flags, source::Readiness, sources::Sources, woken::Woken};
+use self::{
+    flags::Flags,
+    registration::{Registry, Watch, Where},
+    source::Readiness,
+    sources::Sources,
+    woken::Woken,
+};
 use crate::{
     inbox::{Address, Inbox},
-    primitives::{Arc, AtomicU64, Mutex, Ordering, lock},
+    primitives::Arc,
     trace,
     wait::{UNPARK, Unparker, Wait},
     waiter::Waiter,
 };
 
 pub(crate) mod flags;
+pub(crate) mod registration;
 pub(crate) mod shared;
 mod slot;
 pub(crate) mod source;
@@ -106,37 +111,6 @@ const ALARM: Token = Token(usize::MAX - 1);
 /// Events an event loop takes from the kernel in one call.
 const ROOM: usize = 1024;
 
-/// What a source needs of its loop, from any thread.
-#[derive(Debug)]
-pub(crate) struct Registry {
-    mio: mio::Registry,
-    /// The identity of the loop, or of the runtime, all of whose workers have one.
-    pub(crate) loop_id: u64,
-    sources: Where,
-}
-
-/// Where the sources of a reactor are, for another thread.
-#[derive(Debug)]
-enum Where {
-    /// On the loop's thread. The function has the loop of this address forget a token: at once on its
-    /// own thread.
-    Loop(&'static Inbox, fn(Address, Token)),
-    Worker(Arc<Mutex<Sources>>),
-}
-
-impl Registry {
-    /// Forgets a source, from whichever thread.
-    fn forget(&self, token: Token) {
-        match &self.sources {
-            Where::Loop(inbox, forget) => forget(Address { loop_id: self.loop_id, inbox }, token),
-            Where::Worker(sources) => {
-                let removed = lock(sources).remove(token);
-                drop(removed);
-            }
-        }
-    }
-}
-
 /// What a wait or a look found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -166,8 +140,7 @@ impl Reactor {
         let wait = Wait::new(ROOM)?;
         let unparker = Unparker::new(&wait)?;
         let alarm = alarm::Alarm::new(wait.registry())?;
-        let sources = Where::Loop(inbox, forget);
-        let registry = Registry { mio: wait.registry().try_clone()?, loop_id, sources };
+        let registry = Registry::new(wait.registry(), loop_id, Where::Loop(inbox, forget))?;
         let reactor = Self {
             wait: RefCell::new(wait),
             registry: Arc::new(registry),
@@ -257,17 +230,15 @@ impl Reactor {
 
     /// The loop goes: hands out all who wait on its sources.
     pub(crate) fn close(&self) -> Vec<Waiter> {
-        let sources = self.sources.borrow_mut().take_all();
-        let mut woken = Vec::new();
-        sources.iter().for_each(|readiness| readiness.take_waiters(&mut woken));
-        woken
+        let sources = self.sources.borrow_mut().close();
+        self.registry.close(&sources)
     }
 }
 
 impl AsFd for Reactor {
     /// The descriptor of the poll itself: readable when anything is ready.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.registry.mio.as_fd()
+        self.registry.as_fd()
     }
 }
 
@@ -277,19 +248,6 @@ impl std::fmt::Debug for Reactor {
     }
 }
 
-/// A reactor that a descriptor can be registered with.
-pub(crate) trait Watch {
-    /// # Errors
-    /// If it is closed.
-    fn registry(&self) -> io::Result<Arc<Registry>>;
-
-    /// Takes a source in.
-    ///
-    /// # Errors
-    /// If it is closed.
-    fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token>;
-}
-
 impl Watch for Reactor {
     fn registry(&self) -> io::Result<Arc<Registry>> {
         Ok(self.registry.clone())
@@ -297,114 +255,5 @@ impl Watch for Reactor {
 
     fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token> {
         Ok(self.sources.borrow_mut().insert(readiness))
-    }
-}
-
-/// A socket's half of being watched.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    readiness: Arc<Readiness>,
-    /// The identity of the loop it is registered with, or 0; asked before each wait.
-    home_id: AtomicU64,
-    home: Mutex<Option<Home>>,
-}
-
-#[derive(Debug)]
-struct Home {
-    registry: Arc<Registry>,
-    token: Token,
-}
-
-impl Registration {
-    pub(crate) fn new() -> Self {
-        Self {
-            readiness: Arc::new(Readiness::new()),
-            home_id: AtomicU64::new(0),
-            home: Mutex::new(None),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn readiness(&self) -> &Readiness {
-        &self.readiness
-    }
-
-    /// Whether the loop of this identity watches the descriptor, or a worker of that runtime. None has
-    /// the identity 0.
-    #[inline]
-    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
-        loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
-    }
-
-    /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
-    #[must_use]
-    pub(crate) fn take_waiters(&self) -> Vec<Waiter> {
-        let mut woken = Vec::new();
-        self.readiness.take_waiters(&mut woken);
-        woken
-    }
-
-    /// Has `reactor` watch the descriptor from now on, and the loop before no longer.
-    ///
-    /// # Errors
-    /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
-    /// cannot be watched, such as a regular file. Then nobody watches it, and whoever waits is to be
-    /// woken: the loop before would have told them.
-    #[cold]
-    pub(crate) fn attach(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.move_to(reactor, fd).map_err(|error| {
-            self.readiness.refresh();
-            say_why(error)
-        })
-    }
-
-    fn move_to(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let registry = reactor.registry()?;
-        let mut home = lock(&self.home);
-        if let Some(old) = home.take() {
-            self.home_id.store(0, Ordering::Release);
-            old.leave(fd);
-        }
-        // Before the registration, whose first event says how things stand.
-        self.readiness.forget();
-        let token = reactor.insert(self.readiness.clone())?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let interest = interest | Interest::PRIORITY;
-        if let Err(error) = registry.mio.register(&mut SourceFd(&fd.as_raw_fd()), token, interest) {
-            registry.forget(token);
-            return Err(error);
-        }
-        self.home_id.store(registry.loop_id, Ordering::Release);
-        *home = Some(Home { registry, token });
-        Ok(())
-    }
-
-    /// Ends being watched. Before the descriptor is closed or given away.
-    pub(crate) fn detach(&self, fd: BorrowedFd<'_>) {
-        let home = lock(&self.home).take();
-        if let Some(home) = home {
-            self.home_id.store(0, Ordering::Release);
-            home.leave(fd);
-        }
-    }
-}
-
-/// The kernel's refusal in words.
-fn say_why(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return error;
-    }
-    let what = "this kind of descriptor cannot be watched (a regular file or a directory, perhaps): \
-                it is always ready. Use it in `task::spawn_blocking`";
-    io::Error::new(io::ErrorKind::Unsupported, what)
-}
-
-impl Home {
-    fn leave(self, fd: BorrowedFd<'_>) {
-        let Self { registry, token } = self;
-        // It fails if the descriptor is not open any more; then the kernel has forgotten it already.
-        let _ = registry.mio.deregister(&mut SourceFd(&fd.as_raw_fd()));
-        registry.forget(token);
     }
 }

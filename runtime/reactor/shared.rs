@@ -18,8 +18,13 @@ use std::{io, time::Duration};
 use mio::Token;
 
 use super::{
-    ALARM, Found, Registry, Watch, Where, alarm::Alarm, flags::Flags, source::Readiness,
-    sources::Sources, woken::Woken,
+    ALARM, Found,
+    alarm::Alarm,
+    flags::Flags,
+    registration::{Registry, Watch, Where},
+    source::Readiness,
+    sources::Sources,
+    woken::Woken,
 };
 use crate::{
     clock::NEVER,
@@ -52,11 +57,7 @@ impl SharedReactor {
         let unparker = Unparker::new(&wait)?;
         let alarm = Alarm::new(wait.registry())?;
         let sources = Arc::new(Mutex::new(Sources::new()));
-        let registry = Registry {
-            mio: wait.registry().try_clone()?,
-            loop_id: pool_id,
-            sources: Where::Worker(sources.clone()),
-        };
+        let registry = Registry::new(wait.registry(), pool_id, Where::Worker(sources.clone()))?;
         Ok(Self {
             kernel: Mutex::new(Some(Kernel { wait, alarm, alarm_at: NEVER })),
             registry: Mutex::new(Some(Arc::new(registry))),
@@ -175,12 +176,10 @@ impl SharedReactor {
     #[must_use]
     pub(crate) fn close(&self) -> Vec<Waiter> {
         drop(lock(&self.unparker).take());
-        drop(lock(&self.registry).take());
+        let registry = lock(&self.registry).take();
         drop(lock(&self.kernel).take());
-        let sources = lock(&self.sources).take_all();
-        let mut woken = Vec::new();
-        sources.iter().for_each(|readiness| readiness.take_waiters(&mut woken));
-        woken
+        let sources = lock(&self.sources).close();
+        registry.map_or_else(Vec::new, |registry| registry.close(&sources))
     }
 }
 
@@ -191,6 +190,9 @@ impl Watch for SharedReactor {
 
     fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token> {
         let mut sources = lock(&self.sources);
+        if sources.is_closed() {
+            return Err(gone());
+        }
         let token = sources.insert(readiness);
         self.len.store(sources.len(), Ordering::Relaxed);
         Ok(token)

@@ -71,6 +71,9 @@ const LISTED: WaiterKey = 1 << 63;
 #[derive(Debug)]
 pub(crate) struct Readiness {
     word: AtomicU64,
+    /// The identity of the loop that came last to watch the descriptor, or 0. It stands here, where a reactor
+    /// that closes can say that it does not any more.
+    home_id: AtomicU64,
     slots: [Slot; 2],
     others: Mutex<Others>,
 }
@@ -130,9 +133,44 @@ impl Readiness {
     pub(crate) fn new() -> Self {
         Self {
             word: AtomicU64::new(Flags::FRESH.into()),
+            home_id: AtomicU64::new(0),
             slots: [Slot::new(), Slot::new()],
             others: Mutex::new(Others { list: Vec::new(), last_key: 0 }),
         }
+    }
+
+    /// Whether the loop of this identity came last to watch the descriptor, or a worker of that runtime. None has
+    /// the identity 0.
+    #[inline]
+    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
+        loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
+    }
+
+    /// That loop watches it from here on.
+    pub(crate) fn settle(&self, loop_id: u64) {
+        self.home_id.store(loop_id, Ordering::Release);
+    }
+
+    /// That loop watches it no longer. Then whoever waits is taken out, and whoever comes later asks anew
+    /// where the descriptor is.
+    pub(crate) fn leave_home(&self, loop_id: u64) {
+        // An error: it is another's by now.
+        let _ = self.home_id.compare_exchange(loop_id, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// Has `leave` end all watches, unless somebody waits. Gives those who came to wait in the same moment,
+    /// to be woken: they may have found their loop watching.
+    pub(crate) fn vacate(&self, leave: impl FnOnce()) -> Vec<Waiter> {
+        let mut late = Vec::new();
+        if !self.is_waited_on() {
+            leave();
+            self.forget();
+            // Whoever is not seen here comes after `forget`, and finds that its loop watches no more.
+            if self.is_waited_on() && !seeded("source_moves_without_second_look") {
+                self.take_waiters(&mut late);
+            }
+        }
+        late
     }
 
     /// The word, if an operation in this direction is worth trying.
@@ -203,6 +241,11 @@ impl Readiness {
                 break;
             }
         }
+        if seeded("source_notes_its_list_unlocked") && others.list.is_empty() {
+            drop(others);
+            self.word.fetch_and(!OTHERS, Ordering::AcqRel);
+            return;
+        }
         self.note_others(&others);
     }
 
@@ -213,7 +256,7 @@ impl Readiness {
         }
     }
 
-    /// The descriptor is registered anew: what was known of it is void. The registration's first
+    /// The descriptor is to be registered anew: what was known of it is void. The registration's first
     /// event says how things stand.
     pub(crate) fn forget(&self) {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -315,7 +358,8 @@ impl Readiness {
     pub(crate) fn leave(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
         // Mostly an event has taken it out.
         let word = self.word.load(Ordering::Acquire);
-        if word & (direction.slot(WAITING) | OTHERS) == 0 {
+        let others = if seeded("source_leaves_slots_only") { 0 } else { OTHERS };
+        if word & (direction.slot(WAITING) | others) == 0 {
             return None;
         }
         self.leave_now(direction, key)
@@ -333,12 +377,14 @@ impl Readiness {
         Some(left)
     }
 
-    /// Takes out all who wait: the loop that would have woken them is going.
+    /// Takes out all who wait: nobody would wake them any more.
     pub(crate) fn take_waiters(&self, woken: &mut Vec<Waiter>) {
         let mut woken = |waiter| woken.push(waiter);
         let both = Direction::Read.slot(WAITING) | Direction::Write.slot(WAITING);
         self.advance(0, both, &mut woken);
-        self.take_others(|_| true, &mut woken);
+        if !seeded("source_takes_slots_only") {
+            self.take_others(|_| true, &mut woken);
+        }
     }
 
     /// Whether anybody waits.

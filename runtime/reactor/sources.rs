@@ -13,6 +13,7 @@ use crate::primitives::Arc;
 pub(crate) struct Sources {
     entries: Slab<Entry>,
     next_generation: u32,
+    closed: bool,
 }
 
 impl std::fmt::Debug for Sources {
@@ -33,7 +34,7 @@ fn parts(token: Token) -> (usize, usize) {
 
 impl Sources {
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), next_generation: 0 }
+        Self { entries: Slab::new(), next_generation: 0, closed: false }
     }
 
     #[inline]
@@ -69,8 +70,14 @@ impl Sources {
         self.entries.iter().map(|(_, entry)| &*entry.readiness)
     }
 
+    /// Whether all sources were handed out, and no more are to come.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Forgets all sources, and hands them out.
-    pub(crate) fn take_all(&mut self) -> Vec<Arc<Readiness>> {
+    pub(crate) fn close(&mut self) -> Vec<Arc<Readiness>> {
+        self.closed = true;
         self.entries.drain().map(|entry| entry.readiness).collect()
     }
 }

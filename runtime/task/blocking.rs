@@ -95,8 +95,12 @@ where
 ///
 /// Other than [`spawn_blocking`] it may borrow, and it holds up a worker: what that one had in its
 /// queue goes to the others, and what becomes ready behind it meanwhile is taken over by the sentry,
-/// within some twenty milliseconds at first and soon after that. While all workers are in here, nothing else runs. Inside it one may block
-/// on a future or a handle ([`JoinHandle::wait`]), and spawn.
+/// within some twenty milliseconds at first and soon after that.
+///
+/// Inside it one may spawn, and block on a future or a handle ([`JoinHandle::wait`]), **if a worker is left to
+/// run what that waits for**. While all workers are in here no task is polled and no timer fires: for a call
+/// that computes that is a pause, and for one that waits for a task it has no end. A runtime with one worker
+/// (the default on one processor) has none left.
 ///
 /// In the future of a `Runtime::block_on`, and where no runtime runs this thread, it just calls `f`.
 /// It cannot be cancelled: a task that is, ends at its next await.

@@ -117,14 +117,17 @@ impl<T> JoinHandle<T> {
     /// As for awaiting: the task was cancelled, or it panicked.
     ///
     /// # Panics
-    /// Inside a task, where it would stop the loop or worker it may be waiting for.
+    /// If the task has not ended: inside a task, or in anything else that an event loop or a worker calls,
+    /// where it would stop whom it may be waiting for. (On the thread of an event loop that is not turning,
+    /// nobody is there to run the task: [`block_on`](crate::EventLoop::block_on) the handle.)
     #[track_caller]
     #[doc(alias = "blocking_wait")]
     #[doc(alias = "result")]
     pub fn wait(mut self) -> Result<T, JoinError> {
         assert!(
-            !this_poll::is_polling(),
-            "JoinHandle::wait would block this thread's event loop: await the handle instead"
+            this_poll::may_block() || self.is_finished(),
+            "`JoinHandle::wait` would block the loop or the worker that it may be waiting for: await the \
+             handle, or, on a `Runtime`, wait inside `task::block_in_place`"
         );
         struct Unpark(Thread);
         impl Wake for Unpark {

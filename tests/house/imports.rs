@@ -62,8 +62,9 @@ machines
     reactor/source.rs       <- reactor/flags.rs reactor/slot.rs
     reactor/sources.rs      <- reactor/source.rs
     reactor/woken.rs
-    reactor/mod.rs          <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs
-    reactor/shared.rs       <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/mod.rs
+    reactor/registration.rs <- reactor/source.rs reactor/sources.rs
+    reactor/mod.rs          <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/registration.rs
+    reactor/shared.rs       <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/registration.rs reactor/mod.rs
     timer/mod.rs
     timer/shared.rs         <- timer/mod.rs
 schedulers
@@ -107,7 +108,7 @@ what users await
     net/socket.rs
     net/stream.rs           <- io/mod.rs time/timeout.rs net/addresses.rs net/socket.rs
     net/split.rs            <- net/stream.rs
-    net/listener.rs         <- io/mod.rs time/sleep.rs net/addresses.rs net/socket.rs net/stream.rs
+    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/socket.rs net/stream.rs
     net/mod.rs              <- net/addresses.rs net/socket.rs net/stream.rs net/split.rs net/listener.rs
 roof
     lib.rs

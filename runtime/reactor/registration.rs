@@ -1,0 +1,262 @@
+//! Where a descriptor is watched.
+//!
+//! A socket holds a [`Registration`]: the shared [`Readiness`], and with which reactors it is registered.
+//! Nearly always that is one: of the loop that first had to wait for it. Waited for on another loop, it moves
+//! there. But if somebody still waits at the old one, it is watched by both, for that loop may be the only one
+//! of the two that gets round to it: its neighbour may compute for a second, or have been left by its
+//! `block_on`. Each of them then hears of each event, and the readiness is the same. Dropped, on any thread, a
+//! source deregisters everywhere: in the kernel at once, in an event loop's slab through the inbox.
+//!
+//! What must hold: whoever waits is watched for. So a wait asks whether its own loop watches, before it
+//! leaves a waiter and after; and a loop that goes says so first, then wakes who waits ([`Registry::close`]).
+//!
+//! The rival, level-triggered registration with interest set per operation, is asyncio's: simpler to
+//! reason about, and two system calls more per wait.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+};
+
+use mio::{Interest, Token, unix::SourceFd};
+
+use super::{source::Readiness, sources::Sources};
+use crate::{
+    inbox::{Address, Inbox},
+    primitives::{Arc, AtomicBool, Mutex, Ordering, lock, seeded},
+    waiter::Waiter,
+};
+
+/// What a source needs of a reactor, from any thread.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    mio: mio::Registry,
+    /// The identity of the loop, or of the runtime, all of whose workers have one.
+    loop_id: u64,
+    sources: Where,
+    is_closed: AtomicBool,
+}
+
+/// Where the sources of a reactor are, for another thread.
+#[derive(Debug)]
+pub(super) enum Where {
+    /// On the loop's thread. The function has the loop of this address forget a token: at once on its
+    /// own thread.
+    Loop(&'static Inbox, fn(Address, Token)),
+    Worker(Arc<Mutex<Sources>>),
+}
+
+impl Registry {
+    pub(super) fn new(mio: &mio::Registry, loop_id: u64, sources: Where) -> io::Result<Self> {
+        let mio = mio.try_clone()?;
+        Ok(Self { mio, loop_id, sources, is_closed: AtomicBool::new(false) })
+    }
+
+    /// Its reactor goes, with these sources: hands out all who wait on them.
+    #[must_use]
+    pub(super) fn close(&self, sources: &[Arc<Readiness>]) -> Vec<Waiter> {
+        self.is_closed.store(true, Ordering::Release);
+        let mut woken = Vec::new();
+        for readiness in sources {
+            // First this: woken, they look for who watches it now, and a guest of this runtime would find
+            // that it still does.
+            let says_so_late = seeded("reactor_says_late_that_it_closes");
+            if says_so_late {
+                readiness.take_waiters(&mut woken);
+            }
+            readiness.leave_home(self.loop_id);
+            if !says_so_late {
+                readiness.take_waiters(&mut woken);
+            }
+        }
+        woken
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Registers a descriptor with the reactor, which is this one's.
+    fn register(
+        &self,
+        reactor: &impl Watch,
+        readiness: &Arc<Readiness>,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Token> {
+        let token = reactor.insert(readiness.clone())?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let interest = interest | Interest::PRIORITY;
+        if let Err(error) = self.mio.register(&mut SourceFd(&fd.as_raw_fd()), token, interest) {
+            self.forget(token);
+            return Err(error);
+        }
+        Ok(token)
+    }
+
+    /// Forgets a source, from whichever thread.
+    fn forget(&self, token: Token) {
+        match &self.sources {
+            Where::Loop(inbox, forget) => forget(Address { loop_id: self.loop_id, inbox }, token),
+            Where::Worker(sources) => {
+                let removed = lock(sources).remove(token);
+                drop(removed);
+            }
+        }
+    }
+}
+
+impl AsFd for Registry {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mio.as_fd()
+    }
+}
+
+/// A reactor that a descriptor can be registered with.
+pub(crate) trait Watch {
+    /// # Errors
+    /// If it is closed.
+    fn registry(&self) -> io::Result<Arc<Registry>>;
+
+    /// Takes a source in.
+    ///
+    /// # Errors
+    /// If it is closed.
+    fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token>;
+}
+
+/// A socket's half of being watched.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    readiness: Arc<Readiness>,
+    homes: Mutex<Homes>,
+}
+
+/// Where it is registered.
+#[derive(Debug)]
+struct Homes {
+    /// Where it came last. Its loop's identity is in the readiness too, to be asked before each wait.
+    last: Option<Home>,
+    /// Where others waited then.
+    others: Vec<Home>,
+}
+
+#[derive(Debug)]
+struct Home {
+    registry: Arc<Registry>,
+    token: Token,
+}
+
+impl Registration {
+    pub(crate) fn new() -> Self {
+        Self {
+            readiness: Arc::new(Readiness::new()),
+            homes: Mutex::new(Homes { last: None, others: Vec::new() }),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Whether the loop of this identity watches the descriptor, or a worker of that runtime. None has
+    /// the identity 0.
+    #[inline]
+    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
+        self.readiness.is_at(loop_id) || self.is_also_at(loop_id)
+    }
+
+    #[cold]
+    fn is_also_at(&self, loop_id: u64) -> bool {
+        loop_id != 0 && lock(&self.homes).watch_for(loop_id)
+    }
+
+    /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
+    #[must_use]
+    pub(crate) fn take_waiters(&self) -> Vec<Waiter> {
+        let mut woken = Vec::new();
+        self.readiness.take_waiters(&mut woken);
+        woken
+    }
+
+    /// Has `reactor` watch the descriptor from now on; and no other, unless somebody waits. Gives those who
+    /// began to wait in the same moment, to be woken: they may count on the loop before.
+    ///
+    /// # Errors
+    /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
+    /// cannot be watched, such as a regular file. Then perhaps nobody watches it, and whoever waits is to be
+    /// woken: the loop before would have told them.
+    #[cold]
+    pub(crate) fn attach(
+        &self,
+        reactor: &impl Watch,
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<Vec<Waiter>> {
+        self.attach_to(reactor, fd).map_err(|error| {
+            self.readiness.refresh();
+            say_why(error)
+        })
+    }
+
+    fn attach_to(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<Vec<Waiter>> {
+        let registry = reactor.registry()?;
+        let mut homes = lock(&self.homes);
+        if homes.watch_for(registry.loop_id) {
+            // A neighbour was faster.
+            return Ok(Vec::new());
+        }
+        // Who waits may be ourselves, polled elsewhere before. Then this is one watch too many, until the
+        // source is dropped: a wake-up for nothing, and never one too few.
+        let late = self.readiness.vacate(|| homes.leave(&self.readiness, fd, |_| true));
+        homes.leave(&self.readiness, fd, |home| home.registry.is_closed());
+        // Before the reactor knows of it: if that closes right then, it is the one to have the last word.
+        self.readiness.settle(registry.loop_id);
+        let registered = registry.register(reactor, &self.readiness, fd);
+        let token = registered.inspect_err(|_| self.readiness.leave_home(registry.loop_id))?;
+        let before = homes.last.replace(Home { registry, token });
+        homes.others.extend(before);
+        Ok(late)
+    }
+
+    /// Ends being watched. Before the descriptor is closed or given away.
+    pub(crate) fn detach(&self, fd: BorrowedFd<'_>) {
+        lock(&self.homes).leave(&self.readiness, fd, |_| true);
+    }
+}
+
+/// The kernel's refusal in words.
+fn say_why(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let what = "this kind of descriptor cannot be watched (a regular file or a directory, perhaps): \
+                it is always ready. Use it in `task::spawn_blocking`";
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
+impl Homes {
+    fn watch_for(&self, loop_id: u64) -> bool {
+        let mut homes = self.last.iter().chain(&self.others);
+        homes.any(|Home { registry, .. }| registry.loop_id == loop_id && !registry.is_closed())
+    }
+
+    /// Leaves those of `which`.
+    fn leave(&mut self, readiness: &Readiness, fd: BorrowedFd<'_>, which: impl Fn(&Home) -> bool) {
+        let last = self.last.take_if(|home| which(home));
+        let others = self.others.extract_if(.., |home| which(home));
+        for home in last.into_iter().chain(others) {
+            readiness.leave_home(home.registry.loop_id);
+            home.leave(fd);
+        }
+    }
+}
+
+impl Home {
+    fn leave(self, fd: BorrowedFd<'_>) {
+        let Self { registry, token } = self;
+        // It fails if the descriptor is not open any more; then the kernel has forgotten it already.
+        let _ = registry.mio.deregister(&mut SourceFd(&fd.as_raw_fd()));
+        registry.forget(token);
+    }
+}
