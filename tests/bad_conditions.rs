@@ -220,6 +220,14 @@ fn accept_without_descriptors() {
             expected += Duration::from_millis(millis);
             assert_eq!(clock.elapsed(), expected);
         }
+        // One who comes and goes with a tick of its own waits no longer for that.
+        for _ in 0..3 {
+            time::timeout(Duration::from_millis(300), listener.accept()).await.unwrap_err();
+        }
+        let error = listener.accept().await.unwrap_err();
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::MFILE));
+        expected += Duration::from_secs(1);
+        assert_eq!(clock.elapsed(), expected);
         {
             let hold = clock.hold();
             let mut waiting = pin!(Polls { future: Box::pin(listener.accept()), polls: 0 });

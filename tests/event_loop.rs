@@ -487,20 +487,6 @@ fn a_turn_without_a_limit_waits_for_what_comes_next() {
 }
 
 #[test]
-fn a_turn_that_has_done_something_does_not_wait() {
-    let event_loop = EventLoop::new().unwrap();
-    // A task that ends, and leaves nothing to wait for.
-    let task = event_loop.spawn_local(async {});
-    assert!(!event_loop.turn(None).unwrap().ready);
-    assert!(task.is_finished());
-    // A closure from elsewhere, with no task at all.
-    let (tell, told) = mpsc::channel();
-    event_loop.handle().call_soon_threadsafe(move || tell.send(()).unwrap()).unwrap();
-    event_loop.turn(None).unwrap();
-    assert_eq!(told.try_recv(), Ok(()));
-}
-
-#[test]
 fn two_loops_stand_side_by_side_on_one_thread() {
     let (a, b) = (EventLoop::new().unwrap(), EventLoop::new().unwrap());
     let (tell, told) = oneshot::channel();

@@ -292,6 +292,22 @@ fn a_host_gets_the_one_turn_it_asked_for_however_long_it_would_wait() {
 }
 
 #[test]
+fn a_turn_that_has_done_something_does_not_wait() {
+    let event_loop = EventLoop::new().unwrap();
+    // A task that ends, and leaves nothing to wait for.
+    let task = event_loop.spawn_local(async {});
+    assert!(!event_loop.turn(None).unwrap().ready);
+    assert!(task.is_finished());
+    // A closure from elsewhere, with no task at all.
+    let called = Arc::new(AtomicBool::new(false));
+    let calls = called.clone();
+    let handle = event_loop.handle();
+    handle.call_soon_threadsafe(move || calls.store(true, Ordering::Relaxed)).unwrap();
+    event_loop.turn(None).unwrap();
+    assert!(called.load(Ordering::Relaxed));
+}
+
+#[test]
 fn news_are_taken_in_the_next_turn_however_busy_the_loop_is() {
     let event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();

@@ -7,7 +7,7 @@ use std::{
     net::{self, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
     panic::Location,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,7 +18,10 @@ use super::{
     socket::TcpSocket,
     stream::TcpStream,
 };
-use crate::{io::Source, time::sleep};
+use crate::{
+    io::Source,
+    time::{instant::Instant, sleep::sleep_until},
+};
 
 /// Accepts TCP connections.
 ///
@@ -42,6 +45,8 @@ pub struct TcpListener {
     /// How long the next `accept` waits because the last one met the descriptor limit, in
     /// milliseconds. 0: not at all.
     penalty: AtomicU32,
+    /// Until when: an `accept` that is dropped, and made anew after a tick of the caller's, waits on.
+    not_before: AtomicU64,
 }
 
 impl TcpListener {
@@ -92,7 +97,11 @@ impl TcpListener {
 
     pub(super) fn from_nonblocking(listener: net::TcpListener) -> Self {
         let listener = mio::net::TcpListener::from_std(listener);
-        Self { source: Source::from_nonblocking(listener), penalty: AtomicU32::new(0) }
+        Self {
+            source: Source::from_nonblocking(listener),
+            penalty: AtomicU32::new(0),
+            not_before: AtomicU64::new(0),
+        }
     }
 
     /// Waits for a connection, and accepts it.
@@ -112,13 +121,17 @@ impl TcpListener {
         async move {
             let penalty = self.penalty.load(Relaxed);
             if penalty > 0 {
-                sleep(Duration::from_millis(penalty.into())).await;
+                // No longer than that from now: the moment may be of another loop's clock.
+                let most = Instant::now() + Duration::from_millis(penalty.into());
+                sleep_until(most.min(Instant(self.not_before.load(Relaxed)))).await;
             }
             let accepted = self.source.read_with_from(accept, place).await;
             match &accepted {
                 Ok(_) => self.penalty.store(0, Relaxed),
                 Err(error) if is_exhaustion(error) => {
                     let next = (penalty * 2).clamp(Self::FIRST_PENALTY, Self::LONGEST_PENALTY);
+                    let until = Instant::now() + Duration::from_millis(next.into());
+                    self.not_before.store(until.0, Relaxed);
                     self.penalty.store(next, Relaxed);
                 }
                 Err(_) => {}

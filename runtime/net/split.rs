@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt,
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io::{self, IoSlice, IoSliceMut, Read},
     net::Shutdown,
     pin::Pin,
     sync::Arc,

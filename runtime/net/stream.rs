@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io::{self, IoSlice, IoSliceMut, Read},
     net::{self, Shutdown, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
     panic::Location,
@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use socket2::SockRef;
 
 use super::{
@@ -69,7 +69,12 @@ impl TcpStream {
         async move {
             let mut last = None;
             for address in resolve(to).await? {
-                match TcpSocket::for_address(address)?.connect_from(address, place).await {
+                // A kind of address that the system does not speak is passed over as well.
+                let connected = match TcpSocket::for_address(address) {
+                    Ok(socket) => socket.connect_from(address, place).await,
+                    Err(error) => Err(error),
+                };
+                match connected {
                     Ok(stream) => return Ok(stream),
                     Err(error) => last = Some(error),
                 }
@@ -170,7 +175,7 @@ impl TcpStream {
         bufs: &'a [IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         let asked = bufs.iter().map(|buf| buf.len()).sum();
-        self.source.transfer(Direction::Write, asked, move |mut stream| stream.write_vectored(bufs))
+        self.source.transfer(Direction::Write, asked, move |stream| write_vectored(stream, bufs))
     }
 
     /// Reads what is there, or fails with `WouldBlock`.
@@ -317,16 +322,28 @@ pub(super) fn read(stream: &net::TcpStream, buf: &mut [u8]) -> io::Result<usize>
     Ok(length)
 }
 
-/// See [`read`]. A peer that is gone is an error here, and no signal.
+/// A peer that is gone is an error, and no signal.
+#[cfg(not(target_vendor = "apple"))]
+const QUIETLY: SendFlags = SendFlags::NOSIGNAL;
+/// Here the socket is asked for that when it is made.
+#[cfg(target_vendor = "apple")]
+const QUIETLY: SendFlags = SendFlags::empty();
+
+/// See [`read`].
 #[inline]
 pub(super) fn write(stream: &net::TcpStream, buf: &[u8]) -> io::Result<usize> {
-    // Apple's systems are asked for that when the socket is made.
-    #[cfg(target_vendor = "apple")]
-    let flags = SendFlags::empty();
-    #[cfg(not(target_vendor = "apple"))]
-    let flags = SendFlags::NOSIGNAL;
-    Ok(rustix::net::send(stream, buf, flags)?)
+    Ok(rustix::net::send(stream, buf, QUIETLY)?)
 }
+
+/// See [`write`]. (std's way may raise the signal.)
+pub(super) fn write_vectored(stream: &net::TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let bufs = &bufs[..bufs.len().min(MOST_BUFFERS)];
+    let mut no_control = SendAncillaryBuffer::default();
+    Ok(rustix::net::sendmsg(stream, bufs, &mut no_control, QUIETLY)?)
+}
+
+/// Buffers in one call. The kernel refuses more than 1,024 (`IOV_MAX`, on all systems that mio serves).
+const MOST_BUFFERS: usize = 1024;
 
 /// The traits of futures-io for whatever reaches a [`TcpStream`] by `&self`.
 macro_rules! async_read {
@@ -380,7 +397,8 @@ macro_rules! async_write {
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
                 let asked = bufs.iter().map(|buf| buf.len()).sum();
-                $stream.poll_write_op(cx, asked, |mut stream| stream.write_vectored(bufs))
+                let write = |stream: &_| $crate::net::stream::write_vectored(stream, bufs);
+                $stream.poll_write_op(cx, asked, write)
             }
 
             /// The kernel has what was written; there is nothing of ours to flush.

@@ -17,7 +17,7 @@ use crate::{
 /// It counts nanoseconds of the system's monotonic clock and saturates: a moment too far ahead is
 /// never, and none is before that clock's beginning.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(pub(super) u64);
+pub struct Instant(pub(crate) u64);
 
 impl Instant {
     /// A moment that never comes.

@@ -12,7 +12,7 @@ pub use self::{
 };
 pub use crate::clock::{Hold, TestClock};
 
-mod instant;
+pub(crate) mod instant;
 mod interval;
-mod sleep;
+pub(crate) mod sleep;
 mod timeout;

@@ -12,13 +12,14 @@ use std::{
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
+    thread,
     time::Duration,
 };
 
 use super::instant::Instant;
 use crate::{
     clock::NEVER,
-    current,
+    current::{self, Current},
     place::WaitsFor,
     this_poll,
     timer_home::{Timer, turn_time},
@@ -40,7 +41,7 @@ use crate::{
 /// ```
 ///
 /// # Panics
-/// When polled on a thread that no loop runs.
+/// When polled on a thread that no loop runs, or that entered a runtime which has shut down.
 #[track_caller]
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration)
@@ -89,10 +90,9 @@ impl Sleep {
         self.place = place;
     }
 
-    #[track_caller]
     // ANCHOR: poll
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let current = current::expect("`sleep`");
+        let Some(current) = current::get() else { self.nobody() };
         if self.deadline != NEVER && turn_time(&current) >= self.deadline {
             self.leave();
             return Poll::Ready(());
@@ -103,12 +103,30 @@ impl Sleep {
             _ => {
                 self.leave();
                 self.timer = Timer::insert(&current, self.deadline, cx.waker().clone());
+                if self.timer.is_none() {
+                    self.refused(&current);
+                }
             }
         }
         this_poll::note(WaitsFor::Timer, self.place);
         Poll::Pending
     }
     // END: poll
+
+    #[cold]
+    fn nobody(&self) -> ! {
+        current::nobody(&format!("the sleep made at {}", self.place))
+    }
+
+    /// The runtime has shut down. A task on one of its workers is about to be dropped; whoever else polls
+    /// would wait for ever.
+    #[cold]
+    fn refused(&self, by: &Current) {
+        // Not in a destructor that an unwinding panic runs: that would end the process.
+        if matches!(by, Current::Guest(_)) && !thread::panicking() {
+            panic!("the sleep made at {} would never end: its runtime has shut down", self.place);
+        }
+    }
 
     /// Takes the timer out of its wheel.
     fn leave(&mut self) {
