@@ -22,7 +22,7 @@ use crate::{
 /// # drop(event_loop);
 /// # std::io::Result::Ok(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     settings: Settings,
@@ -87,17 +87,37 @@ impl Builder {
     /// What the system says when it cannot give the loop its three descriptors; and
     /// `InvalidInput` for settings that cannot work, by name.
     pub fn build(self) -> io::Result<EventLoop> {
-        let Self { mut settings, look_before_parking } = self;
+        let looks = self.looks_before_parking();
+        let Self { mut settings, .. } = self;
         check_blocking(settings.blocking_threads)?;
-        let is_test = matches!(settings.clock, Clock::Test(_));
-        if is_test && look_before_parking == Some(true) {
+        if looks && matches!(settings.clock, Clock::Test(_)) {
             return invalid("look_before_parking goes by the real clock: not with a test clock");
         }
-        settings.look_before_parking =
-            look_before_parking.unwrap_or(settings.look_before_parking && !is_test);
+        settings.look_before_parking = looks;
         // A queue of none still needs room for the job that starts a thread.
         settings.blocking_queue = settings.blocking_queue.max(1);
         EventLoop::with_settings(settings)
+    }
+
+    /// As asked for, or as is usual for the clock.
+    fn looks_before_parking(&self) -> bool {
+        let Settings { look_before_parking, clock, .. } = &self.settings;
+        let usual = *look_before_parking && !matches!(clock, Clock::Test(_));
+        self.look_before_parking.unwrap_or(usual)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { clock, look_interval, blocking_threads, blocking_queue, .. } =
+            &self.settings;
+        f.debug_struct("Builder")
+            .field("clock", clock)
+            .field("look_before_parking", &self.looks_before_parking())
+            .field("look_interval", look_interval)
+            .field("blocking_threads", blocking_threads)
+            .field("blocking_queue", blocking_queue)
+            .finish()
     }
 }
 
@@ -280,10 +300,18 @@ impl RuntimeBuilder {
 
 impl fmt::Debug for RuntimeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { settings, threads } = self;
         f.debug_struct("RuntimeBuilder")
-            .field("settings", &self.settings)
-            .field("thread_name", &self.threads.name)
-            .field("stack_size", &self.threads.stack_size)
+            .field("worker_threads", &settings.workers)
+            .field("thread_name", &threads.name)
+            .field("stack_size", &threads.stack_size)
+            .field("sentry_tick", &settings.sentry_tick)
+            .field("lifo_uses", &settings.lifo_uses)
+            .field("look_interval", &settings.look_interval)
+            .field("look_before_parking", &settings.look_before_parking)
+            .field("unpark_cost", &Duration::from_nanos(settings.help_takes))
+            .field("blocking_threads", &settings.blocking_threads)
+            .field("blocking_queue", &settings.blocking_queue)
             .finish_non_exhaustive()
     }
 }

@@ -106,7 +106,7 @@ impl fmt::Display for TaskDump {
             _ if self.running => f.write_str("is running"),
             _ if self.scheduled => f.write_str("is scheduled"),
             Some((what, place)) => write!(f, "waits for {what} at {place}"),
-            None => f.write_str("waits for a future of another crate"),
+            None => f.write_str("waits for a future that is not whirligig's"),
         }
     }
 }

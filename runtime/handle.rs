@@ -24,13 +24,13 @@ use crate::{
 ///
 /// let event_loop = EventLoop::new()?;
 /// let handle = event_loop.handle();
-/// let answer = std::thread::spawn(move || handle.spawn(async { 6 * 7 }).wait());
-/// event_loop.block_on(async {
-///     while !answer.is_finished() {
-///         whirligig::task::yield_now().await;
-///     }
+/// let thread = std::thread::spawn(move || {
+///     let answer = handle.spawn(async { 6 * 7 }).wait();
+///     handle.stop();
+///     answer
 /// });
-/// assert_eq!(answer.join().unwrap().unwrap(), 42);
+/// event_loop.run_forever(); // until it is stopped
+/// assert_eq!(thread.join().unwrap().unwrap(), 42);
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone)]
@@ -100,7 +100,8 @@ impl Handle {
     /// here, outside any task, go to it.
     ///
     /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
-    /// may be nested, and must be dropped in the reverse order.
+    /// may be nested, and must be dropped in the reverse order. So do not hold one across an await: other
+    /// tasks run on the thread meanwhile, and enter and leave.
     ///
     /// ```
     /// use whirligig::{Runtime, spawn};
@@ -116,7 +117,6 @@ impl Handle {
     /// # Panics
     /// If this is the handle of an event loop, which belongs to its own thread: spawn onto it instead.
     #[track_caller]
-    #[must_use = "the runtime is this thread's only as long as the guard lives"]
     pub fn enter(&self) -> Enter {
         match &self.home {
             Home::Pool(pool) => Enter { _guard: current::enter_as_guest(pool.clone()) },
@@ -230,6 +230,7 @@ where
 }
 
 /// Keeps a runtime this thread's. See [`Handle::enter`].
+#[must_use = "the runtime is this thread's only as long as the guard lives"]
 pub struct Enter {
     _guard: current::Guard<()>,
 }
@@ -242,10 +243,11 @@ impl fmt::Debug for Enter {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = match &self.home {
-            Home::EventLoop(home) => home.loop_id,
-            Home::Pool(pool) => pool.id,
+        let mut handle = f.debug_struct("Handle");
+        match &self.home {
+            Home::EventLoop(home) => handle.field("event_loop", &home.loop_id),
+            Home::Pool(pool) => handle.field("runtime", &pool.id),
         };
-        f.debug_struct("Handle").field("id", &id).finish_non_exhaustive()
+        handle.finish_non_exhaustive()
     }
 }

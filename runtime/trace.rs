@@ -2,7 +2,7 @@
 //!
 //! The loop and its parts report each step as an [`Event`] to whoever listens on the loop's thread.
 //! When nobody listens a report costs one predicted branch: the event is not even built. Tests
-//! assert the order of events line by line; `TRACE=1` in the examples prints them.
+//! assert the order of events line by line; a [`Recorder`] collects them.
 //!
 //! Listeners belong to a thread because a loop does. A listener runs in the open, with nothing
 //! borrowed, and may do all but block; what it causes is not reported to itself.
@@ -188,7 +188,6 @@ pub fn listen(listener: impl Fn(&Event) + 'static) -> Listening {
 }
 
 /// Keeps a listener in place. See [`listen`].
-#[derive(Debug)]
 pub struct Listening {
     id: u64,
     _not_send: std::marker::PhantomData<Rc<()>>,
@@ -206,6 +205,12 @@ impl Drop for Listening {
             Some(removed)
         });
         drop(removed);
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").field("id", &self.id).finish()
     }
 }
 
@@ -258,7 +263,6 @@ pub(crate) fn set_cause(cause: Cause) -> Cause {
 /// });
 /// assert!(recorder.lines().contains(&"one completed".to_string()));
 /// ```
-#[derive(Debug)]
 pub struct Recorder {
     events: Rc<RefCell<Vec<Event>>>,
     _listening: Listening,
@@ -283,6 +287,12 @@ impl Recorder {
     /// what was never spawned is `root`.
     pub fn lines(&self) -> Vec<String> {
         lines(&*self.events.borrow())
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder").field("events", &*self.events.borrow()).finish_non_exhaustive()
     }
 }
 

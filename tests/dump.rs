@@ -300,7 +300,7 @@ fn a_future_of_another_crate_is_not_known() {
     event_loop.turn(Some(Duration::ZERO)).unwrap();
     let found = only_task(&event_loop);
     assert!(found.waits.is_none() && !found.scheduled && !found.running, "{found:?}");
-    assert!(found.to_string().ends_with("waits for a future of another crate"), "{found}");
+    assert!(found.to_string().ends_with("waits for a future that is not whirligig's"), "{found}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn example(name: &str) -> Command {
     assert!(program.exists(), "{program:?} is not built: run `cargo build --examples` first");
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
-    for changes_output in ["TRACE", "RUST_BACKTRACE", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+    for changes_output in ["RUST_BACKTRACE", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(changes_output);
     }
     command

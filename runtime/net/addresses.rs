@@ -9,6 +9,11 @@ use crate::task;
 
 /// What can be connected to or bound: addresses, or a name and a port.
 ///
+/// These are a [`SocketAddr`], a [`SocketAddrV4`] or a [`SocketAddrV6`]; an [`IpAddr`], an [`Ipv4Addr`]
+/// or an [`Ipv6Addr`] with a port, `(ip, port)`; several, `&[SocketAddr]` or `Vec<SocketAddr>`, which are
+/// tried in turn; `"host:port"` as a `&str`, `String` or `&String`; and `(host, port)` with the host as a
+/// `&str` or `String`. A host is a name, or an address written out.
+///
 /// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. What
 /// is an address already is taken as it is.
 pub trait ToAddrs: sealed::Sealed {}
@@ -25,7 +30,9 @@ pub(super) async fn resolve(addresses: Addresses) -> io::Result<Vec<SocketAddr>>
             (name, task::spawn_blocking(look_up).await.map_err(io::Error::other)??)
         }
         Addresses::Invalid(what) => {
-            let problem = format!("{what:?} is no address: write `host:port` or `(host, port)`");
+            let problem = format!(
+                "{what:?} is no address: write `host:port` or `(host, port)`, with a port of 0 to 65535"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
     };

@@ -1,8 +1,9 @@
 //! TCP.
 //!
 //! The types are `Send + Sync` and belong to no loop: whoever polls them does so on its own. They
-//! speak futures-io's `AsyncRead` and `AsyncWrite`; buffers, lines, copying and the like come from
-//! the crates that build on those, such as futures-lite or futures-util.
+//! speak futures-io's `AsyncRead` and `AsyncWrite`. `read_exact`, `write_all`, buffers, lines, copying
+//! and the like come from the crates that build on those, such as futures-lite or futures-util: `use
+//! futures_lite::{AsyncReadExt, AsyncWriteExt}`.
 
 pub use self::{
     addresses::ToAddrs,

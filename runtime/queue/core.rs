@@ -36,6 +36,10 @@ use crate::{
     wait_list::{WaitKey, WaitList},
 };
 
+/// What `task_done` panics with.
+pub(super) const TOO_OFTEN: &str = "`task_done` was called more often than items were put: call it \
+                                    once for each item that was got";
+
 /// No bound: more than any queue can hold.
 const UNBOUNDED: usize = usize::MAX;
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    core::{Core, Stats},
+    core::{Core, Stats, TOO_OFTEN},
     error::{GetError, PutError, TryGetError, TryPutError},
     waiting::{Offer, Stage, begin, poll_in_line},
 };
@@ -61,7 +61,6 @@ impl<T> Queue<T> {
     /// A queue that holds at most `capacity` items. See [`bounded`](super::Queue::bounded).
     ///
     /// # Panics
-    ///
     /// If `capacity` is 0.
     ///
     /// ```
@@ -78,11 +77,9 @@ impl<T> Queue<T> {
     /// Puts `item` at the end, as soon as there is room. See [`put`](super::Queue::put).
     ///
     /// # Errors
-    ///
     /// [`PutError`] with the item, once the queue is closed.
     ///
     /// # Cancel safety
-    ///
     /// Dropped before it is ready, the future has put nothing, and drops `item` with it.
     ///
     /// ```
@@ -101,7 +98,6 @@ impl<T> Queue<T> {
     /// [`get`](super::Queue::get).
     ///
     /// # Errors
-    ///
     /// [`GetError`] once the queue is closed and nothing is left in it.
     ///
     /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
@@ -121,7 +117,6 @@ impl<T> Queue<T> {
     /// Puts `item` at the end if there is room now. See [`try_put`](super::Queue::try_put).
     ///
     /// # Errors
-    ///
     /// [`TryPutError::Full`] or [`TryPutError::Closed`], with the item.
     ///
     /// ```
@@ -139,7 +134,6 @@ impl<T> Queue<T> {
     /// Takes the first item if there is one now. See [`try_get`](super::Queue::try_get).
     ///
     /// # Errors
-    ///
     /// [`TryGetError::Empty`] or [`TryGetError::Closed`].
     ///
     /// ```
@@ -160,7 +154,6 @@ impl<T> Queue<T> {
     /// Says that the work on one item is done. See [`task_done`](super::Queue::task_done).
     ///
     /// # Panics
-    ///
     /// If called more often than items were put: asyncio's `ValueError`.
     ///
     /// ```
@@ -172,7 +165,7 @@ impl<T> Queue<T> {
     #[track_caller]
     pub fn task_done(&self) {
         let done = self.core().task_done();
-        done.expect("`task_done` was called more often than items were put").wake();
+        done.expect(TOO_OFTEN).wake();
     }
 
     /// Waits until no item is unfinished. See [`join`](super::Queue::join).

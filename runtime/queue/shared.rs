@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    core::{Core, Stats},
+    core::{Core, Stats, TOO_OFTEN},
     error::{GetError, PutError, TryGetError, TryPutError},
     waiting::{Offer, Stage, begin, poll_in_line},
 };
@@ -31,6 +31,10 @@ use crate::{
 /// which they were first polled, and nobody overtakes them: an item that comes while a `get` waits is
 /// promised to it, and neither [`try_get`](Self::try_get) nor a later `get` can have it. Room is
 /// promised to a waiting `put` in the same way.
+///
+/// **Budget.** A task that has done 128 ready operations in one poll gives way: what it awaits then does
+/// not look at the queue, and joins the line only in its next poll. So `now_or_never` may find a queue
+/// not ready that is; [`try_get`](Self::try_get) and [`try_put`](Self::try_put) have no budget.
 ///
 /// **Cancel safety.** A future that is dropped while it waits leaves its line. If it had been woken
 /// already, what it was woken for goes to the next in line: no item, no room and no wake is lost. A
@@ -72,7 +76,6 @@ impl<T> Queue<T> {
     /// allocated as items come. A capacity of `usize::MAX` is unbounded.
     ///
     /// # Panics
-    ///
     /// If `capacity` is 0: asyncio's `maxsize=0` is [`unbounded`](Self::unbounded).
     ///
     /// ```
@@ -89,16 +92,13 @@ impl<T> Queue<T> {
     /// Puts `item` at the end, as soon as there is room.
     ///
     /// # Errors
-    ///
     /// [`PutError`] with the item, if the queue is closed or is closed while this waits.
     ///
     /// # Cancel safety
-    ///
     /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
     /// item must survive, keep the future or use [`try_put`](Self::try_put).
     ///
     /// # Panics
-    ///
     /// The future panics if polled after it was ready; so do those of `get` and `join`.
     ///
     /// ```
@@ -116,7 +116,6 @@ impl<T> Queue<T> {
     /// Takes the first item, as soon as there is one that nobody before has been promised.
     ///
     /// # Errors
-    ///
     /// [`GetError`] once the queue is closed and nothing is left in it, not even for others.
     ///
     /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
@@ -136,7 +135,6 @@ impl<T> Queue<T> {
     /// Puts `item` at the end if there is room now.
     ///
     /// # Errors
-    ///
     /// [`TryPutError::Full`] or [`TryPutError::Closed`], with the item.
     ///
     /// ```
@@ -154,7 +152,6 @@ impl<T> Queue<T> {
     /// Takes the first item if there is one now.
     ///
     /// # Errors
-    ///
     /// [`TryGetError::Empty`] if there is none, or none that is not promised;
     /// [`TryGetError::Closed`] if none is left and none will come.
     ///
@@ -176,7 +173,6 @@ impl<T> Queue<T> {
     /// Says that the work on one item is done, as [`join`](Self::join) waits to hear for each.
     ///
     /// # Panics
-    ///
     /// If called more often than items were put: asyncio's `ValueError`.
     ///
     /// ```
@@ -188,7 +184,7 @@ impl<T> Queue<T> {
     #[track_caller]
     pub fn task_done(&self) {
         let done = self.core().task_done();
-        done.expect("`task_done` was called more often than items were put").wake();
+        done.expect(TOO_OFTEN).wake();
     }
 
     /// Waits until no item is unfinished: `task_done` was called for every item put so far. Who waits

@@ -212,9 +212,23 @@ impl Future for YieldNow {
 /// For code that must not be interrupted by an await that could go on. It can starve its loop.
 ///
 /// ```
-/// # whirligig::run(async {
-/// whirligig::task::unconstrained(async { /* hot loop over an always-ready queue */ }).await;
-/// # });
+/// use whirligig::{queue::Queue, task};
+///
+/// whirligig::run(async {
+///     let queue = Queue::unbounded();
+///     (1..=1_000).for_each(|n| queue.try_put(n).unwrap());
+///     queue.close();
+///     let other = whirligig::spawn(async {});
+///     let sum = task::unconstrained(async {
+///         let mut sum = 0;
+///         while let Ok(n) = queue.get().await {
+///             sum += n;
+///         }
+///         sum
+///     });
+///     assert_eq!(sum.await, 500_500);
+///     assert!(!other.is_finished(), "a thousand items in one poll: nobody else had a turn");
+/// });
 /// ```
 pub async fn unconstrained<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);

@@ -46,6 +46,22 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 /// What an [`Interval`] does with ticks that nobody came for in time.
+///
+/// ```
+/// use std::time::Duration;
+/// use whirligig::{EventLoop, time::{self, MissedTicks, TestClock}};
+///
+/// let event_loop = EventLoop::builder().test_clock(&TestClock::new()).build()?;
+/// event_loop.block_on(async {
+///     let mut beat = time::interval(Duration::from_millis(10));
+///     beat.set_missed_ticks(MissedTicks::Skip);
+///     let first = beat.tick().await;
+///     time::sleep(Duration::from_millis(35)).await; // ticks at 10, 20 and 30 are missed
+///     assert_eq!(beat.tick().await - first, Duration::from_millis(10)); // the late one
+///     assert_eq!(beat.tick().await - first, Duration::from_millis(40)); // and the beat again
+/// });
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[doc(alias = "MissedTickBehavior")]
 pub enum MissedTicks {
@@ -70,6 +86,9 @@ impl Interval {
     /// Waits for the next tick, and gives the moment it was due.
     ///
     /// *Cancel safety*: dropped before it is ready, it has taken no tick.
+    ///
+    /// # Panics
+    /// When polled on a thread that no loop runs.
     #[track_caller]
     pub fn tick(&mut self) -> Tick<'_> {
         self.next.set_place(Location::caller());

@@ -23,8 +23,13 @@ use crate::this_poll;
 /// If both end at once, the future's output wins. When time is up the future is dropped with the
 /// returned one, so a deadline is only as harmless as dropping that future is.
 ///
+/// *Cancel safety*: that of `future`, which is dropped with it. The deadline leaves nothing behind.
+///
 /// # Errors
 /// [`TimedOut`] when time is up first.
+///
+/// # Panics
+/// When polled on a thread that no loop runs, unless `future` is ready at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,8 +49,13 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
 
 /// Gives `future` until `deadline`. See [`timeout`].
 ///
+/// *Cancel safety*: that of `future`, which is dropped with it. The deadline leaves nothing behind.
+///
 /// # Errors
 /// [`TimedOut`] when time is up first.
+///
+/// # Panics
+/// When polled on a thread that no loop runs, unless `future` is ready at once.
 #[track_caller]
 #[doc(alias = "move_on_at")]
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
