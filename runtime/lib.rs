@@ -57,33 +57,46 @@
 //!
 //! # The house
 //!
-//! The files stand in floors; each imports from lower floors only, and a test sees to it. So the
-//! library can be read from the bottom to the top without ever meeting a name not seen before:
+//! The files stand in floors. A file imports from lower floors, and on its own floor only from the
+//! files that its line in `tests/house/imports.rs` names; these stand before it in that list. So the
+//! library can be read in the list's order, from the bottom to the top, without ever meeting a name
+//! not seen before:
 //!
 //! ```text
 //!                    of the event loop          of both                    of the runtime
 //!
 //! what users await                              task/  time/  queue/
 //!                                               io/  net/
-//! front door         event_loop  builder        current  handle  dump      runtime
-//!                                               timer_home
-//! schedulers         scheduler/event_loop,      scheduler/cadence          scheduler/pool/worker (its turn),
-//!                    waiting, ledger            (when to look)             parking, idle, parker, mod
-//! machines           task/local, slots, tasks   task/cell, join, spawned   task/shared, state, owned
-//!                    reactor/mod  timer/mod     reactor/source  blocking   reactor/shared  timer/shared
+//! front door         event_loop                 current  handle  dump      runtime
+//!                                               timer_home  builder
+//! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
+//!                    waiting                    cadence (when to look),    looking, sharing, parking, idle,
+//!                                               ledger (whether to bet)    parker, watch, numbers, mod
+//! machines           task/local, slots,         task/cell, outcome, join,  task/shared, state, owned
+//!                    tasks, key                 spawned, steps
+//!                    reactor/mod  timer/mod     reactor/source, sources,   reactor/shared  timer/shared
+//!                                               slot, flags, woken
+//!                                               blocking/mod, crew
 //! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel  queue/core    run_queue/stealing, lifo,
-//!                                               wait_list  waiter          injector
+//! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
+//!                                               queue/core, waiting,       injector
+//!                                               error  wait_list  waiter
 //! ground             primitives  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!
 //! Left and right column do the same things; lay them side by side to see what `Send` costs.
 //!
-//! Or it can be read along one wake-up, from the kernel to the task:
+//! Or it can be read along one wake-up, from the kernel to the task. With nothing to do the loop waits in
+//! `scheduler/waiting.rs` (`park`, `sleep`), by way of `ask_reactor` in `scheduler/event_loop.rs`. In
+//! `reactor/mod.rs` that `wait` returns, and each event finds its source. From there:
 //!
-//! One wake: `reactor/mod.rs` (`wait` returns, and finds the source) to `reactor/source.rs` (`set`
-//! finds who waits) to `task/local.rs` (`waking` puts the task's number into the run queue; `run_batch`
-//! polls it) to `scheduler/event_loop.rs` (`turn` goes round).
+//! One wake, from readiness to poll: `reactor/source.rs` (`set` notes the readiness and takes out who
+//! waits), `task/local.rs` (`waking` knows the loop's own tasks; in the next turn `run_batch` runs
+//! them), `task/tasks.rs` (`mark` finds the task and schedules it; `pop` takes it out), in between
+//! `run_queue/batches.rs` (`push` takes its number in, `pop` gives it out), and at last
+//! `task/spawned.rs` (`poll` calls `Future::poll`).
+//!
+//! (`reactor/slot.rs` and `task/slots.rs` keep what these read and write: who waits, and the tasks.)
 //!
 //! On a runtime it goes from `reactor/shared.rs` by the same source to `task/state.rs` (is it news?), then
 //! `scheduler/pool/worker.rs`, whose `turn` polls it by way of `task/shared.rs`.
@@ -92,8 +105,9 @@
 //!
 //! On the event loop:
 //!
-//! - On the loop's own thread, spawning, waking and polling cost no atomic operation on a task, no
-//!   reference count and no lock. A waker is a number.
+//! - On the loop's own thread, spawning, waking and polling cost no read-modify-write on a task, no
+//!   reference count (but its name's, if it has one) and no lock. What costs one or two is the end: a
+//!   task leaves its outcome, and its handle waits for that, or is dropped. A waker is a number.
 //! - A turn runs the tasks that were ready when it began, in order; what they wake runs in the next.
 //!   Tasks start in the order in which they were spawned.
 //! - Timers fire in the order of their deadlines. Each task is dropped on its loop's thread.
@@ -117,6 +131,8 @@
 //! A process that forks must not use a loop of before the fork in the child.
 
 pub use crate::blocking::BlockingStats;
+#[doc(inline)]
+pub use crate::task::{spawn, spawn_local};
 pub use crate::{
     builder::{Builder, RuntimeBuilder},
     dump::{Dump, TaskDump, dump},
@@ -125,7 +141,6 @@ pub use crate::{
     place::WaitsFor,
     runtime::{Runtime, StillRunning},
     stats::{Stats, WorkerStats},
-    task::{spawn, spawn_local},
 };
 
 mod primitives;

@@ -1,7 +1,8 @@
 //! One wake, from readiness to poll, passes through five files at most.
 //!
-//! `runtime/lib.rs` tells the trip in a paragraph that begins with "One wake": the files in order, and
-//! in parentheses after each the function that the trip goes through. This reads that paragraph and
+//! `runtime/lib.rs` tells the trip in a paragraph that begins with "One wake": the files in order, each
+//! once, though the trip comes back to some of them in the next turn, and in parentheses after each the
+//! functions that the trip goes through. This reads that paragraph and
 //! holds it against the files, so that the map at the door cannot lie.
 
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
@@ -11,8 +12,10 @@ use crate::tree::{Finding, Tree, demand, demand_none};
 const MAP: &str = "runtime/lib.rs";
 const BEGINS: &str = "One wake";
 const MOST_FILES: usize = 5;
-const FIRST: &str = "reactor/mod.rs";
-const LAST: &str = "scheduler/event_loop.rs";
+/// Where a readiness becomes known.
+const FIRST: &str = "reactor/source.rs";
+/// Where `Future::poll` is called.
+const LAST: &str = "task/spawned.rs";
 
 /// The crate's own documentation: Markdown, line for line with the file.
 fn essay(text: &str) -> String {
@@ -96,21 +99,20 @@ fn a_false_trip_is_found() {
     let house = |essay| {
         Tree::planted(&[
             (MAP, essay),
-            ("runtime/reactor/mod.rs", "fn wait(&self) {}"),
+            ("runtime/reactor/source.rs", "fn set(&self) {}"),
             ("runtime/task/local.rs", "fn wake<T>(key: u64) {}"),
-            ("runtime/scheduler/event_loop.rs", "fn turn() {}"),
+            ("runtime/task/spawned.rs", "fn poll() {}"),
         ])
     };
-    let told = "//! Map.\n//!\n//! One wake: `reactor/mod.rs` (`wait`) -> `Waker` ->\n\
-                //! `task/local.rs` (`wake`) -> `scheduler/event_loop.rs` (`turn`).\n";
+    let told = "//! Map.\n//!\n//! One wake: `reactor/source.rs` (`set`) -> `Waker` ->\n\
+                //! `task/local.rs` (`wake`) -> `task/spawned.rs` (`poll`).\n";
     assert_eq!(check(&house(told)), []);
     let findings =
-        check(&house("//! Map.\n//!\n//! One wake: `reactor/mod.rs` (`waits`) -> `gone.rs`"));
-    demand(&findings, MAP, 3, "`waits` of `reactor/mod.rs`");
+        check(&house("//! Map.\n//!\n//! One wake: `reactor/source.rs` (`sets`) -> `gone.rs`"));
+    demand(&findings, MAP, 3, "`sets` of `reactor/source.rs`");
     demand(&findings, MAP, 3, "`gone.rs`, which does not exist");
     demand(&findings, MAP, 3, "ends in");
     demand(&check(&house("//! Map.\n")), MAP, 1, "no paragraph");
-    let long =
-        "//! One wake: `reactor/mod.rs` `a.rs` `b.rs` `c.rs` `d.rs` `scheduler/event_loop.rs`\n";
+    let long = "//! One wake: `reactor/source.rs` `a.rs` `b.rs` `c.rs` `d.rs` `task/spawned.rs`\n";
     demand(&check(&house(long)), MAP, 1, "6 files, 5 is the most");
 }
