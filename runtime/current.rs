@@ -2,8 +2,8 @@
 //!
 //! Leaf futures and the free functions `spawn` and `spawn_local` ask here who runs this thread. It is
 //! set by a guard while a loop turns and while its tasks are dropped, and nests: a task may run
-//! another loop, and gets its own back after that. The one enum of the runtime's variants is matched
-//! in this file.
+//! another loop, and gets its own back after that. Whoever does something else on an event loop than
+//! on a runtime asks [`get`] or [`expect`], and matches [`Current`].
 
 use std::{
     cell::{Cell, RefCell},

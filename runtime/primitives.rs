@@ -1,12 +1,13 @@
 //! std, or loom: the one switch.
 //!
-//! Everything that two threads touch is made of what this file exports: atomics, locks, shared
-//! pointers, cells, threads. In an ordinary build they are std's. Under `cfg(loom)` they are loom's,
-//! which runs a model once for every way its threads can interleave, so the models check the code
-//! that ships and not a copy of it.
+//! Wherever a protocol between threads rests on it, what they touch is made of what this file exports:
+//! atomics, locks, shared pointers, cells, threads. In an ordinary build they are std's. Under
+//! `cfg(loom)` they are loom's, which runs a model once for every way its threads can interleave, so
+//! the models check the code that ships and not a copy of it.
 //!
-//! Statics are outside the models (loom's objects live only within one of its runs). What is only
-//! ever counted, such as the next identity, uses [`counter`], which is std's in both builds.
+//! Outside the models, and std's in both builds, are statics (loom's objects live only within one of its
+//! runs), the test clock, the payload of a panic, a pool's flag that it is closed and its count of whose
+//! turn it is. What is only ever counted, such as the next identity, uses [`counter`], which is std's too.
 
 use std::{sync::TryLockError, time::Duration};
 #[cfg(not(loom))]

@@ -1,9 +1,9 @@
 //! Who waits, in order: a first-come-first-served line of wakers.
 //!
-//! Whatever makes tasks wait keeps such a line: the async queue one each for its getters, putters
-//! and joiners; a source one for each direction. The list is plain data. It never clones, wakes or
-//! drops a waker: it takes wakers in and gives them back, and whoever holds the list does the rest
-//! once it has let go of its borrow or its lock.
+//! The async queue keeps three: one each for its getters, putters and joiners. (A source, where nearly
+//! always one task waits in a direction, has slots instead.) The list is plain data. It never clones,
+//! wakes or drops a waker: it takes wakers in and gives them back, and whoever holds the list does the
+//! rest once it has let go of its borrow or its lock.
 //!
 //! A waiter is in the line, or it has been *woken*: [`WaitList::pop_front`] takes it out of the line
 //! and hands out its waker, but its key stays good until [`WaitList::remove`]. So a future that finds

@@ -336,8 +336,9 @@ impl<T> Owner<T> {
     }
     // END: pop
 
-    /// Steals the older half of what waits in the ring of `victim`: the first of it to be run at once,
-    /// the rest behind all that waits here. `None`: nothing waits there, or another thief is at it.
+    /// Steals the older half of what waits in the ring of `victim`: the first of it for the caller, as
+    /// there may be no room for it, the rest behind all that waits here. `None`: nothing waits there, or
+    /// another thief is at it.
     pub(crate) fn steal_from(&self, victim: &Thief<T>) -> Option<T> {
         let mut stolen = victim.shared.claim(self.room(self.tail()) + 1)?;
         let first = stolen.next();

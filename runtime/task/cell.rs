@@ -20,17 +20,18 @@
 // END: states
 //!
 //! ```text
-//!            poll                complete
-//!   EMPTY <---------> WAITING --------------> LOCKED
-//!     |                  |                       |  \
-//!     | complete         | leave (by way of      |   \ leave
-//!     v                  v  EMPTY)               v    v
-//!   COMPLETE           DETACHED             COMPLETE  DETACHED
+//!      leave            poll              complete
+//!   +--------- EMPTY <---------> WAITING ----------> LOCKED
+//!   |            |           (it leaves by            |  \
+//!   |            | complete   way of EMPTY)           |   \ leave
+//!   v            v                                    v    v
+//! DETACHED    COMPLETE                           COMPLETE  DETACHED
 //! ```
 //!
-//! The common completion, with nobody waiting yet, is one compare-and-exchange, after which the
-//! completer never looks back. Seen `COMPLETE`, the joiner is alone with the cell. LOCKED exists so
-//! that the waker can be taken out before the joiner may free what it lies in.
+//! A completion with nobody waiting yet is one compare-and-exchange, after which the completer never
+//! looks back; with somebody waiting it is two steps, and with the handle gone a load. Seen
+//! `COMPLETE`, the joiner is alone with the cell. LOCKED exists so that the waker can be taken out
+//! before the joiner may free what it lies in.
 //!
 //! Cancelling goes the other way, through a second word: the address of the task's waker, and a bit
 //! that asks for cancellation. Both live in one word because the two sides race: whichever comes

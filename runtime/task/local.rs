@@ -1,8 +1,8 @@
 //! The event loop's tasks, and the waker that is a number.
 //!
 //! One [`Table`] belongs to one loop: a slab of tasks and the run queue, a line of slot numbers. Only
-//! the loop's own thread touches it, so spawning, waking and polling cost no atomic operation, no
-//! reference count and no lock.
+//! the loop's own thread touches it, so spawning, waking and polling cost no read-modify-write, no
+//! reference count and no lock. (A task's end costs one or two: see `cell.rs`.)
 //!
 //! A task's waker holds no pointer. Its data word is a [`Key`]: the loop's number, the slot's number
 //! and its generation.
@@ -115,7 +115,7 @@ pub(crate) fn wake(key: Key) {
         }
         _ => false,
     });
-    // `Err`: this thread is being torn down, and runs no loop any more.
+    // `Err`: never where the system has thread-locals of its own, for this key has no destructor.
     if !is_ours.unwrap_or(false) {
         wake_elsewhere(key);
     }

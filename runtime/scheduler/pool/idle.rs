@@ -19,8 +19,8 @@
 //! - *No lost wake.* A worker publishes that it lies down, then looks at the injector once more, then
 //!   sleeps. Whoever injects publishes the task, then reads the word. One of the two sees the other.
 //!   (A worker's own queue needs no such care: its owner is awake.)
-//! - *Searching is bounded.* No more than half of the awake workers search at once: thieves that find
-//!   nothing only slow down those who work. The last one to give up looks everywhere once more, for
+//! - *Searching is bounded.* No more than half of the awake workers, rounded up, search at once: thieves
+//!   that find nothing only slow down those who work. The last one to give up looks everywhere once more, for
 //!   others may have relied on it.
 //! - *One sentry.* While any worker is awake, one that is parked keeps guard: it sleeps for no more
 //!   than a tick, and sees to it that nobody's work waits behind a poll that takes long. Never two.

@@ -105,7 +105,7 @@ impl Schedule for Member {
     // ANCHOR: schedule
     fn schedule(task: Runnable) {
         let mut task = Some(task);
-        // An error: this thread is being torn down, and runs no worker any more.
+        // An error: never where the system has thread-locals of its own: no destructor takes this key.
         let _ = CURRENT.try_with(|current| {
             if let Some(worker) = &**current.borrow()
                 && let Some(task) = task.take_if(|task| worker.pool.number == task.scheduler().pool)
