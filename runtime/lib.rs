@@ -75,7 +75,8 @@
 //! machines           task/local, slots,         task/cell, outcome, join,  task/shared, state, owned
 //!                    tasks, key                 spawned, steps
 //!                    reactor/mod  timer/mod     reactor/source, sources,   reactor/shared  timer/shared
-//!                                               slot, flags, woken
+//!                                               slot, flags, woken,
+//!                                               registration
 //!                                               blocking/mod, crew
 //! doors              inbox                      wait  park
 //! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,

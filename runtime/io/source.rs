@@ -294,6 +294,6 @@ impl<T: AsFd> Drop for Source<T> {
 
 impl<T: AsFd + fmt::Debug> fmt::Debug for Source<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Source").field(&self.io).finish()
+        f.debug_tuple("Source").field(self.get_ref()).finish()
     }
 }

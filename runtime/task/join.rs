@@ -254,6 +254,14 @@ impl JoinError {
     ///
     /// # Errors
     /// Gives the error back if the task was cancelled.
+    ///
+    /// ```
+    /// whirligig::run(async {
+    ///     let task = whirligig::spawn(async { panic!("no") });
+    ///     let panic = task.await.unwrap_err().try_into_panic().expect("it was not cancelled");
+    ///     assert_eq!(panic.downcast_ref(), Some(&"no"));
+    /// });
+    /// ```
     pub fn try_into_panic(mut self) -> Result<Box<dyn Any + Send>, Self> {
         match self.panic.take() {
             Some(panic) => Ok(panic.payload.into_inner().unwrap_or_else(|p| p.into_inner())),

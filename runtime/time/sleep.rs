@@ -47,7 +47,23 @@ pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration)
 }
 
-/// Waits until `deadline`. See [`sleep`].
+/// Waits until `deadline`; a moment that has passed ends at once.
+///
+/// *Cancel safety*: dropped, it leaves nothing behind.
+///
+/// ```
+/// use std::time::Duration;
+/// use whirligig::time::{Instant, sleep_until};
+///
+/// whirligig::run(async {
+///     let deadline = Instant::now() + Duration::from_micros(50);
+///     sleep_until(deadline).await;
+///     assert!(Instant::now() >= deadline);
+/// });
+/// ```
+///
+/// # Panics
+/// As [`sleep`].
 #[track_caller]
 #[doc(alias = "call_at")]
 pub fn sleep_until(deadline: Instant) -> Sleep {
