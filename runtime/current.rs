@@ -238,7 +238,7 @@ impl Current {
         }
     }
 
-    /// Has it watch a descriptor. Gives those who are to be woken.
+    /// Has it watch a descriptor. Those put into `woken` are to be woken, also after an error.
     ///
     /// # Errors
     /// See [`Registration::attach`].
@@ -247,15 +247,16 @@ impl Current {
         &self,
         registration: &Registration,
         fd: BorrowedFd<'_>,
-    ) -> io::Result<Vec<Waiter>> {
+        woken: &mut Vec<Waiter>,
+    ) -> io::Result<()> {
         match self {
             Self::EventLoop(core) => {
-                let late = registration.attach(&core.reactor, fd)?;
+                registration.attach(&core.reactor, fd, woken)?;
                 core.count_registration();
-                Ok(late)
+                Ok(())
             }
-            Self::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd),
-            Self::Guest(pool) => registration.attach(pool.next_reactor(), fd),
+            Self::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd, woken),
+            Self::Guest(pool) => registration.attach(pool.next_reactor(), fd, woken),
         }
     }
 }

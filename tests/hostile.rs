@@ -9,7 +9,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, pending},
+    future::{Future, pending, poll_fn},
     io::{Read, Write, pipe},
     pin::Pin,
     sync::{
@@ -419,6 +419,31 @@ fn a_foreign_executor_in_a_task_comes_to_its_end() {
             }
         });
         assert_eq!(sum, 499_500);
+    });
+}
+
+/// A thousand futures in one task, none of which ever waits: each is asked to give way, and so the task does.
+#[test]
+fn a_task_of_a_thousand_greedy_futures_lets_others_run() {
+    whirligig::run(async {
+        let greedy = |_| {
+            Box::pin(async {
+                let queue = queue::local::Queue::unbounded();
+                loop {
+                    queue.put(1).await.unwrap();
+                    queue.get().await.unwrap();
+                }
+            })
+        };
+        let mut children: Vec<_> = (0..1_200).map(greedy).collect();
+        let hog = spawn_local(poll_fn(move |cx| {
+            children.iter_mut().for_each(|child| assert!(child.as_mut().poll(cx).is_pending()));
+            Poll::<()>::Pending
+        }));
+        for _ in 0..3 {
+            task::yield_now().await;
+        }
+        hog.cancel();
     });
 }
 

@@ -338,28 +338,6 @@ fn the_loop_that_took_over_goes_while_a_task_of_another_waits() {
     assert_eq!(run_on(&ours, task).unwrap(), b'x');
 }
 
-/// While a task of one loop waits, another loop waits for the same source, and then does something else:
-/// its thread computes, or its `block_on` has returned. The first one hears of the event all the same.
-#[test]
-fn a_loop_that_does_not_turn_keeps_nothing_from_another() {
-    let (source, mut writer) = watched_pipe();
-    let source = Arc::new(source);
-    let (ours, _) = event_loop();
-    let waits = source.clone();
-    let task = ours.spawn_local(async move { read(&waits).await });
-    ours.block_on(yield_now());
-    let (other, _) = event_loop();
-    other.block_on(async { must_wait(&mut pin!(source.readable())).await });
-    assert_eq!((sources(&ours), sources(&other)), (1, 1), "both watch");
-    writer.write_all(b"x").unwrap();
-    assert_eq!(run_on(&ours, task).unwrap(), b'x');
-
-    drop(Arc::into_inner(source).unwrap());
-    ours.block_on(yield_now());
-    other.block_on(yield_now());
-    assert_eq!((sources(&ours), sources(&other)), (0, 0), "neither does any more");
-}
-
 /// Reader and writer of one connection on two loops in two threads: each wait moves the registration
 /// to the waiter's loop, or adds one there, under the other's feet. Neither may miss its event: both move more than the
 /// kernel buffers, and an echo at the far end holds them together. (It is the echo that would give

@@ -100,6 +100,24 @@ fn connects_within_a_deadline() {
     assert_eq!(clock.elapsed(), Duration::ZERO);
 }
 
+/// The kernel takes 1,024 buffers in one call. That less was moved than all hold says nothing of the socket.
+#[test]
+fn more_buffers_than_the_kernel_takes() {
+    run(async {
+        let (client, server) = pair().await;
+        must_wait(&mut pin!(server.read(&mut [0]))).await;
+        let bufs: Vec<_> = (0..2_000).map(|_| IoSlice::new(b"x")).collect();
+        for _ in 0..3 {
+            assert_eq!(client.write_vectored(&bufs).await.unwrap(), 1_024);
+        }
+        let mut bytes = vec![[0]; 2_000];
+        let mut bufs: Vec<_> = bytes.iter_mut().map(|byte| IoSliceMut::new(byte)).collect();
+        for _ in 0..3 {
+            assert_eq!(server.read_vectored(&mut bufs).await.unwrap(), 1_024);
+        }
+    });
+}
+
 /// A megabyte goes out and comes back at once, more than the kernel buffers: it can only pass if
 /// neither direction waits for the other.
 #[test]

@@ -31,7 +31,7 @@ impl<T: AsFd> Source<T> {
     /// What the kernel says to watching the descriptor.
     ///
     /// # Panics
-    /// When it must wait on a thread that no loop runs. (So do all futures of a source.)
+    /// On a thread that no loop runs. (The other futures of a source do so only when they must wait.)
     ///
     /// ```
     /// use std::io::{Read, Write, pipe};

@@ -262,14 +262,10 @@ fn register(
     let Some(current) = current::get() else {
         current::nobody(&format!("waiting for a descriptor at {place}"))
     };
-    match current.watch(registration, fd) {
-        Ok(late) => late.into_iter().for_each(local::wake_waiter),
-        Err(error) => {
-            wake_waiters(registration);
-            return Err(error);
-        }
-    }
-    Ok(())
+    let mut woken = Vec::new();
+    let watched = current.watch(registration, fd, &mut woken);
+    woken.into_iter().for_each(local::wake_waiter);
+    watched
 }
 
 fn wake_waiters(registration: &Registration) {

@@ -161,7 +161,7 @@ impl TcpStream {
         &'a self,
         bufs: &'a mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let asked = bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum();
         self.source.transfer(Direction::Read, asked, move |mut stream| stream.read_vectored(bufs))
     }
 
@@ -174,7 +174,7 @@ impl TcpStream {
         &'a self,
         bufs: &'a [IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let asked = bufs.iter().map(|buf| buf.len()).sum();
+        let asked = bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum();
         self.source.transfer(Direction::Write, asked, move |stream| write_vectored(stream, bufs))
     }
 
@@ -342,8 +342,9 @@ pub(super) fn write_vectored(stream: &net::TcpStream, bufs: &[IoSlice<'_>]) -> i
     Ok(rustix::net::sendmsg(stream, bufs, &mut no_control, QUIETLY)?)
 }
 
-/// Buffers in one call. The kernel refuses more than 1,024 (`IOV_MAX`, on all systems that mio serves).
-const MOST_BUFFERS: usize = 1024;
+/// Buffers in one call. The kernel takes no more than 1,024 (`IOV_MAX`, on all systems that mio serves): beyond
+/// them nothing was asked for, and a count up to there is not short.
+pub(super) const MOST_BUFFERS: usize = 1024;
 
 /// The traits of futures-io for whatever reaches a [`TcpStream`] by `&self`.
 macro_rules! async_read {
@@ -367,7 +368,8 @@ macro_rules! async_read {
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
-                let asked = bufs.iter().map(|buf| buf.len()).sum();
+                let asked =
+                    bufs.iter().take($crate::net::stream::MOST_BUFFERS).map(|buf| buf.len()).sum();
                 $stream.poll_read_op(cx, asked, |mut stream| stream.read_vectored(bufs))
             }
         }
@@ -396,7 +398,8 @@ macro_rules! async_write {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
-                let asked = bufs.iter().map(|buf| buf.len()).sum();
+                let asked =
+                    bufs.iter().take($crate::net::stream::MOST_BUFFERS).map(|buf| buf.len()).sum();
                 let write = |stream: &_| $crate::net::stream::write_vectored(stream, bufs);
                 $stream.poll_write_op(cx, asked, write)
             }

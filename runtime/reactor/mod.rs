@@ -254,6 +254,10 @@ impl Watch for Reactor {
     }
 
     fn insert(&self, readiness: Arc<Readiness>) -> io::Result<Token> {
-        Ok(self.sources.borrow_mut().insert(readiness))
+        let mut sources = self.sources.borrow_mut();
+        if sources.is_closed() {
+            return Err(io::Error::other("the event loop has ended"));
+        }
+        Ok(sources.insert(readiness))
     }
 }

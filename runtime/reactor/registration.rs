@@ -10,8 +10,8 @@
 //! What must hold: whoever waits is watched for. So a wait asks whether its own loop watches, before it
 //! leaves a waiter and after; and a loop that goes says so first, then wakes who waits ([`Registry::close`]).
 //!
-//! The rival, level-triggered registration with interest set per operation, is asyncio's: simpler to
-//! reason about, and two system calls more per wait.
+//! The rival is to move always, and have whoever waits elsewhere woken, to come and take it back: two loops
+//! that share a listener would take it from each other for each connection.
 
 use std::{
     io,
@@ -139,7 +139,13 @@ struct Homes {
     last: Option<Home>,
     /// Where others waited then.
     others: Vec<Home>,
+    /// Which of their loops asked last whether it watches, and how often in a row.
+    asked_by: u64,
+    asks: u32,
 }
+
+/// So often one loop of several asks in a row, before the others are taken for gone.
+const ASKS: u32 = 64;
 
 #[derive(Debug)]
 struct Home {
@@ -151,7 +157,7 @@ impl Registration {
     pub(crate) fn new() -> Self {
         Self {
             readiness: Arc::new(Readiness::new()),
-            homes: Mutex::new(Homes { last: None, others: Vec::new() }),
+            homes: Mutex::new(Homes { last: None, others: Vec::new(), asked_by: 0, asks: 0 }),
         }
     }
 
@@ -167,9 +173,22 @@ impl Registration {
         self.readiness.is_at(loop_id) || self.is_also_at(loop_id)
     }
 
+    /// [`is_at`](Self::is_at), where there may be several homes. `false` as well if they are too many: to be
+    /// attached anew ends the others.
     #[cold]
     fn is_also_at(&self, loop_id: u64) -> bool {
-        loop_id != 0 && lock(&self.homes).watch_for(loop_id)
+        if loop_id == 0 {
+            return false;
+        }
+        let mut homes = lock(&self.homes);
+        homes.note_ask(loop_id);
+        homes.watch_for(loop_id) && !self.are_too_many(&homes)
+    }
+
+    /// Whether the others are there for nobody: none of their loops has asked for long, and nobody waits. (Two
+    /// that share a listener are both woken for each connection, and neither waits for a moment.)
+    fn are_too_many(&self, homes: &Homes) -> bool {
+        homes.asks > ASKS && !self.readiness.is_waited_on()
     }
 
     /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
@@ -180,8 +199,8 @@ impl Registration {
         woken
     }
 
-    /// Has `reactor` watch the descriptor from now on; and no other, unless somebody waits. Gives those who
-    /// began to wait in the same moment, to be woken: they may count on the loop before.
+    /// Has `reactor` watch the descriptor from now on; and no other, unless somebody waits. Those put into
+    /// `woken` are to be woken in any case: they may count on a loop that does not watch any more.
     ///
     /// # Errors
     /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
@@ -192,31 +211,47 @@ impl Registration {
         &self,
         reactor: &impl Watch,
         fd: BorrowedFd<'_>,
-    ) -> io::Result<Vec<Waiter>> {
-        self.attach_to(reactor, fd).map_err(|error| {
+        woken: &mut Vec<Waiter>,
+    ) -> io::Result<()> {
+        self.attach_to(reactor, fd, woken).map_err(|error| {
             self.readiness.refresh();
+            self.readiness.take_waiters(woken);
             say_why(error)
         })
     }
 
-    fn attach_to(&self, reactor: &impl Watch, fd: BorrowedFd<'_>) -> io::Result<Vec<Waiter>> {
+    fn attach_to(
+        &self,
+        reactor: &impl Watch,
+        fd: BorrowedFd<'_>,
+        woken: &mut Vec<Waiter>,
+    ) -> io::Result<()> {
         let registry = reactor.registry()?;
         let mut homes = lock(&self.homes);
         if homes.watch_for(registry.loop_id) {
-            // A neighbour was faster.
-            return Ok(Vec::new());
+            // A neighbour was faster; or it is here beside others, for whom nobody waits any more. Whoever comes
+            // to wait there finds it gone, for that too is asked with the lock held.
+            if self.are_too_many(&homes) {
+                homes.leave(&self.readiness, fd, |home| home.registry.loop_id != registry.loop_id);
+                self.readiness.settle(registry.loop_id);
+            }
+            return Ok(());
         }
-        // Who waits may be ourselves, polled elsewhere before. Then this is one watch too many, until the
-        // source is dropped: a wake-up for nothing, and never one too few.
-        let late = self.readiness.vacate(|| homes.leave(&self.readiness, fd, |_| true));
+        // Who waits may be ourselves, polled elsewhere before. Then this is one watch too many, for a while: a
+        // wake-up for nothing, and never one too few.
+        woken.extend(self.readiness.vacate(|| homes.leave(&self.readiness, fd, |_| true)));
         homes.leave(&self.readiness, fd, |home| home.registry.is_closed());
         // Before the reactor knows of it: if that closes right then, it is the one to have the last word.
         self.readiness.settle(registry.loop_id);
         let registered = registry.register(reactor, &self.readiness, fd);
         let token = registered.inspect_err(|_| self.readiness.leave_home(registry.loop_id))?;
+        let loop_id = registry.loop_id;
         let before = homes.last.replace(Home { registry, token });
         homes.others.extend(before);
-        Ok(late)
+        if !homes.others.is_empty() {
+            self.readiness.settle_beside_others(loop_id);
+        }
+        Ok(())
     }
 
     /// Ends being watched. Before the descriptor is closed or given away.
@@ -236,6 +271,11 @@ fn say_why(error: io::Error) -> io::Error {
 }
 
 impl Homes {
+    fn note_ask(&mut self, loop_id: u64) {
+        self.asks = if self.asked_by == loop_id { self.asks.saturating_add(1) } else { 0 };
+        self.asked_by = loop_id;
+    }
+
     fn watch_for(&self, loop_id: u64) -> bool {
         let mut homes = self.last.iter().chain(&self.others);
         homes.any(|Home { registry, .. }| registry.loop_id == loop_id && !registry.is_closed())

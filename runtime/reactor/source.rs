@@ -48,6 +48,9 @@ const OTHERS: u64 = 1 << 12;
 const TICK: u64 = 1 << 16;
 const FLAGS: u64 = 0xff;
 
+/// In the identity of the loop that came last: it is not the only one that watches.
+const BESIDE_OTHERS: u64 = 1 << 63;
+
 impl Direction {
     /// Where this direction's slot has its bits.
     #[inline]
@@ -151,11 +154,18 @@ impl Readiness {
         self.home_id.store(loop_id, Ordering::Release);
     }
 
+    /// That loop watches it from here on, and others do still: whoever asks is to look further.
+    pub(crate) fn settle_beside_others(&self, loop_id: u64) {
+        self.home_id.store(loop_id | BESIDE_OTHERS, Ordering::Release);
+    }
+
     /// That loop watches it no longer. Then whoever waits is taken out, and whoever comes later asks anew
     /// where the descriptor is.
     pub(crate) fn leave_home(&self, loop_id: u64) {
         // An error: it is another's by now.
-        let _ = self.home_id.compare_exchange(loop_id, 0, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = self.home_id.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |home| {
+            (home & !BESIDE_OTHERS == loop_id).then_some(0)
+        });
     }
 
     /// Has `leave` end all watches, unless somebody waits. Gives those who came to wait in the same moment,
@@ -264,10 +274,11 @@ impl Readiness {
         });
     }
 
-    /// Nobody watches the descriptor: as if fresh, the next operation asks the kernel.
+    /// It may be that nobody watches the descriptor: as if fresh, the next operation asks the kernel. What
+    /// else is known of it stays, for if a loop does watch, it is not told again.
     pub(crate) fn refresh(&self) {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some(((word & !FLAGS) | u64::from(Flags::FRESH)).wrapping_add(TICK))
+            Some((word | u64::from(Flags::FRESH)).wrapping_add(TICK))
         });
     }
 

@@ -29,7 +29,8 @@ use crate::this_poll;
 /// [`TimedOut`] when time is up first.
 ///
 /// # Panics
-/// When polled on a thread that no loop runs, unless `future` is ready at once.
+/// When polled on a thread that no loop runs, or that entered a runtime which has shut down, unless `future` is
+/// ready at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,7 +56,8 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
 /// [`TimedOut`] when time is up first.
 ///
 /// # Panics
-/// When polled on a thread that no loop runs, unless `future` is ready at once.
+/// When polled on a thread that no loop runs, or that entered a runtime which has shut down, unless `future` is
+/// ready at once.
 #[track_caller]
 #[doc(alias = "move_on_at")]
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {

@@ -283,9 +283,6 @@ impl Pool {
     }
 
     pub(crate) fn blocking(&self) -> &Arc<blocking::Pool> {
-        if let Some(blocking) = self.blocking.get() {
-            return blocking;
-        }
         let Settings { blocking_threads, blocking_queue, .. } = self.settings;
         let blocking = self
             .blocking
