@@ -137,9 +137,14 @@ pub(crate) struct Registration {
 struct Homes {
     /// Where it came last. Its loop's identity is in the readiness too, to be asked before each wait.
     last: Option<Home>,
-    /// Where others waited then.
+    /// Where others waited then. Seldom there, and so apart: most sources have one home.
+    beside: Option<Box<Beside>>,
+}
+
+#[derive(Debug, Default)]
+struct Beside {
     others: Vec<Home>,
-    /// Which of their loops asked last whether it watches, and how often in a row.
+    /// Which loop asked last whether it watches, and how often in a row.
     asked_by: u64,
     asks: u32,
 }
@@ -157,7 +162,7 @@ impl Registration {
     pub(crate) fn new() -> Self {
         Self {
             readiness: Arc::new(Readiness::new()),
-            homes: Mutex::new(Homes { last: None, others: Vec::new(), asked_by: 0, asks: 0 }),
+            homes: Mutex::new(Homes { last: None, beside: None }),
         }
     }
 
@@ -182,13 +187,29 @@ impl Registration {
         }
         let mut homes = lock(&self.homes);
         homes.note_ask(loop_id);
-        homes.watch_for(loop_id) && !self.are_too_many(&homes)
+        match &homes.beside {
+            Some(_) => homes.watch_for(loop_id) && !self.are_too_many(&homes),
+            // The one that came last has gone, and this one was there before.
+            None => homes.watch_for(loop_id) && self.settle_alone(&homes, loop_id),
+        }
+    }
+
+    /// Notes that this loop watches and no other. `false`: it closed in the same moment, and may have said so
+    /// before.
+    fn settle_alone(&self, homes: &Homes, loop_id: u64) -> bool {
+        self.readiness.settle(loop_id);
+        let watches = homes.watch_for(loop_id);
+        if !watches {
+            self.readiness.leave_home(loop_id);
+        }
+        watches
     }
 
     /// Whether the others are there for nobody: none of their loops has asked for long, and nobody waits. (Two
     /// that share a listener are both woken for each connection, and neither waits for a moment.)
     fn are_too_many(&self, homes: &Homes) -> bool {
-        homes.asks > ASKS && !self.readiness.is_waited_on()
+        homes.beside.as_ref().is_some_and(|beside| beside.asks > ASKS)
+            && !self.readiness.is_waited_on()
     }
 
     /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
@@ -233,7 +254,7 @@ impl Registration {
             // to wait there finds it gone, for that too is asked with the lock held.
             if self.are_too_many(&homes) {
                 homes.leave(&self.readiness, fd, |home| home.registry.loop_id != registry.loop_id);
-                self.readiness.settle(registry.loop_id);
+                self.settle_alone(&homes, registry.loop_id);
             }
             return Ok(());
         }
@@ -246,9 +267,10 @@ impl Registration {
         let registered = registry.register(reactor, &self.readiness, fd);
         let token = registered.inspect_err(|_| self.readiness.leave_home(registry.loop_id))?;
         let loop_id = registry.loop_id;
-        let before = homes.last.replace(Home { registry, token });
-        homes.others.extend(before);
-        if !homes.others.is_empty() {
+        if let Some(before) = homes.last.replace(Home { registry, token }) {
+            homes.beside.get_or_insert_default().others.push(before);
+        }
+        if homes.beside.is_some() {
             self.readiness.settle_beside_others(loop_id);
         }
         Ok(())
@@ -272,22 +294,29 @@ fn say_why(error: io::Error) -> io::Error {
 
 impl Homes {
     fn note_ask(&mut self, loop_id: u64) {
-        self.asks = if self.asked_by == loop_id { self.asks.saturating_add(1) } else { 0 };
-        self.asked_by = loop_id;
+        if let Some(Beside { asked_by, asks, .. }) = self.beside.as_deref_mut() {
+            *asks = if *asked_by == loop_id { asks.saturating_add(1) } else { 0 };
+            *asked_by = loop_id;
+        }
     }
 
     fn watch_for(&self, loop_id: u64) -> bool {
-        let mut homes = self.last.iter().chain(&self.others);
+        let others = self.beside.iter().flat_map(|beside| &beside.others);
+        let mut homes = self.last.iter().chain(others);
         homes.any(|Home { registry, .. }| registry.loop_id == loop_id && !registry.is_closed())
     }
 
     /// Leaves those of `which`.
     fn leave(&mut self, readiness: &Readiness, fd: BorrowedFd<'_>, which: impl Fn(&Home) -> bool) {
-        let last = self.last.take_if(|home| which(home));
-        let others = self.others.extract_if(.., |home| which(home));
-        for home in last.into_iter().chain(others) {
+        let end = |home: Home| {
             readiness.leave_home(home.registry.loop_id);
             home.leave(fd);
+        };
+        self.last.take_if(|home| which(home)).into_iter().for_each(end);
+        if let Some(mut beside) = self.beside.take() {
+            beside.others.extract_if(.., |home| which(home)).for_each(end);
+            self.last = self.last.take().or_else(|| beside.others.pop());
+            self.beside = (!beside.others.is_empty()).then_some(beside);
         }
     }
 }

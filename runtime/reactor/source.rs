@@ -151,7 +151,8 @@ impl Readiness {
 
     /// That loop watches it from here on.
     pub(crate) fn settle(&self, loop_id: u64) {
-        self.home_id.store(loop_id, Ordering::Release);
+        // An exchange: of this and `leave_home`, the later knows what the earlier knew.
+        self.home_id.swap(loop_id, Ordering::AcqRel);
     }
 
     /// That loop watches it from here on, and others do still: whoever asks is to look further.
