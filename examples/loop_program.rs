@@ -8,7 +8,7 @@
 //!
 //! Two producers put 250,000 items each into one queue, a consumer takes all 500,000, and everybody
 //! yields after every step. No task does any work or waits for anything outside, so what remains is
-//! the price of putting tasks in line and polling them. asyncio needs some 2.3 seconds for it.
+//! the price of putting tasks in line and polling them. asyncio needs from two to five seconds for it.
 //!
 //! One sees first what the well-known Python program prints, here run by whirligig; then the same
 //! program on whirligig and on tokio, in turn over several rounds, as a table. Every run is
