@@ -48,7 +48,7 @@
 //! | `new_event_loop`, `run_until_complete` | [`EventLoop::new`], [`EventLoop::block_on`] |
 //! | `run_forever`, `stop`, `call_soon_threadsafe` | [`EventLoop::run_forever`], [`Handle`] |
 //! | `create_task` | [`spawn`], [`spawn_local`] |
-//! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`], [`task::yield_now`], [`time::timeout`] |
+//! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
 //! | `Queue` | [`queue::Queue`], [`queue::local::Queue`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |

@@ -335,7 +335,7 @@ pub(super) fn write(stream: &net::TcpStream, buf: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(stream, buf, QUIETLY)?)
 }
 
-/// See [`write`]. (std's way may raise the signal.)
+/// See [`write`](fn@write). (std's way may raise the signal.)
 pub(super) fn write_vectored(stream: &net::TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let bufs = &bufs[..bufs.len().min(MOST_BUFFERS)];
     let mut no_control = SendAncillaryBuffer::default();
