@@ -332,8 +332,14 @@ fn a_takeover_is_told_to_the_trace() {
 fn whoever_injects_beside_a_stuck_worker_gets_another_up() {
     let _watchdog = Watchdog::new("an injection beside a stuck worker");
     let runtime = two_workers().sentry_tick(Duration::from_secs(60)).build().unwrap();
+    let (arrive, arrived) = channel();
     let (go, gone) = channel::<()>();
-    let stuck = runtime.spawn(async move { gone.recv().unwrap() });
+    let stuck = runtime.spawn(async move {
+        arrive.send(()).unwrap();
+        gone.recv().unwrap();
+    });
+    // Else its worker, still on the way, takes both tasks along.
+    arrived.recv().unwrap();
     await_guard(&runtime);
     await_long_poll();
     assert_eq!(runtime.spawn(async { 7 }).wait().unwrap(), 7);
