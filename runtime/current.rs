@@ -132,6 +132,15 @@ pub(crate) fn expect(what: &str) -> Current {
     }
 }
 
+/// Who runs this thread, for a future that was made at `place`.
+///
+/// # Panics
+/// If nobody does.
+#[inline]
+pub(crate) fn expect_at(what: &str, place: &'static Location<'static>) -> Current {
+    get().unwrap_or_else(|| nobody(&format!("{what} at {place}")))
+}
+
 /// What `what` needed is not there.
 #[cold]
 #[track_caller]

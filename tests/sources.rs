@@ -1,7 +1,8 @@
-//! Any descriptor, awaited: pipes, eventfds, socket pairs; by several tasks, on several loops.
+//! Any descriptor, awaited: pipes, eventfds, socket pairs; by several tasks.
 //!
-//! A source belongs to no loop: the one that polls it watches it. The tests here move it about, drop
-//! it and drop loops under it, and hold that nobody waits for ever and nothing stays behind.
+//! A source belongs to no loop: the one that polls it watches it. The tests here have several wait for
+//! it, take it apart and drop it, and hold that nobody waits for ever and nothing stays behind. What
+//! several loops do with one source is in `two_loops.rs`.
 
 use std::{
     fs::File,
@@ -19,9 +20,7 @@ use futures_lite::{
     future::{block_on, poll_once, zip},
 };
 use rustix::event::{EventfdFlags, PollFlags, eventfd};
-use whirligig::{
-    EventLoop, WaitsFor, io::Source, net::TcpListener, spawn, spawn_local, task::yield_now,
-};
+use whirligig::{WaitsFor, io::Source, net::TcpListener, spawn, spawn_local, task::yield_now};
 
 use sockets::{event_loop, must_wait, pair_with_std, run, run_on, sources, wait_in_kernel};
 
@@ -229,7 +228,6 @@ fn readable_and_writable() {
     });
 }
 
-/// The loop's dump names the line that waits, and for what.
 /// Others may read behind our back, as a C library does that was given the descriptor: what `readable` says is
 /// asked of the kernel each time.
 #[test]
@@ -250,6 +248,7 @@ fn readable_asks_the_kernel() {
     });
 }
 
+/// The loop's dump names the line that waits, and for what.
 #[test]
 fn a_dump_says_where_a_task_waits() {
     let (event_loop, _) = event_loop();
@@ -277,107 +276,6 @@ fn into_inner_ends_the_watch() {
         writer.write_all(b"x").unwrap();
         assert_eq!(read(&Source::new(reader).unwrap()).await, b'x');
     });
-}
-
-/// The loop that waits is the one that watches: after a move the first one has forgotten the source.
-#[test]
-fn used_on_another_loop_than_its_first() {
-    let (source, mut writer) = watched_pipe();
-    let (first, _) = event_loop();
-    let (second, _) = event_loop();
-    for event_loop in [&first, &second, &first] {
-        run_on(event_loop, async {
-            let mut byte = pin!(read(&source));
-            must_wait(&mut byte).await;
-            writer.write_all(b"x").unwrap();
-            assert_eq!(byte.await, b'x');
-        });
-    }
-    // The second learns that it moved away when it turns.
-    second.block_on(yield_now());
-    assert_eq!((sources(&first), sources(&second)), (1, 0));
-}
-
-/// A source outlives its first loop, also one that went while its task waited there.
-#[test]
-fn used_after_its_first_loop_is_gone() {
-    let (source, mut writer) = watched_pipe();
-    let source = Arc::new(source);
-    let (first, _) = event_loop();
-    let waits = source.clone();
-    let task = first.spawn_local(async move { read(&waits).await });
-    first.block_on(yield_now());
-    drop(first);
-    assert!(task.wait().unwrap_err().is_cancelled());
-    run(async {
-        let mut byte = pin!(read(&source));
-        must_wait(&mut byte).await;
-        writer.write_all(b"x").unwrap();
-        assert_eq!(byte.await, b'x');
-    });
-}
-
-/// A task of one loop waits for a source that another loop has taken over since. When that other
-/// loop goes, it wakes the task, which has its own loop watch again.
-#[test]
-fn the_loop_that_took_over_goes_while_a_task_of_another_waits() {
-    let (source, mut writer) = watched_pipe();
-    let source = Arc::new(source);
-    let (ours, _) = event_loop();
-    let waits = source.clone();
-    let task = ours.spawn_local(async move { read(&waits).await });
-    ours.block_on(yield_now());
-
-    let (other, _) = event_loop();
-    other.block_on(async { must_wait(&mut pin!(source.readable())).await });
-    assert_eq!(sources(&other), 1);
-    drop(other);
-    ours.block_on(yield_now());
-    assert_eq!(sources(&ours), 1);
-    writer.write_all(b"x").unwrap();
-    assert_eq!(run_on(&ours, task).unwrap(), b'x');
-}
-
-/// Reader and writer of one connection on two loops in two threads: each wait moves the registration
-/// to the waiter's loop, or adds one there, under the other's feet. Neither may miss its event: both move more than the
-/// kernel buffers, and an echo at the far end holds them together. (It is the echo that would give
-/// up: a loop's test clock does not see a wait whose source is at another loop just then.)
-#[test]
-fn on_two_loops_in_two_threads_at_once() {
-    const ALL: usize = 4 << 20;
-    let (ours, peer) = pair_with_std();
-    let ours = Arc::new(ours);
-    let echo = thread::spawn(move || std::io::copy(&mut &peer, &mut &peer).unwrap());
-    let writer = thread::spawn({
-        let ours = ours.clone();
-        move || {
-            EventLoop::new().unwrap().block_on(async {
-                let mut sent = 0;
-                while sent < ALL {
-                    let chunk = [(sent / 1000) as u8; 1000];
-                    let rest = (1000 - sent % 1000).min(ALL - sent);
-                    sent += ours.write(&chunk[..rest]).await.unwrap();
-                }
-                ours.shutdown(std::net::Shutdown::Write).unwrap();
-            });
-        }
-    });
-    EventLoop::new().unwrap().block_on(async {
-        let (mut got, mut buf) = (0, [0; 3000]);
-        loop {
-            let n = ours.read(&mut buf).await.unwrap();
-            for byte in &buf[..n] {
-                assert_eq!(*byte, (got / 1000) as u8, "at {got}");
-                got += 1;
-            }
-            if n == 0 {
-                break;
-            }
-        }
-        assert_eq!(got, ALL);
-    });
-    writer.join().unwrap();
-    assert_eq!(echo.join().unwrap(), ALL as u64);
 }
 
 /// Dropped on a thread that runs no loop: the descriptor is closed at once, and the loop forgets its

@@ -4,7 +4,7 @@
 //! not take the watch away from it, nor what it has been told; and a watch that serves nobody must not last.
 
 use std::{
-    io::{PipeReader, Read, Write, pipe},
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
     net,
     pin::pin,
     sync::Arc,
@@ -13,7 +13,11 @@ use std::{
 
 use futures_lite::{AsyncReadExt, future::block_on};
 use rustix::event::PollFlags;
-use whirligig::{io::Source, task::yield_now};
+use whirligig::{
+    EventLoop,
+    io::Source,
+    task::{JoinHandle, yield_now},
+};
 
 use sockets::{event_loop, must_wait, pair_with_std, run, run_on, sources, wait_in_kernel};
 
@@ -25,18 +29,121 @@ async fn read(source: &Source<PipeReader>) -> u8 {
     byte[0]
 }
 
-/// While a task of one loop waits, another loop waits for the same source, and then does something else:
-/// its thread computes, or its `block_on` has returned. The first one hears of the event all the same.
-#[test]
-fn a_loop_that_does_not_turn_keeps_nothing_from_another() {
-    let (reader, mut writer) = pipe().unwrap();
-    let source = Arc::new(Source::new(reader).unwrap());
+fn watched_pipe() -> (Arc<Source<PipeReader>>, PipeWriter) {
+    let (reader, writer) = pipe().unwrap();
+    (Arc::new(Source::new(reader).unwrap()), writer)
+}
+
+/// A task of one loop waits for a byte, and another loop has waited since.
+fn wait_at_both(source: &Arc<Source<PipeReader>>) -> (EventLoop, JoinHandle<u8>, EventLoop) {
     let (ours, _) = event_loop();
     let waits = source.clone();
     let task = ours.spawn_local(async move { read(&waits).await });
     ours.block_on(yield_now());
     let (other, _) = event_loop();
     other.block_on(async { must_wait(&mut pin!(source.readable())).await });
+    (ours, task, other)
+}
+
+/// The loop that waits is the one that watches: after a move the first one has forgotten the source.
+#[test]
+fn used_on_another_loop_than_its_first() {
+    let (source, mut writer) = watched_pipe();
+    let (first, _) = event_loop();
+    let (second, _) = event_loop();
+    for event_loop in [&first, &second, &first] {
+        run_on(event_loop, async {
+            let mut byte = pin!(read(&source));
+            must_wait(&mut byte).await;
+            writer.write_all(b"x").unwrap();
+            assert_eq!(byte.await, b'x');
+        });
+    }
+    // The second learns that it moved away when it turns.
+    second.block_on(yield_now());
+    assert_eq!((sources(&first), sources(&second)), (1, 0));
+}
+
+/// A source outlives its first loop, also one that went while its task waited there.
+#[test]
+fn used_after_its_first_loop_is_gone() {
+    let (source, mut writer) = watched_pipe();
+    let (first, _) = event_loop();
+    let waits = source.clone();
+    let task = first.spawn_local(async move { read(&waits).await });
+    first.block_on(yield_now());
+    drop(first);
+    assert!(task.wait().unwrap_err().is_cancelled());
+    run(async {
+        let mut byte = pin!(read(&source));
+        must_wait(&mut byte).await;
+        writer.write_all(b"x").unwrap();
+        assert_eq!(byte.await, b'x');
+    });
+}
+
+/// A task of one loop waits for a source that another loop has taken over since. When that other
+/// loop goes, it wakes the task, which has its own loop watch again.
+#[test]
+fn the_loop_that_took_over_goes_while_a_task_of_another_waits() {
+    let (source, mut writer) = watched_pipe();
+    let (ours, task, other) = wait_at_both(&source);
+    assert_eq!(sources(&other), 1);
+    drop(other);
+    ours.block_on(yield_now());
+    assert_eq!(sources(&ours), 1);
+    writer.write_all(b"x").unwrap();
+    assert_eq!(run_on(&ours, task).unwrap(), b'x');
+}
+
+/// Reader and writer of one connection on two loops in two threads: each wait moves the registration to
+/// the waiter's loop, or adds one there, under the other's feet. Neither may miss its event: both move
+/// more than the kernel buffers, and an echo at the far end holds them together. (It is the echo that
+/// would give up: a loop's test clock does not see a wait whose source is at another loop just then.)
+#[test]
+fn on_two_loops_in_two_threads_at_once() {
+    const ALL: usize = 4 << 20;
+    let (ours, peer) = pair_with_std();
+    let ours = Arc::new(ours);
+    let echo = thread::spawn(move || std::io::copy(&mut &peer, &mut &peer).unwrap());
+    let writer = thread::spawn({
+        let ours = ours.clone();
+        move || {
+            EventLoop::new().unwrap().block_on(async {
+                let mut sent = 0;
+                while sent < ALL {
+                    let chunk = [(sent / 1000) as u8; 1000];
+                    let rest = (1000 - sent % 1000).min(ALL - sent);
+                    sent += ours.write(&chunk[..rest]).await.unwrap();
+                }
+                ours.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+        }
+    });
+    EventLoop::new().unwrap().block_on(async {
+        let (mut got, mut buf) = (0, [0; 3000]);
+        loop {
+            let n = ours.read(&mut buf).await.unwrap();
+            for byte in &buf[..n] {
+                assert_eq!(*byte, (got / 1000) as u8, "at {got}");
+                got += 1;
+            }
+            if n == 0 {
+                break;
+            }
+        }
+        assert_eq!(got, ALL);
+    });
+    writer.join().unwrap();
+    assert_eq!(echo.join().unwrap(), ALL as u64);
+}
+
+/// While a task of one loop waits, another loop waits for the same source, and then does something else:
+/// its thread computes, or its `block_on` has returned. The first one hears of the event all the same.
+#[test]
+fn a_loop_that_does_not_turn_keeps_nothing_from_another() {
+    let (source, mut writer) = watched_pipe();
+    let (ours, task, other) = wait_at_both(&source);
     assert_eq!((sources(&ours), sources(&other)), (1, 1), "both watch");
     writer.write_all(b"x").unwrap();
     assert_eq!(run_on(&ours, task).unwrap(), b'x');

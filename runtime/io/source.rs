@@ -259,17 +259,11 @@ fn register(
     fd: BorrowedFd<'_>,
     place: &'static Location<'static>,
 ) -> io::Result<()> {
-    let Some(current) = current::get() else {
-        current::nobody(&format!("waiting for a descriptor at {place}"))
-    };
+    let current = current::expect_at("waiting for a descriptor", place);
     let mut woken = Vec::new();
     let watched = current.watch(registration, fd, &mut woken);
     woken.into_iter().for_each(local::wake_waiter);
     watched
-}
-
-fn wake_waiters(registration: &Registration) {
-    registration.take_waiters().into_iter().for_each(local::wake_waiter);
 }
 
 impl<T: AsFd> AsFd for Source<T> {
@@ -284,7 +278,7 @@ impl<T: AsFd> Drop for Source<T> {
             self.registration.detach(io.as_fd());
         }
         // Whoever waits in `poll_*` without holding us finds us gone.
-        wake_waiters(&self.registration);
+        self.registration.take_waiters().into_iter().for_each(local::wake_waiter);
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     io::{self, IoSlice, IoSliceMut, Read},
     net::{self, Shutdown, SocketAddr},
+    ops::Deref,
     os::fd::{AsFd, BorrowedFd},
     panic::Location,
     pin::Pin,
@@ -161,7 +162,7 @@ impl TcpStream {
         &'a self,
         bufs: &'a mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let asked = bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum();
+        let asked = asked(bufs);
         self.source.transfer(Direction::Read, asked, move |mut stream| stream.read_vectored(bufs))
     }
 
@@ -174,7 +175,7 @@ impl TcpStream {
         &'a self,
         bufs: &'a [IoSlice<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        let asked = bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum();
+        let asked = asked(bufs);
         self.source.transfer(Direction::Write, asked, move |stream| write_vectored(stream, bufs))
     }
 
@@ -342,9 +343,14 @@ pub(super) fn write_vectored(stream: &net::TcpStream, bufs: &[IoSlice<'_>]) -> i
     Ok(rustix::net::sendmsg(stream, bufs, &mut no_control, QUIETLY)?)
 }
 
-/// Buffers in one call. The kernel takes no more than 1,024 (`IOV_MAX`, on all systems that mio serves): beyond
-/// them nothing was asked for, and a count up to there is not short.
-pub(super) const MOST_BUFFERS: usize = 1024;
+/// Buffers in one call. The kernel takes no more than 1,024 (`IOV_MAX`, on all systems that mio serves).
+const MOST_BUFFERS: usize = 1024;
+
+/// Bytes that one call asks for, in or out. Those of buffers beyond the most are not asked for, so a count up to
+/// there is not short.
+pub(super) fn asked(bufs: &[impl Deref<Target = [u8]>]) -> usize {
+    bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum()
+}
 
 /// The traits of futures-io for whatever reaches a [`TcpStream`] by `&self`.
 macro_rules! async_read {
@@ -368,8 +374,7 @@ macro_rules! async_read {
                 bufs: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
-                let asked =
-                    bufs.iter().take($crate::net::stream::MOST_BUFFERS).map(|buf| buf.len()).sum();
+                let asked = $crate::net::stream::asked(bufs);
                 $stream.poll_read_op(cx, asked, |mut stream| stream.read_vectored(bufs))
             }
         }
@@ -398,8 +403,7 @@ macro_rules! async_write {
                 bufs: &[IoSlice<'_>],
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
-                let asked =
-                    bufs.iter().take($crate::net::stream::MOST_BUFFERS).map(|buf| buf.len()).sum();
+                let asked = $crate::net::stream::asked(bufs);
                 let write = |stream: &_| $crate::net::stream::write_vectored(stream, bufs);
                 $stream.poll_write_op(cx, asked, write)
             }

@@ -212,7 +212,7 @@ impl Registration {
             && !self.readiness.is_waited_on()
     }
 
-    /// Takes out all who wait, to be woken: the descriptor goes, or nobody watches it.
+    /// Takes out all who wait, to be woken: the descriptor goes.
     #[must_use]
     pub(crate) fn take_waiters(&self) -> Vec<Waiter> {
         let mut woken = Vec::new();

@@ -108,7 +108,7 @@ impl Sleep {
 
     // ANCHOR: poll
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(current) = current::get() else { self.nobody() };
+        let current = current::expect_at("the sleep made", self.place);
         if self.deadline != NEVER && turn_time(&current) >= self.deadline {
             self.leave();
             return Poll::Ready(());
@@ -128,11 +128,6 @@ impl Sleep {
         Poll::Pending
     }
     // END: poll
-
-    #[cold]
-    fn nobody(&self) -> ! {
-        current::nobody(&format!("the sleep made at {}", self.place))
-    }
 
     /// The runtime has shut down. A task on one of its workers is about to be dropped; whoever else polls
     /// would wait for ever.

@@ -7,6 +7,8 @@
 //!
 //! The rival is to ask the list itself each time: one lock for each event, and nothing to agree.
 
+use std::task::Waker;
+
 use super::{
     both_ways,
     join::Sleeper,
@@ -63,6 +65,20 @@ fn one_comes_back_to_the_list_as_it_is_emptied() {
     });
 }
 
+/// Comes to wait where the source is watched for this runtime, as `io/source.rs` does: looks, waits, and looks
+/// again. `false`: it is not, or is not any more.
+fn comes_to_wait(readiness: &Readiness, waker: Waker) -> bool {
+    let wait = |waiter| readiness.wait(Read, &mut Place::Keyed(&mut 0), waiter);
+    readiness.is_at(POOL)
+        && matches!(wait(Waiter::Foreign(waker)), Waited::Kept(_))
+        && readiness.is_at(POOL)
+}
+
+fn wake(waiter: Waiter) {
+    let Waiter::Foreign(waker) = waiter else { panic!("nobody waits by number") };
+    foreign::wake(waker);
+}
+
 /// A task comes to wait at its loop as another loop has the source move, which it does unless somebody waits.
 /// The task is woken, or sees by itself that its loop does not watch any more, or has had it stay.
 #[test]
@@ -74,11 +90,7 @@ fn who_waits_as_its_source_moves_is_told() {
         let (here, there) = (readiness.clone(), readiness.clone());
         let task = move || {
             let (sleeper, waker) = Sleeper::new();
-            let waiter = Waiter::Foreign(waker);
-            let waits = here.is_at(POOL)
-                && matches!(here.wait(Read, &mut Place::Keyed(&mut 0), waiter), Waited::Kept(_))
-                && here.is_at(POOL);
-            waits.then_some(sleeper)
+            comes_to_wait(&here, waker).then_some(sleeper)
         };
         let moves = move || {
             let mut stays = true;
@@ -86,10 +98,7 @@ fn who_waits_as_its_source_moves_is_told() {
                 stays = false;
                 there.leave_home(POOL);
             });
-            late.into_iter().for_each(|waiter| match waiter {
-                Waiter::Foreign(waker) => foreign::wake(waker),
-                Waiter::Task(_) => panic!("nobody waits by number"),
-            });
+            late.into_iter().for_each(wake);
             stays
         };
         let (waits, stays) = sides.at_once(task, moves);
@@ -112,7 +121,7 @@ fn moving_without_a_second_look_is_caught() {
 }
 
 /// Two come to wait as the reactor of their runtime closes. They are told by being woken, or see it by
-/// themselves: they look where the source is at home, wait, and look again, as `io/source.rs` does.
+/// themselves.
 #[test]
 fn who_waits_as_its_reactor_closes_is_told() {
     both_ways(|sides| {
@@ -123,21 +132,14 @@ fn who_waits_as_its_reactor_closes_is_told() {
         reactor.insert(readiness.clone()).expect("it is open");
         let tasks = move || {
             let sleepers = [Sleeper::new(), Sleeper::new()];
-            let wait = |waker| readiness.wait(Read, &mut Place::Keyed(&mut 0), waker);
-            let waits = sleepers.each_ref().map(|(_, waker)| {
-                readiness.is_at(POOL)
-                    && matches!(wait(Waiter::Foreign(waker.clone())), Waited::Kept(_))
-                    && readiness.is_at(POOL)
-            });
+            let waits =
+                sleepers.each_ref().map(|(_, waker)| comes_to_wait(&readiness, waker.clone()));
             for ((sleeper, _), _) in sleepers.iter().zip(waits).filter(|(_, waits)| *waits) {
                 sleeper.sleep();
             }
         };
         sides.at_once(tasks, move || {
-            for waiter in reactor.close() {
-                let Waiter::Foreign(waker) = waiter else { panic!("nobody waits by number") };
-                foreign::wake(waker);
-            }
+            reactor.close().into_iter().for_each(wake);
         });
     });
 }

@@ -357,28 +357,40 @@ impl Future for Deaf {
     }
 }
 
-/// A thread that has entered the runtime, with an executor of its own, waits on a socket when the runtime
-/// goes. Nobody will tell it anything any more, so it must be told that.
+/// What becomes of a thread that has entered the runtime, and waits there with an executor of its own, when the
+/// runtime goes.
+fn outlive<F>(
+    runtime: Runtime,
+    wait: impl FnOnce() -> F + Send + 'static,
+) -> thread::Result<F::Output>
+where
+    F: Future<Output: Send + 'static>,
+{
+    let handle = runtime.handle();
+    let (begin, begun) = channel();
+    let guest = thread::spawn(move || {
+        let _entered = handle.enter();
+        let mut wait = pin!(wait());
+        block_on(poll_fn(|cx| {
+            let polled = wait.as_mut().poll(cx);
+            let _ = begin.send(());
+            polled
+        }))
+    });
+    begun.recv().unwrap();
+    drop(runtime);
+    guest.join()
+}
+
+/// A guest waits on a socket. Nobody will tell it anything any more, so it must be told that.
 #[test]
 fn a_guest_that_waits_on_a_socket_is_told_of_the_end() {
     let _watchdog = Watchdog::new("a guest and its socket");
     for runtime in runtimes() {
-        let handle = runtime.handle();
         let (reader, writer) = pipe().unwrap();
-        let (begin, begun) = channel();
-        let guest = thread::spawn(move || {
-            let _entered = handle.enter();
-            let reader = Source::new(reader).unwrap();
-            let mut ready = pin!(reader.readable());
-            block_on(poll_fn(|cx| {
-                let polled = ready.as_mut().poll(cx);
-                let _ = begin.send(());
-                polled
-            }))
-        });
-        begun.recv().unwrap();
-        drop(runtime);
-        let error = guest.join().unwrap().unwrap_err();
+        let reader = Source::new(reader).unwrap();
+        let ended = outlive(runtime, || async move { reader.readable().await });
+        let error = ended.unwrap().unwrap_err();
         assert!(error.to_string().contains("has shut down"), "{error}");
         drop(writer);
     }
@@ -389,20 +401,8 @@ fn a_guest_that_waits_on_a_socket_is_told_of_the_end() {
 fn a_guest_that_sleeps_is_told_of_the_end() {
     let _watchdog = Watchdog::new("a guest and its sleep");
     for runtime in runtimes() {
-        let handle = runtime.handle();
-        let (begin, begun) = channel();
-        let guest = thread::spawn(move || {
-            let _entered = handle.enter();
-            let mut sleep = pin!(time::sleep(Duration::MAX / 2));
-            block_on(poll_fn(|cx| {
-                let polled = sleep.as_mut().poll(cx);
-                let _ = begin.send(());
-                polled
-            }));
-        });
-        begun.recv().unwrap();
-        drop(runtime);
-        let text = *guest.join().unwrap_err().downcast::<String>().unwrap();
+        let ended = outlive(runtime, || time::sleep(Duration::MAX / 2));
+        let text = *ended.unwrap_err().downcast::<String>().unwrap();
         assert!(text.contains("its runtime has shut down"), "{text}");
     }
 }
