@@ -93,8 +93,8 @@
 //!
 //! One wake, from readiness to poll: `reactor/source.rs` (`set` notes the readiness and takes out who
 //! waits), `task/local.rs` (`waking` knows the loop's own tasks; in the next turn `run_batch` runs
-//! them), `task/tasks.rs` (`mark` finds the task and schedules it; `pop` takes it out), in between
-//! `run_queue/batches.rs` (`push` takes its number in, `pop` gives it out), and at last
+//! them), `task/tasks.rs` (`mark` finds the task and schedules it; `pop` has the next), in between
+//! `run_queue/batches.rs` (`push` takes it in, `pop` gives it out), and at last
 //! `task/spawned.rs` (`poll` calls `Future::poll`).
 //!
 //! (`reactor/slot.rs` and `task/slots.rs` keep what these read and write: who waits, and the tasks.)

@@ -8,11 +8,11 @@
 //! every await yield (asyncio's `sleep(0)` habit, trio's checkpoints): simple, and a turn for every
 //! operation.
 //!
-//! **Running again.** A task that gives way says so with [`run_again`], and the scheduler, which has the
-//! task in hand when the poll ends, puts it into the run queue.
+//! **Running again.** A task that gives way says so with [`run_again`], and at which line. The scheduler, which
+//! has the task in hand when the poll ends, puts it into the run queue.
 //!
-//! **What it waits for.** A leaf's last act before it returns `Pending` is to [`note`] what it waits for,
-//! and at which line. The scheduler puts the last note into the task's slot.
+//! **What it waits for.** The last act of any other leaf before it returns `Pending` is to [`note`] what it
+//! waits for, and at which line. The scheduler puts the last note into the task's slot.
 //!
 //! All of it stands side by side in one thread-local, for reaching one costs an address, and a poll of a
 //! few nanoseconds looks here six times.
@@ -40,11 +40,14 @@ const PATIENCE: i32 = 1024;
 /// than to ask; [`give_way`] sets it up again.
 const UNCOUNTED: i32 = i32::MAX;
 
+/// The waker of a poll whose task stands in the run queue already: no waker has this address.
+const NOBODYS: *const Waker = ptr::dangling();
+
 struct ThisPoll {
     /// Ready operations left. A task with less than one gives way.
     left: Cell<i32>,
-    /// The task wants to run again in the next turn.
-    again: Cell<bool>,
+    /// The task wants to run again in the next turn: the line that gave way.
+    again: Cell<Option<&'static Location<'static>>>,
     /// What the last leaf that noted something waits for, and where.
     waits_for: Cell<Option<WaitsFor>>,
     waits_at: Cell<&'static Location<'static>>,
@@ -60,7 +63,7 @@ thread_local! {
     static THIS: ThisPoll = const {
         ThisPoll {
             left: Cell::new(UNCOUNTED),
-            again: Cell::new(false),
+            again: Cell::new(None),
             waits_for: Cell::new(None),
             waits_at: Cell::new(Location::caller()),
             waker: Cell::new(ptr::null()),
@@ -75,15 +78,15 @@ thread_local! {
 pub(crate) fn begin(waker: &Waker) {
     local_key::with(&THIS, |this| {
         this.left.set(BUDGET);
-        this.again.set(false);
+        this.again.set(None);
         this.waits_for.set(None);
         this.waker.set(waker);
     });
 }
 
-/// Whether the task that was polled wants to run again in the next turn.
+/// Where the task that was polled gave way, if it did: then it wants to run again in the next turn.
 #[inline(always)]
-pub(crate) fn runs_again() -> bool {
+pub(crate) fn gave_way_at() -> Option<&'static Location<'static>> {
     local_key::with(&THIS, |this| this.again.get())
 }
 
@@ -94,9 +97,12 @@ pub(crate) fn last_note() -> (Option<WaitsFor>, &'static Location<'static>) {
     local_key::with(&THIS, |this| (this.waits_for.get(), this.waits_at.get()))
 }
 
-/// [`last_note`], for who has no use for the parts.
-#[inline(always)]
-pub(crate) fn noted() -> Option<Wait> {
+/// What the task waits for after this poll, or after the one that has just ended.
+#[inline]
+pub(crate) fn wait() -> Option<Wait> {
+    if let Some(place) = gave_way_at() {
+        return Some(Wait { what: WaitsFor::Turn, place });
+    }
     let (what, place) = last_note();
     what.map(|what| Wait { what, place })
 }
@@ -129,9 +135,9 @@ pub(crate) fn set_runs_tasks(runs_tasks: bool) -> bool {
 #[derive(Debug)]
 pub(crate) struct Suspended {
     left: i32,
-    again: bool,
+    again: Option<&'static Location<'static>>,
     is_lifted: bool,
-    noted: Option<Wait>,
+    noted: (Option<WaitsFor>, &'static Location<'static>),
     waker: *const Waker,
 }
 
@@ -139,9 +145,9 @@ pub(crate) struct Suspended {
 pub(crate) fn suspend() -> Suspended {
     local_key::with(&THIS, |this| Suspended {
         left: this.left.replace(UNCOUNTED),
-        again: this.again.replace(false),
+        again: this.again.take(),
         is_lifted: this.is_lifted.replace(false),
-        noted: take_note(),
+        noted: last_note(),
         waker: this.waker.replace(ptr::null()),
     })
 }
@@ -153,8 +159,8 @@ impl Suspended {
             this.left.set(self.left);
             this.again.set(self.again);
             this.is_lifted.set(self.is_lifted);
-            this.waits_for.set(self.noted.map(|noted| noted.what));
-            this.waits_at.set(self.noted.map_or(Location::caller(), |noted| noted.place));
+            this.waits_for.set(self.noted.0);
+            this.waits_at.set(self.noted.1);
             this.waker.set(self.waker);
         });
     }
@@ -172,34 +178,50 @@ pub(crate) fn blocked<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// Has the task that is polled run again in the next turn.
+/// Has the task that is polled run again in the next turn. `place` gives way.
 ///
-/// This is what waking oneself comes to, and costs a comparison and a flag that the scheduler looks
+/// This is what waking oneself comes to, and costs a comparison and a word that the scheduler looks
 /// at when it has the task in hand anyway. A future that is polled with another waker than the
 /// scheduler's (inside a `FuturesUnordered`, say) wakes that one.
 #[inline]
 // ANCHOR: run_again
-pub(crate) fn run_again(cx: &Context<'_>) {
+pub(crate) fn run_again(cx: &Context<'_>, place: &'static Location<'static>) {
     local_key::with(&THIS, |this| {
         // The scheduler's waker lives until the poll is over, so no other can have its address.
         if ptr::eq(this.waker.get(), cx.waker()) {
-            this.again.set(true);
+            this.again.set(Some(place));
         } else {
-            cx.waker().wake_by_ref();
+            wake_oneself(cx, place);
         }
     });
 }
 // END: run_again
 
-/// `Ready` while the budget lasts; otherwise wakes the task and answers `Pending`.
+#[cold]
+fn wake_oneself(cx: &Context<'_>, place: &'static Location<'static>) {
+    cx.waker().wake_by_ref();
+    note(WaitsFor::Turn, place);
+}
+
+/// The task was woken while it is polled, and stands in the run queue. From here on it need not say that it
+/// wants to run again, and if it does, it wakes itself, which is no news.
+pub(crate) fn is_scheduled() {
+    local_key::with(&THIS, |this| {
+        this.again.set(None);
+        this.waker.set(NOBODYS);
+    });
+}
+
+/// `Ready` while the budget lasts; otherwise the task runs again in the next turn, and the answer is `Pending`.
+/// `place` is the line that asks.
 #[inline]
-pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn poll_budget(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()> {
     let left = local_key::with(&THIS, |this| this.left.get());
-    if left > 0 { Poll::Ready(()) } else { give_way(cx) }
+    if left > 0 { Poll::Ready(()) } else { give_way(cx, place) }
 }
 
 #[cold]
-fn give_way(cx: &mut Context<'_>) -> Poll<()> {
+fn give_way(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()> {
     if !is_polling() || local_key::with(&THIS, |this| this.is_lifted.get()) {
         // Two thousand million operations later. There is no loop to give way to, or none that it should
         // give way to.
@@ -213,7 +235,7 @@ fn give_way(cx: &mut Context<'_>) -> Poll<()> {
         local_key::with(&THIS, |this| this.left.set(BUDGET));
         return Poll::Ready(());
     }
-    run_again(cx);
+    run_again(cx, place);
     Poll::Pending
 }
 
@@ -240,7 +262,7 @@ pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// A leaf's last act before it returns `Pending`.
+/// A leaf's last act before it returns `Pending`, unless it gives way.
 #[inline]
 pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
     local_key::with(&THIS, |this| {
@@ -251,9 +273,9 @@ pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
 
 /// Takes the last note back.
 pub(crate) fn take_note() -> Option<Wait> {
-    let last = noted();
+    let (what, place) = last_note();
     local_key::with(&THIS, |this| this.waits_for.set(None));
-    last
+    what.map(|what| Wait { what, place })
 }
 
 #[cfg(all(test, not(loom)))]
@@ -266,7 +288,7 @@ mod tests {
     }
 
     fn is_ready() -> bool {
-        poll_budget(&mut Context::from_waker(Waker::noop())).is_ready()
+        poll_budget(&mut Context::from_waker(Waker::noop()), Location::caller()).is_ready()
     }
 
     #[test]

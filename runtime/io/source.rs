@@ -131,7 +131,7 @@ impl<T: AsFd> Source<T> {
         place: &'static Location<'static>,
         mut op: impl FnMut(&T, Seen) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(this_poll::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx, place));
         // ANCHOR: poll_op
         loop {
             if let Some(seen) = self.registration.readiness().ready(direction) {

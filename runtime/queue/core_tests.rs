@@ -2,6 +2,7 @@
 //! the budget and note as their place.
 
 use std::{
+    panic::Location,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
@@ -46,7 +47,9 @@ fn the_shells_differ_in_their_cell_alone() {
 /// Operations left in this poll. Using them up is the way to count them.
 fn left() -> i32 {
     let mut left = 0;
-    while this_poll::poll_budget(&mut Context::from_waker(Waker::noop())).is_ready() {
+    while this_poll::poll_budget(&mut Context::from_waker(Waker::noop()), Location::caller())
+        .is_ready()
+    {
         this_poll::charge();
         left += 1;
     }
@@ -79,7 +82,7 @@ fn a_used_up_budget_gives_way_and_loses_nothing() {
     left();
     let (mut put, mut get) = (pin!(queue.put(1)), pin!(queue.get()));
     assert!(poll(put.as_mut()).is_pending());
-    assert!(this_poll::take_note().is_some_and(|wait| wait.what == WaitsFor::Turn));
+    assert!(this_poll::wait().is_some_and(|wait| wait.what == WaitsFor::Turn));
     assert!(poll(get.as_mut()).is_pending());
     assert_eq!(queue.stats().getters, 0, "it did not join the line");
     this_poll::begin(Waker::noop());

@@ -18,7 +18,7 @@ use std::{
 use super::{
     core::{Core, Stats, TOO_OFTEN},
     error::{GetError, PutError, TryGetError, TryPutError},
-    waiting::{Offer, Stage, begin, poll_in_line},
+    waiting::{Offer, Stage, poll_in_line},
 };
 use crate::{place::WaitsFor, this_poll, wait_list::WaitKey};
 
@@ -338,7 +338,7 @@ impl<T> Future for Put<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(begin(cx, this.place));
+        ready!(this_poll::poll_budget(cx, this.place));
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
             if let Some(item) = this.item.take_if(|_| core.may_push()) {
@@ -401,7 +401,7 @@ impl<T> Future for Get<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(begin(cx, this.place));
+        ready!(this_poll::poll_budget(cx, this.place));
         let mut is_there = false;
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
@@ -447,7 +447,7 @@ impl<T> Future for Join<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { queue, stage, place } = self.get_mut();
-        ready!(begin(cx, place));
+        ready!(this_poll::poll_budget(cx, place));
         if let Stage::New = stage
             && queue.unfinished() == 0
         {

@@ -13,7 +13,7 @@ use std::{
 use super::{
     core::{Core, Stats, TOO_OFTEN},
     error::{GetError, PutError, TryGetError, TryPutError},
-    waiting::{Offer, Stage, begin, poll_in_line},
+    waiting::{Offer, Stage, poll_in_line},
 };
 use crate::{
     place::WaitsFor,
@@ -357,7 +357,7 @@ impl<T> Future for Put<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(begin(cx, this.place));
+        ready!(this_poll::poll_budget(cx, this.place));
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
             if let Some(item) = this.item.take_if(|_| core.may_push()) {
@@ -420,7 +420,7 @@ impl<T> Future for Get<'_, T> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(begin(cx, this.place));
+        ready!(this_poll::poll_budget(cx, this.place));
         let mut is_there = false;
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
@@ -466,7 +466,7 @@ impl<T> Future for Join<'_, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { queue, stage, place } = self.get_mut();
-        ready!(begin(cx, place));
+        ready!(this_poll::poll_budget(cx, place));
         if let Stage::New = stage
             && queue.unfinished() == 0
         {

@@ -109,18 +109,6 @@ pub(super) fn wait<R>(line: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
     Step::Wait
 }
 
-/// How every poll begins. `Pending` if the task has used up its budget.
-#[inline]
-pub(super) fn begin(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()> {
-    if this_poll::poll_budget(cx).is_ready() { Poll::Ready(()) } else { out_of_budget(place) }
-}
-
-#[cold]
-fn out_of_budget(place: &'static Location<'static>) -> Poll<()> {
-    this_poll::note(WaitsFor::Turn, place);
-    Poll::Pending
-}
-
 /// The rest of a poll that did not find the queue ready at once: one step, or two if the waker must
 /// be cloned.
 ///

@@ -7,38 +7,47 @@
 //!
 //! A batch that is cut short is finished first: the next turn runs the rest of it.
 //!
+//! What is popped is lent, and the borrower takes out of it what needs to be dropped. So a batch that is used
+//! up is let go in one step, and not entry by entry.
+//!
 //! The rival is a list through the tasks' slots: a link each, nothing to grow. It was measured: the next
-//! number is then known only when the slot before has come from memory, and with 10,000 tasks in turn each
+//! task is then known only when the slot before has come from memory, and with 10,000 tasks in turn each
 //! waits for the one before it (spawn and join took twice as long).
 
-use std::mem;
+use std::{
+    fmt,
+    mem::{self, ManuallyDrop},
+};
 
-#[derive(Debug, Default)]
-pub(crate) struct Batches {
-    batch: Vec<u32>,
+pub(crate) struct Batches<T> {
+    batch: Vec<ManuallyDrop<T>>,
     /// How much of `batch` has been run.
     run: usize,
-    next: Vec<u32>,
+    next: Vec<ManuallyDrop<T>>,
 }
 
-impl Batches {
-    /// Schedules a slot's number, behind all others.
+impl<T> Batches<T> {
+    pub(crate) fn new() -> Self {
+        Self { batch: Vec::new(), run: 0, next: Vec::new() }
+    }
+
+    /// Schedules an entry, behind all others. (A function makes it, so that it is made in its place: handed over
+    /// by value it is written, read and written again, by stores and loads of different widths.)
     #[inline(always)]
-    pub(crate) fn push(&mut self, number: u32) {
-        if self.next.len() < self.next.capacity() {
-            self.next.push(number);
-        } else {
-            self.push_and_grow(number);
+    pub(crate) fn push(&mut self, entry: impl FnOnce() -> T) {
+        if self.next.len() == self.next.capacity() {
+            self.grow();
         }
+        self.next.push(ManuallyDrop::new(entry()));
     }
 
     #[cold]
     #[inline(never)]
-    fn push_and_grow(&mut self, number: u32) {
-        self.next.push(number);
+    fn grow(&mut self) {
+        self.next.reserve(1);
     }
 
-    /// Whether no runnable waits, in either batch.
+    /// Whether nothing waits, in either batch.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.run == self.batch.len() && self.is_next_empty()
@@ -68,50 +77,90 @@ impl Batches {
     }
     // END: batch
 
-    /// The number that will be popped next from the batch.
+    /// The entry that will be popped next from the batch.
     #[inline(always)]
-    pub(crate) fn first(&self) -> Option<u32> {
-        self.batch.get(self.run).copied()
+    pub(crate) fn first(&self) -> Option<&T> {
+        self.batch.get(self.run).map(|entry| &**entry)
     }
 
-    /// The number that stands first in the batch.
+    /// The entry that stands first in the batch. What is not taken out of it is never dropped.
     #[inline(always)]
-    pub(crate) fn pop(&mut self) -> Option<u32> {
-        let number = *self.batch.get(self.run)?;
+    pub(crate) fn pop(&mut self) -> Option<&mut T> {
+        let entry = self.batch.get_mut(self.run)?;
         self.run += 1;
-        Some(number)
+        Some(entry)
+    }
+
+    /// All that waits, first to last.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.batch[self.run..].iter().chain(&self.next).map(|entry| &**entry)
+    }
+
+    /// Empties the queue, first to last.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
+        let batch = self.batch.drain(..).skip(mem::take(&mut self.run));
+        batch.chain(self.next.drain(..)).map(ManuallyDrop::into_inner)
+    }
+}
+
+impl<T> Drop for Batches<T> {
+    fn drop(&mut self) {
+        self.drain().for_each(drop);
+    }
+}
+
+impl<T> fmt::Debug for Batches<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ready = self.batch.len() - self.run;
+        f.debug_struct("Batches").field("ready", &ready).field("next", &self.next.len()).finish()
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     #[test]
     fn what_is_pushed_during_a_batch_waits_for_the_next() {
-        let mut queue = Batches::default();
-        queue.push(1);
-        queue.push(2);
+        let mut queue = Batches::new();
+        queue.push(|| 1);
+        queue.push(|| 2);
         queue.begin();
-        assert_eq!(queue.pop(), Some(1));
-        queue.push(3);
-        assert_eq!(queue.pop(), Some(2));
-        assert_eq!(queue.pop(), None, "3 belongs to the next batch");
+        assert_eq!(queue.pop().copied(), Some(1));
+        queue.push(|| 3);
+        assert_eq!(queue.pop().copied(), Some(2));
+        assert_eq!(queue.pop().copied(), None, "3 belongs to the next batch");
         queue.begin();
-        assert_eq!(queue.pop(), Some(3));
+        assert_eq!(queue.pop().copied(), Some(3));
         assert!(queue.is_empty());
     }
 
     #[test]
+    fn what_was_not_popped_is_dropped_with_the_queue_and_what_was_is_not() {
+        let counted = Rc::new(());
+        let mut queue = Batches::new();
+        (0..3).for_each(|_| queue.push(|| Some(Rc::clone(&counted))));
+        queue.begin();
+        let popped = queue.pop().and_then(Option::take);
+        queue.push(|| Some(Rc::clone(&counted)));
+        assert_eq!(queue.iter().count(), 3);
+        drop(queue);
+        assert_eq!(Rc::strong_count(&counted), 2);
+        drop(popped);
+    }
+
+    #[test]
     fn a_batch_that_is_cut_short_keeps_its_place() {
-        let mut queue = Batches::default();
-        (1..=3).for_each(|number| queue.push(number));
+        let mut queue = Batches::new();
+        (1..=3).for_each(|number| queue.push(|| number));
         queue.begin();
-        assert_eq!(queue.pop(), Some(1));
-        queue.push(1);
+        assert_eq!(queue.pop().copied(), Some(1));
+        queue.push(|| 1);
         queue.begin(); // the rest of the batch comes first
-        assert_eq!([queue.pop(), queue.pop(), queue.pop()], [Some(2), Some(3), None]);
+        assert_eq!([(); 3].map(|()| queue.pop().copied()), [Some(2), Some(3), None]);
         queue.begin();
-        assert_eq!(queue.pop(), Some(1));
+        assert_eq!(queue.pop().copied(), Some(1));
     }
 }

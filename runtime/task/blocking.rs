@@ -230,7 +230,7 @@ impl<T> Future for SpawnBlocking<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         while this.waiting.is_some() {
-            ready!(this_poll::poll_budget(cx));
+            ready!(this_poll::poll_budget(cx, this.place));
             this.submit();
             if this.waiting.is_some() {
                 let waker = cx.waker().clone();

@@ -182,7 +182,7 @@ impl<T> Future for JoinHandle<T> {
 
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        ready!(this_poll::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx, Location::caller()));
         let this = &mut *self;
         let Some(joiner) = this.joiner.take() else {
             panic!("a JoinHandle was polled after it had given its task's output");

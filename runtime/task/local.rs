@@ -1,23 +1,23 @@
 //! The event loop's tasks, and the waker that is a number.
 //!
-//! One [`Table`] belongs to one loop: a slab of tasks and the run queue, a line of slot numbers. Only
-//! the loop's own thread touches it, so spawning, waking and polling cost no read-modify-write, no
-//! reference count and no lock. (A task's end costs one or two: see `cell.rs`.)
+//! One [`Table`] belongs to one loop: a slab of the tasks that wait, and the run queue of those that do not
+//! (`tasks.rs`). Only the loop's own thread touches it, so spawning, waking and polling cost no
+//! read-modify-write, no reference count and no lock. (A task's end costs one or two: see `cell.rs`.)
 //!
 //! A task's waker holds no pointer. Its data word is a [`Key`]: the loop's number, the slot's number
 //! and its generation.
 //!
 //! Cloning copies the word and dropping it does nothing. `wake` asks the thread-local which table
-//! this thread runs: if it is that of the loop in the key, the slot's number is put into the run queue;
+//! this thread runs: if it is that of the loop in the key, the slot's task is put into the run queue;
 //! otherwise the key goes into that loop's inbox. A key may be stale in every way: the task ended, its
 //! slot serves another task, its loop is gone, its loop's number serves another loop. The generation
 //! catches nearly all of these, and what it does not catch (it has wrapped around exactly) costs one
 //! spurious poll, which every future must bear. Nothing dereferences a key.
 //!
 //! What must hold:
-//! - A slot whose number stands in the run queue is not freed. A task that ended there leaves a
-//!   tombstone, and the slot is freed when its number is popped; else a new task in the same slot
-//!   would stand in the queue twice.
+//! - A slot whose key stands in the run queue by itself is not freed. A task that ended there leaves a
+//!   tombstone, and the slot is freed when the key is popped; else the entry would be taken for that of a new
+//!   task in the same slot.
 //! - A task is out of its slot while it runs, so that its poll may spawn, wake and cancel freely.
 //! - Foreign code (futures, outputs, their drops) runs with the table not borrowed.
 //!
@@ -25,7 +25,7 @@
 //! thread at two atomic steps a clone, and a waker that keeps a dead task's memory alive.
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{RefCell, RefMut},
     fmt, mem,
     mem::ManuallyDrop,
     panic::Location,
@@ -35,10 +35,10 @@ use std::{
 
 use super::{
     key::Key,
-    slots::{ROOT, SCHEDULED, Slots},
+    slots::{AWAY, EXPECTED, IDLE, ROOT, Slots},
     spawned::{End, Naming, Spawned, Stage, Visit},
     steps,
-    tasks::{Batch, Popped, Refused, Tasks},
+    tasks::{Batch, Popped, Ready, Refused, Tasks},
 };
 use crate::{
     foreign,
@@ -183,7 +183,8 @@ impl Drop for Entered {
 const RUNNING: Naming<'static> = &|| {
     CURRENT.with_borrow(|table| {
         let table = table.as_ref().expect("a task is polled or dropped with its loop entered");
-        table.tasks.borrow().slots[table.running.get()].origin()
+        let tasks = table.tasks.borrow();
+        tasks.slots[tasks.running.slot()].origin()
     })
 };
 
@@ -191,8 +192,6 @@ const RUNNING: Naming<'static> = &|| {
 pub(crate) struct Table {
     number: u16,
     tasks: RefCell<Tasks>,
-    /// The slot that was polled last: during a poll, the one that runs.
-    running: Cell<u32>,
 }
 
 /// The future that `block_on` keeps on its own stack, as the table sees it.
@@ -201,8 +200,9 @@ pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let slots = Slots::new(number, first_generation);
-        let tasks = Tasks { slots, run_queue: Batches::default(), closed: false };
-        Self { number, tasks: RefCell::new(tasks), running: Cell::new(ROOT) }
+        let run_queue = Batches::new();
+        let tasks = Tasks { slots, run_queue, running: Key::NOBODY, closed: false };
+        Self { number, tasks: RefCell::new(tasks) }
     }
 
     /// Wakes a task of this table.
@@ -260,14 +260,13 @@ impl Table {
         let (key, slot) = inner.slots.reserve();
         let task = make(key);
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
-        mem::forget(slot.task.replace(task));
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
         slot.place = place;
         slot.waits_for = None;
         slot.key = key;
-        slot.standing = SCHEDULED;
-        inner.run_queue.push(key.slot());
+        slot.standing = AWAY;
+        inner.run_queue.push(|| Ready { key, task: Some(task), gave_way_at: None });
         drop(inner);
         if trace::on() {
             let origin = self.tasks.borrow().slots[key.slot()].origin();
@@ -285,18 +284,21 @@ impl Table {
         slot.id = id;
         slot.place = place;
         slot.key = key;
-        // A root that returned while scheduled left its number in the queue. It serves this one.
-        if slot.schedule() {
-            inner.run_queue.push(ROOT);
+        // A root that returned while scheduled left an entry in the queue. It serves this one.
+        if slot.standing == IDLE {
+            slot.standing = AWAY;
+            inner.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
         }
     }
 
     /// The root future is gone; its wakers are stale from here on.
     pub(crate) fn close_root(&self) {
         let mut inner = self.tasks.borrow_mut();
+        let is_ready = inner.is_root_ready();
         let slot = &mut inner.slots[ROOT];
         slot.key = Key::NOBODY;
         slot.waits_for = None;
+        slot.standing = if is_ready { EXPECTED } else { IDLE };
     }
 
     /// Whether anything stands in the run queue.
@@ -335,29 +337,36 @@ impl Table {
                 tasks.run_queue.begin_next();
                 continue;
             };
+            if trace::on() {
+                let id = tasks.slots[key.slot()].id;
+                drop(tasks);
+                steps::polled(id);
+                tasks = self.tasks.borrow_mut();
+            }
+            tasks.running = key;
             drop(tasks);
-            let number = key.slot();
-            self.running.set(number);
             counters.polls.add(1);
             match task {
                 Some(task) => match self.poll(key, task) {
-                    Ok(task) => tasks = self.put_back(number, Some(task)),
+                    Ok(task) => tasks = self.put_back(key, Some(task)),
                     Err(end) => {
                         counters.ended.add(1);
-                        tasks = self.remove(number, end);
+                        tasks = self.remove(key.slot(), end);
                     }
                 },
-                None => {
-                    if self.poll_root(key, root) {
+                None => match self.poll_root(key, root) {
+                    true => {
+                        tasks = self.tasks.borrow_mut();
                         break Batch::RootEnded;
                     }
-                    tasks = self.tasks.borrow_mut();
-                }
+                    false => tasks = self.put_back(key, None),
+                },
             }
             if is_look_due() {
                 break Batch::LookDue;
             }
         };
+        tasks.running = Key::NOBODY;
         this_poll::end();
         batch
     }
@@ -365,37 +374,25 @@ impl Table {
     /// Polls a task. Gives it back, or how it ended.
     #[inline(always)]
     fn poll(&self, key: Key, task: Spawned) -> Result<Spawned, End> {
-        if trace::on() {
-            steps::polled(self.id(key.slot()));
-        }
         waker::with_context(key, |cx| task.poll(&mut Visit { cx, origin: &RUNNING }))
     }
 
     /// Polls the root future, if there is one. `true`: it has ended.
     #[inline(never)]
     fn poll_root(&self, key: Key, root: &mut Root<'_>) -> bool {
-        let Some(root) = root else { return false };
-        if trace::on() {
-            steps::polled(self.id(ROOT));
-        }
-        let ended = waker::with_context(key, |mut cx| root(&mut cx));
-        if !ended {
-            drop(self.put_back(ROOT, None));
-        }
-        ended
+        root.as_mut().is_some_and(|root| waker::with_context(key, |mut cx| root(&mut cx)))
     }
 
-    /// The poll ended with `Pending`: puts the task back, with what it waits for, and schedules it if
-    /// it wants to run again.
+    /// The poll ended with `Pending`: puts the task into its slot, or into the run queue if it gave way.
     #[inline(always)]
-    fn put_back(&self, number: u32, task: Option<Spawned>) -> RefMut<'_, Tasks> {
+    fn put_back(&self, key: Key, task: Option<Spawned>) -> RefMut<'_, Tasks> {
         let mut tasks = self.tasks.borrow_mut();
-        let again = tasks.put_back(number, task);
+        let again = tasks.put_back(key, task);
         if trace::on() {
-            let slot = &tasks.slots[number];
-            let (id, wait) = (slot.id, slot.wait());
+            let id = tasks.slots[key.slot()].id;
+            tasks.running = Key::NOBODY;
             drop(tasks);
-            steps::waits(id, again, wait);
+            steps::waits(id, again, this_poll::wait());
             return self.tasks.borrow_mut();
         }
         tasks
@@ -410,6 +407,7 @@ impl Table {
         slot.name = None;
         if trace::on() {
             let id = slot.id;
+            tasks.running = Key::NOBODY;
             drop(tasks);
             steps::ended(id, end);
             return self.tasks.borrow_mut();
@@ -417,25 +415,21 @@ impl Table {
         tasks
     }
 
-    #[cold]
-    fn id(&self, number: u32) -> TaskId {
-        self.tasks.borrow().slots[number].id
-    }
-
     /// Refuses new tasks from here on, and drops those there are, one after the other. Their drops
     /// may do anything. Returns how many there were.
     pub(crate) fn close(&self) -> usize {
-        self.tasks.borrow_mut().closed = true;
+        self.tasks.borrow_mut().close();
         let mut dropped = 0;
         let mut number = ROOT;
         loop {
             let task = {
                 let mut inner = self.tasks.borrow_mut();
                 let Some(slot) = inner.slots.get_mut(number) else { break };
-                slot.task.take()
+                let (key, task) = (slot.key, slot.task.take());
+                inner.running = key;
+                task
             };
             if let Some(task) = task {
-                self.running.set(number);
                 task.cancel(&RUNNING);
                 drop(self.remove(number, End::Cancelled));
                 dropped += 1;
@@ -454,21 +448,17 @@ impl Table {
     /// running.
     pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<Wait>, Stage)) {
         let rows: Vec<_> = {
-            let inner = self.tasks.borrow();
-            inner
-                .slots
-                .live()
-                .map(|(number, slot)| {
-                    let stage = if this_poll::is_polling() && self.running.get() == number {
-                        Stage::Running
-                    } else if slot.standing == SCHEDULED {
-                        Stage::Scheduled
-                    } else {
-                        Stage::Idle
-                    };
-                    (slot.origin(), slot.wait(), stage)
-                })
-                .collect()
+            let mut inner = self.tasks.borrow_mut();
+            inner.note_ready();
+            let rows = inner.slots.live().map(|slot| {
+                let stage = match slot.standing {
+                    _ if slot.key == inner.running => Stage::Running,
+                    IDLE => Stage::Idle,
+                    _ => Stage::Scheduled,
+                };
+                (slot.origin(), slot.wait(), stage)
+            });
+            rows.collect()
         };
         rows.into_iter().for_each(|(origin, wait, stage)| row(origin, wait, stage));
     }

@@ -27,12 +27,7 @@ pub use self::{
     join::{JoinError, JoinHandle},
 };
 pub use crate::id::TaskId;
-use crate::{
-    current,
-    handle::Handle,
-    place::{Name, WaitsFor},
-    this_poll,
-};
+use crate::{current, handle::Handle, place::Name, this_poll};
 
 mod blocking;
 pub(crate) mod cell;
@@ -200,8 +195,7 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        this_poll::run_again(cx);
-        this_poll::note(WaitsFor::Turn, self.place);
+        this_poll::run_again(cx, self.place);
         Poll::Pending
     }
 }

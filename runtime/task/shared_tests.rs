@@ -163,7 +163,7 @@ fn a_task_that_gave_way_and_was_woken_stands_in_the_queue_once() {
         None,
         poll_fn(|cx| {
             cx.waker().wake_by_ref();
-            this_poll::run_again(cx);
+            this_poll::run_again(cx, Location::caller());
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         }),
@@ -182,7 +182,7 @@ fn a_used_up_budget_ends_the_poll_and_the_next_has_a_new_one() {
         &stub,
         None,
         poll_fn(move |cx| {
-            while this_poll::poll_budget(cx).is_ready() {
+            while this_poll::poll_budget(cx, Location::caller()).is_ready() {
                 this_poll::charge();
                 counted.fetch_add(1, Ordering::Relaxed);
             }
@@ -399,7 +399,7 @@ fn a_task_shut_down_in_its_own_poll_ends_after_it() {
             for task in theirs.owned.close() {
                 told.lock().unwrap().push(task.shut_down());
             }
-            this_poll::run_again(cx);
+            this_poll::run_again(cx, Location::caller());
             Poll::<()>::Pending
         }),
     );

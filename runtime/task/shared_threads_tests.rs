@@ -100,7 +100,7 @@ fn a_shutdown_among_many_threads_drops_each_task_once() {
             poll_fn(move |cx| {
                 let _ = &guard;
                 if at % 3 == 0 {
-                    this_poll::run_again(cx);
+                    this_poll::run_again(cx, Location::caller());
                 }
                 Poll::<()>::Pending
             }),

@@ -1,7 +1,7 @@
 //! The slab of an event loop's tasks: numbered slots, vacant ones in a list.
 //!
 //! Plain data. It knows nothing of wakers and queues; `tasks.rs` decides when a slot is freed. A wake reads
-//! two words of a slot: whose it is (the key) and where it stands, and a vacant slot's link lies in the
+//! two words of a slot: whose it is (the key) and where its task is, and a vacant slot's link lies in the
 //! latter; so the slab costs a task nothing beyond its fields. That is why it is not the slab crate: there
 //! every access asks first whether the slot is taken, and the generation would go with the task.
 
@@ -19,7 +19,8 @@ use crate::{
 
 /// One place in the table: a line of the cache.
 pub(crate) struct Slot {
-    /// `None` while it runs, for the root future, in a tombstone, and in a vacant slot.
+    /// The task while it waits. `None` while it stands in the run queue or runs, for the root future, in a
+    /// tombstone, and in a vacant slot.
     pub(crate) task: Option<Spawned>,
     pub(crate) id: TaskId,
     pub(crate) name: Name,
@@ -28,8 +29,8 @@ pub(crate) struct Slot {
     /// bytes that it leaves empty.)
     pub(crate) waits_for: Option<WaitsFor>,
     pub(crate) waits_at: &'static Location<'static>,
-    /// [`IDLE`], [`SCHEDULED`], or of a vacant slot the number of the next one, if there is one. Scheduled
-    /// with nobody's key is a tombstone.
+    /// [`IDLE`], [`AWAY`], [`EXPECTED`], or of a vacant slot the number of the next one, if there is one.
+    /// Expected with nobody's key is a tombstone.
     pub(crate) standing: u32,
     /// The number of its task. [`Key::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
     pub(crate) key: Key,
@@ -45,24 +46,17 @@ impl Slot {
     pub(crate) fn wait(&self) -> Option<Wait> {
         self.waits_for.map(|what| Wait { what, place: self.waits_at })
     }
-
-    /// Marks the slot as scheduled. `true`: that is news, and its number goes into the run queue.
-    #[inline(always)]
-    pub(crate) fn schedule(&mut self) -> bool {
-        let news = self.standing == IDLE;
-        if news {
-            self.standing = SCHEDULED;
-        }
-        news
-    }
 }
 
-/// Whoever lives here is not scheduled.
+/// Whoever lives here waits to be woken: the task in its slot, the root future wherever it is.
 pub(crate) const IDLE: u32 = u32::MAX;
-/// The slot's number stands in the run queue.
-pub(crate) const SCHEDULED: u32 = u32::MAX - 1;
+/// The task stands in the run queue, or runs.
+pub(crate) const AWAY: u32 = u32::MAX - 1;
+/// The slot's key stands in the run queue, without a task: for the root future, which is in no slot, or for a
+/// task that was woken while it ran.
+pub(crate) const EXPECTED: u32 = u32::MAX - 2;
 /// There is no next vacant slot.
-const LAST: u32 = u32::MAX - 2;
+const LAST: u32 = u32::MAX - 3;
 
 /// The slot of the root future.
 pub(crate) const ROOT: u32 = 0;
@@ -110,19 +104,18 @@ impl Slots {
     }
 
     #[inline(always)]
-    pub(crate) fn get(&self, number: u32) -> Option<&Slot> {
-        self.slots.get(number as usize)
-    }
-
-    #[inline(always)]
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Slot> {
         self.slots.get_mut(number as usize)
     }
 
     /// The slots with a task, or the root future, that has not ended.
-    pub(crate) fn live(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.key != Key::NOBODY);
-        live.map(|(number, slot)| (number as u32, slot))
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.key != Key::NOBODY)
+    }
+
+    /// All slots.
+    pub(crate) fn each_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.slots.iter_mut()
     }
 
     /// A key for a new task in this slot. There is no generation 0.
@@ -166,27 +159,28 @@ impl Slots {
         number as u32
     }
 
-    /// The task in this slot has ended. The slot is free at once, unless its number stands in the run
-    /// queue: then it is a tombstone until that is popped.
+    /// The task of this slot has ended. The slot is free at once, unless its key stands in the run queue: then
+    /// it is a tombstone until that is popped.
     #[inline]
     // ANCHOR: end
     pub(crate) fn end(&mut self, number: u32) -> &mut Slot {
         self.tasks -= 1;
         let slot = &mut self.slots[number as usize];
         slot.key = Key::NOBODY;
-        if slot.standing == IDLE {
+        if slot.standing != EXPECTED {
             slot.standing = mem::replace(&mut self.vacant, number);
         }
         slot
     }
     // END: end
 
-    /// A number was popped whose task has ended: its slot can be freed now. (The root's never is.)
+    /// A key was popped whose task has ended: its slot can be freed now. (The root's never is.)
     #[cold]
     pub(crate) fn free_ended(&mut self, number: u32) {
-        if number != ROOT {
-            self[number].standing = mem::replace(&mut self.vacant, number);
-        }
+        self[number].standing = match number {
+            ROOT => IDLE,
+            _ => mem::replace(&mut self.vacant, number),
+        };
     }
 }
 

@@ -2,15 +2,26 @@
 //!
 //! Plain data behind the table's one `RefCell`. Each function here is one short borrow, in which no
 //! foreign code runs. `local.rs` puts them together.
+//!
+//! A task is in one place at a time. While it waits to be woken it is in its slot. A wake moves it into the run
+//! queue, from there it is popped and polled, and when it waits again it goes back. One that only gives way goes
+//! from the poll to the end of the queue, and its slot is not touched.
+//!
+//! Two entries of the run queue come without a task. The root future is in no slot: it is on the stack of
+//! `block_on`. And a task that is woken while it runs must stand where it was woken, before whom it wakes after
+//! that; so its key goes ahead, and the task waits in its slot for it.
+//!
+//! The rival is a queue of numbers, and the tasks in their slots all the time. Then each poll finds the slot
+//! twice, to take the task out and to put it back, and gives way by marking there that it stands in the queue.
 
-use std::mem;
+use std::{mem, panic::Location};
 
 use super::{
     key::Key,
-    slots::{IDLE, Slot, Slots},
+    slots::{AWAY, EXPECTED, IDLE, ROOT, Slot, Slots},
     spawned::Spawned,
 };
-use crate::{run_queue::batches::Batches, this_poll};
+use crate::{place::WaitsFor, run_queue::batches::Batches, this_poll};
 
 /// While there are no more slots than this, the tasks are in the processor's nearest caches anyway.
 const FEW: usize = 256;
@@ -18,29 +29,48 @@ const FEW: usize = 256;
 /// One loop's tasks.
 pub(super) struct Tasks {
     pub(super) slots: Slots,
-    pub(super) run_queue: Batches,
+    pub(super) run_queue: Batches<Ready>,
+    /// Who is being polled, or dropped. [`Key::NOBODY`] in between.
+    pub(super) running: Key,
     pub(super) closed: bool,
 }
 
+/// An entry of the run queue.
+pub(super) struct Ready {
+    pub(super) key: Key,
+    /// `None` for the root future, and for a task that is in its slot.
+    pub(super) task: Option<Spawned>,
+    /// The line where it gave way. `None`: it was woken, and its slot says what it had waited for.
+    pub(super) gave_way_at: Option<&'static Location<'static>>,
+}
+
 impl Tasks {
-    /// The first in the batch, taken out of its slot. `None` if the batch has ended.
+    /// The first in the batch. `None` if the batch has ended.
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<Popped> {
         loop {
-            let number = self.run_queue.pop()?;
-            if self.are_many()
-                && let Some(next) = self.run_queue.first()
-            {
-                self.prefetch(next);
-            }
-            let slot = &mut self.slots[number];
-            slot.standing = IDLE;
-            let (key, task) = (slot.key, slot.task.take());
-            if key != Key::NOBODY {
+            let ready = self.run_queue.pop()?;
+            let (key, task) = (ready.key, ready.task.take());
+            self.prefetch_next();
+            if task.is_some() {
                 return Some(Popped { key, task });
             }
-            self.slots.free_ended(number);
+            if let Some(popped) = self.claim(key.slot()) {
+                return Some(popped);
+            }
         }
+    }
+
+    /// An entry without a task was popped: whoever it stands for, unless he is gone.
+    #[inline(never)]
+    fn claim(&mut self, number: u32) -> Option<Popped> {
+        let slot = &mut self.slots[number];
+        if slot.key == Key::NOBODY {
+            self.slots.free_ended(number);
+            return None;
+        }
+        slot.standing = AWAY;
+        Some(Popped { key: slot.key, task: slot.task.take() })
     }
 
     /// Whether some tasks' memory has left the nearest caches, so that fetching it ahead pays.
@@ -49,12 +79,13 @@ impl Tasks {
         self.slots.size() > FEW
     }
 
-    /// Has the processor fetch the memory of a task that will be polled soon, while something else is
+    /// Has the processor fetch the memory of the task that will be polled next, while something else is
     /// done: what was spawned or polled a thousand tasks ago has to come from afar.
     #[inline(always)]
-    fn prefetch(&self, number: u32) {
-        if let Some(slot) = self.slots.get(number)
-            && let Some(task) = &slot.task
+    fn prefetch_next(&self) {
+        if self.are_many()
+            && let Some(next) = self.run_queue.first()
+            && let Some(task) = &next.task
         {
             task.prefetch();
         }
@@ -73,30 +104,80 @@ impl Tasks {
     #[inline(always)]
     // ANCHOR: mark
     pub(super) fn mark(&mut self, key: Key) -> bool {
-        let news = self.find(key).is_some_and(Slot::schedule);
-        if news {
-            if self.are_many() {
-                self.prefetch(key.slot());
-            }
-            self.run_queue.push(key.slot());
+        let are_many = self.are_many();
+        let Some(slot) = self.find(key) else { return false };
+        if slot.standing != IDLE {
+            return self.mark_running(key);
         }
-        news
+        slot.standing = AWAY;
+        let task = slot.task.take();
+        if are_many && let Some(task) = &task {
+            task.prefetch();
+        }
+        self.run_queue.push(|| Ready { key, task, gave_way_at: None });
+        true
     }
     // END: mark
 
-    /// Puts a task back after its poll, with what it waits for, and schedules it if it wants to run
-    /// again. Whether that was news.
+    /// [`mark`](Self::mark) for one who is not in his slot. `false` unless he runs, and this is his first wake
+    /// since he does.
+    #[cold]
+    #[inline(never)]
+    fn mark_running(&mut self, key: Key) -> bool {
+        let slot = &mut self.slots[key.slot()];
+        let news = self.running == key && slot.standing == AWAY;
+        if news {
+            slot.standing = EXPECTED;
+            self.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
+            this_poll::is_scheduled();
+        }
+        news
+    }
+
+    /// Puts a task that was polled where it belongs: at the end of the run queue if it gave way, and that is
+    /// answered; else into its slot, with what it waits for.
     #[inline(always)]
-    pub(super) fn put_back(&mut self, number: u32, task: Option<Spawned>) -> bool {
-        let slot = &mut self.slots[number];
+    // ANCHOR: put_back
+    pub(super) fn put_back(&mut self, key: Key, task: Option<Spawned>) -> bool {
+        if let gave_way_at @ Some(_) = this_poll::gave_way_at() {
+            self.run_queue.push(|| Ready { key, task, gave_way_at });
+            return true;
+        }
+        let slot = &mut self.slots[key.slot()];
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
         (slot.waits_for, slot.waits_at) = this_poll::last_note();
-        let news = this_poll::runs_again() && slot.schedule();
-        if news {
-            self.run_queue.push(number);
+        if slot.standing == AWAY {
+            slot.standing = IDLE;
         }
-        news
+        false
+    }
+    // END: put_back
+
+    /// Whether the root future stands in the run queue.
+    pub(super) fn is_root_ready(&self) -> bool {
+        self.run_queue.iter().any(|ready| ready.key.slot() == ROOT)
+    }
+
+    /// Notes in the slots where those gave way who stand in the run queue.
+    pub(super) fn note_ready(&mut self) {
+        for ready in self.run_queue.iter() {
+            if let Some(place) = ready.gave_way_at {
+                let slot = &mut self.slots[ready.key.slot()];
+                (slot.waits_for, slot.waits_at) = (Some(WaitsFor::Turn), place);
+            }
+        }
+    }
+
+    /// No task is taken in from here on, and none is scheduled: all are in their slots, to be dropped.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        for Ready { key, task, .. } in self.run_queue.drain() {
+            if task.is_some() {
+                mem::forget(mem::replace(&mut self.slots[key.slot()].task, task));
+            }
+        }
+        self.slots.each_mut().for_each(|slot| slot.standing = EXPECTED);
     }
 }
 

@@ -151,7 +151,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(this_poll::poll_budget(cx));
+        ready!(this_poll::poll_budget(cx, self.place));
         ready!(self.poll_deadline(cx));
         this_poll::charge();
         Poll::Ready(())
