@@ -80,8 +80,9 @@
 //!                                               blocking/mod, crew
 //! doors              inbox                      wait  park
 //! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
-//!                                               queue/core, waiting,       injector
-//!                                               error  wait_list  waiter
+//!                                               queue/core, ring, room,    injector
+//!                                               waiting, error
+//!                                               wait_list  waiter
 //! ground             primitives  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!

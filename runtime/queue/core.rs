@@ -25,10 +25,11 @@
 //! of. The other rival hands the item itself to the waiter: then an item lives in a future that
 //! may be dropped at any time, and must find its way back to the front of the queue.
 
-use std::{collections::VecDeque, mem, task::Waker};
+use std::{mem, task::Waker};
 
 use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
+    ring::Ring,
     waiting::{Offer, Stage, Step, Wakes, wait},
 };
 use crate::{
@@ -71,8 +72,10 @@ pub struct Stats {
 
 /// The queue without its shell.
 pub(super) struct Core<T> {
-    items: VecDeque<T>,
+    items: Ring<T>,
     capacity: usize,
+    /// How many items it takes in: the capacity, or 0 once it is closed.
+    limit: usize,
     getters: WaitList,
     putters: WaitList,
     joiners: WaitList,
@@ -85,8 +88,9 @@ pub(super) struct Core<T> {
 impl<T> Core<T> {
     pub(super) fn unbounded() -> Self {
         Self {
-            items: VecDeque::new(),
+            items: Ring::new(),
             capacity: UNBOUNDED,
+            limit: UNBOUNDED,
             getters: WaitList::new(),
             putters: WaitList::new(),
             joiners: WaitList::new(),
@@ -104,7 +108,7 @@ impl<T> Core<T> {
             "a queue with a capacity of 0 could never take an item: use `bounded(1)` for the \
              tightest hand-over, or `unbounded()` for no limit (asyncio's `maxsize=0`)"
         );
-        Self { capacity, ..Self::unbounded() }
+        Self { capacity, limit: capacity, ..Self::unbounded() }
     }
 
     /// A step of a `put` that found no room at once. `item` is taken with the answer.
@@ -116,7 +120,7 @@ impl<T> Core<T> {
         offer: &mut Offer<'_>,
     ) -> Step<Result<(), PutError<T>>> {
         let may_go = match *stage {
-            Stage::New => (self.has_room() || self.closed) && !seeded("queue_no_second_look"),
+            Stage::New => (self.may_push() || self.closed) && !seeded("queue_no_second_look"),
             Stage::Waiting(key) => self.putters.remove_woken(key),
             Stage::Done => false,
         };
@@ -128,11 +132,11 @@ impl<T> Core<T> {
         {
             self.promised_room -= 1;
         }
-        let Some(item) = item.take() else { return Step::Spent };
-        if self.closed {
-            return Step::Ready(Err(PutError(item)), Wakes::Nobody);
+        match item.take_if(|_| self.closed) {
+            Some(item) => Step::Ready(Err(PutError(item)), Wakes::Nobody),
+            None if item.is_some() => Step::Ready(Ok(()), self.push(item)),
+            None => Step::Spent,
         }
-        Step::Ready(Ok(()), self.push(item))
     }
 
     /// A step of a `get` that found no item at once.
@@ -183,7 +187,7 @@ impl<T> Core<T> {
     /// Whether an item may be pushed at once.
     #[inline]
     pub(super) fn may_push(&self) -> bool {
-        !self.closed && self.has_room()
+        self.items.len() + self.promised_room < self.limit
     }
 
     /// Whether an item may be taken at once.
@@ -195,7 +199,7 @@ impl<T> Core<T> {
     #[inline]
     pub(super) fn try_put(&mut self, item: T) -> Result<Wakes, TryPutError<T>> {
         if self.may_push() {
-            Ok(self.push(item))
+            Ok(self.push(&mut Some(item)))
         } else if self.closed {
             Err(TryPutError::Closed(item))
         } else {
@@ -258,6 +262,7 @@ impl<T> Core<T> {
 
     pub(super) fn close(&mut self) -> Wakes {
         self.closed = true;
+        self.limit = 0;
         self.promised_room = 0;
         if self.is_drained() {
             Wakes::all([&mut self.putters, &mut self.getters])
@@ -267,11 +272,12 @@ impl<T> Core<T> {
     }
 
     /// Closes, and gives up what is in the queue. Items not yet got count as finished.
-    pub(super) fn close_now(&mut self) -> (VecDeque<T>, Wakes) {
+    pub(super) fn close_now(&mut self) -> (Ring<T>, Wakes) {
         self.closed = true;
+        self.limit = 0;
         self.promised_room = 0;
         self.promised_items = 0;
-        let items = mem::take(&mut self.items);
+        let items = mem::replace(&mut self.items, Ring::new());
         // Less were left than are dropped if `task_done` was called ahead of `get`.
         self.unfinished = self.unfinished.saturating_sub(items.len());
         let wakes = if self.unfinished == 0 {
@@ -316,11 +322,6 @@ impl<T> Core<T> {
     }
 
     #[inline]
-    fn has_room(&self) -> bool {
-        self.items.len() + self.promised_room < self.capacity
-    }
-
-    #[inline]
     fn has_free_item(&self) -> bool {
         self.items.len() > self.promised_items
     }
@@ -331,9 +332,9 @@ impl<T> Core<T> {
         self.closed && self.items.is_empty()
     }
 
-    /// Takes an item in. The caller has made sure of room.
+    /// Takes in the item that is there. The caller has made sure of it, and of room.
     #[inline]
-    pub(super) fn push(&mut self, item: T) -> Wakes {
+    pub(super) fn push(&mut self, item: &mut Option<T>) -> Wakes {
         self.items.push_back(item);
         self.unfinished += 1;
         self.promise_item()
@@ -343,15 +344,16 @@ impl<T> Core<T> {
     /// concerns nobody else; or sees to who is woken. (Apart, so that an item is moved once and not in a
     /// bundle.)
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<T> {
+    pub(super) fn pop(&mut self) -> T {
         self.items.pop_front()
     }
 
-    /// Whether an item that is given out concerns nobody else: the queue is open, and no putter is in
-    /// line. Mostly so; asked first, it spares making and taking apart an empty [`Wakes`].
+    /// Whether a free item that is given out concerns nobody else: no putter is in line. (Nor is a getter, where
+    /// an item is free. So the last item of a closed queue, too, is only the taker's affair.) Mostly so; asked
+    /// first, it spares making and taking apart an empty [`Wakes`].
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
-        !self.closed && self.putters.is_empty()
+        self.putters.is_empty()
     }
 
     /// An item was given out: who is to be woken.
@@ -362,7 +364,10 @@ impl<T> Core<T> {
 
     #[inline]
     fn take(&mut self) -> Option<(T, Wakes)> {
-        let item = self.pop()?;
+        if self.items.is_empty() {
+            return None;
+        }
+        let item = self.pop();
         Some((item, self.taken()))
     }
 

@@ -5,6 +5,7 @@
 //! local.rs     Queue, of one thread: a RefCell         a test keeps them alike
 //! waiting.rs   how their futures wait and wake
 //! core.rs      the rules: items, who waits, what is promised to whom
+//! ring.rs      the items, and room.rs, the memory they lie in
 //! error.rs     what a queue answers when it cannot do as asked
 //! ```
 //!
@@ -22,11 +23,15 @@
 mod core;
 mod error;
 pub mod local;
+mod ring;
+mod room;
 mod shared;
 mod waiting;
 
 #[cfg(all(test, not(loom)))]
 mod core_tests;
+#[cfg(all(test, not(loom)))]
+mod ring_tests;
 
 pub use self::{
     core::Stats,

@@ -360,8 +360,8 @@ impl<T> Future for Put<'_, T> {
         ready!(this_poll::poll_budget(cx, this.place));
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
-            if let Some(item) = this.item.take_if(|_| core.may_push()) {
-                let wakes = core.push(item);
+            if this.item.is_some() && core.may_push() {
+                let wakes = core.push(&mut this.item);
                 drop(core);
                 wakes.wake();
                 this.stage = Stage::Done;
@@ -425,10 +425,8 @@ impl<T> Future for Get<'_, T> {
         if let Stage::New = this.stage {
             let mut core = this.queue.core();
             is_there = core.may_take();
-            if is_there
-                && core.is_quiet()
-                && let Some(item) = core.pop()
-            {
+            if is_there && core.is_quiet() {
+                let item = core.pop();
                 this.stage = Stage::Done;
                 this_poll::charge();
                 return Poll::Ready(Ok(item));

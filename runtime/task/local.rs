@@ -327,7 +327,7 @@ impl Table {
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
         let batch = loop {
-            let Some(Popped { key, task }) = tasks.pop() else {
+            let Some(popped) = tasks.pop() else {
                 if tasks.run_queue.is_next_empty() {
                     break Batch::Dry;
                 }
@@ -337,30 +337,27 @@ impl Table {
                 tasks.run_queue.begin_next();
                 continue;
             };
-            if trace::on() {
-                let id = tasks.slots[key.slot()].id;
-                drop(tasks);
-                steps::polled(id);
-                tasks = self.tasks.borrow_mut();
-            }
-            tasks.running = key;
-            drop(tasks);
-            counters.polls.add(1);
-            match task {
-                Some(task) => match self.poll(key, task) {
-                    Ok(task) => tasks = self.put_back(key, Some(task)),
-                    Err(end) => {
-                        counters.ended.add(1);
-                        tasks = self.remove(key.slot(), end);
-                    }
-                },
-                None => match self.poll_root(key, root) {
-                    true => {
+            match popped {
+                Popped::Task(key, task) => {
+                    self.announce(tasks, key);
+                    counters.polls.add(1);
+                    tasks = match self.poll(key, task) {
+                        Ok(task) => self.put_back(key, Some(task)),
+                        Err(end) => {
+                            counters.ended.add(1);
+                            self.remove(key.slot(), end)
+                        }
+                    };
+                }
+                Popped::Root(key) => {
+                    self.announce(tasks, key);
+                    counters.polls.add(1);
+                    if self.poll_root(key, root) {
                         tasks = self.tasks.borrow_mut();
                         break Batch::RootEnded;
                     }
-                    false => tasks = self.put_back(key, None),
-                },
+                    tasks = self.put_back(key, None);
+                }
             }
             if is_look_due() {
                 break Batch::LookDue;
@@ -369,6 +366,18 @@ impl Table {
         tasks.running = Key::NOBODY;
         this_poll::end();
         batch
+    }
+
+    /// The task of `key` is about to be polled. Lets go of the table for it.
+    #[inline(always)]
+    fn announce<'a>(&'a self, mut tasks: RefMut<'a, Tasks>, key: Key) {
+        if trace::on() {
+            let id = tasks.slots[key.slot()].id;
+            drop(tasks);
+            steps::polled(id);
+            tasks = self.tasks.borrow_mut();
+        }
+        tasks.running = key;
     }
 
     /// Polls a task. Gives it back, or how it ended.

@@ -52,8 +52,8 @@ impl Tasks {
             let ready = self.run_queue.pop()?;
             let (key, task) = (ready.key, ready.task.take());
             self.prefetch_next();
-            if task.is_some() {
-                return Some(Popped { key, task });
+            if let Some(task) = task {
+                return Some(Popped::Task(key, task));
             }
             if let Some(popped) = self.claim(key.slot()) {
                 return Some(popped);
@@ -70,7 +70,10 @@ impl Tasks {
             return None;
         }
         slot.standing = AWAY;
-        Some(Popped { key: slot.key, task: slot.task.take() })
+        Some(match slot.task.take() {
+            Some(task) => Popped::Task(slot.key, task),
+            None => Popped::Root(slot.key),
+        })
     }
 
     /// Whether some tasks' memory has left the nearest caches, so that fetching it ahead pays.
@@ -181,10 +184,10 @@ impl Tasks {
     }
 }
 
-/// What is to be polled: a task, or, without one, the root future.
-pub(super) struct Popped {
-    pub(super) key: Key,
-    pub(super) task: Option<Spawned>,
+/// What is to be polled.
+pub(super) enum Popped {
+    Task(Key, Spawned),
+    Root(Key),
 }
 
 /// The table is closed.

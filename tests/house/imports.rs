@@ -37,7 +37,9 @@ shelves
     timer/pace.rs           <- timer/wheel.rs
     queue/error.rs
     queue/waiting.rs        <- wait_list.rs
-    queue/core.rs           <- wait_list.rs queue/error.rs queue/waiting.rs
+    queue/room.rs
+    queue/ring.rs           <- queue/room.rs
+    queue/core.rs           <- wait_list.rs queue/error.rs queue/ring.rs queue/waiting.rs
 doors
     wait.rs
     park.rs
