@@ -205,7 +205,7 @@ fn wake_oneself(cx: &Context<'_>, place: &'static Location<'static>) {
 
 /// The task was woken while it is polled, and stands in the run queue. From here on it need not say that it
 /// wants to run again, and if it does, it wakes itself, which is no news.
-pub(crate) fn is_scheduled() {
+pub(crate) fn note_scheduled() {
     local_key::with(&THIS, |this| {
         this.again.set(None);
         this.waker.set(NOBODYS);

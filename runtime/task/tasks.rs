@@ -122,8 +122,7 @@ impl Tasks {
     }
     // END: mark
 
-    /// [`mark`](Self::mark) for one who is not in his slot. `false` unless he runs, and this is his first wake
-    /// since he does.
+    /// [`mark`](Self::mark) for one who is not in his slot. `true`: he runs, and was not woken since he does.
     #[cold]
     #[inline(never)]
     fn mark_running(&mut self, key: Key) -> bool {
@@ -132,13 +131,13 @@ impl Tasks {
         if news {
             slot.standing = EXPECTED;
             self.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
-            this_poll::is_scheduled();
+            this_poll::note_scheduled();
         }
         news
     }
 
-    /// Puts a task that was polled where it belongs: at the end of the run queue if it gave way, and that is
-    /// answered; else into its slot, with what it waits for.
+    /// Puts a task that was polled where it belongs: at the end of the run queue if it gave way, else into its
+    /// slot, with what it waits for. Answers whether it gave way.
     #[inline(always)]
     // ANCHOR: put_back
     pub(super) fn put_back(&mut self, key: Key, task: Option<Spawned>) -> bool {
