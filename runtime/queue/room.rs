@@ -20,8 +20,8 @@ use std::{
 /// What most kernels of x86-64 and of arm64 call a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Bytes of a large room.
-const LARGE: usize = HUGE_PAGE / 2;
+/// Bytes of a large room, at least: it fills three quarters of its pages or more.
+const LARGE: usize = HUGE_PAGE / 4 * 3;
 
 pub(super) struct Room<T> {
     first: NonNull<MaybeUninit<T>>,
