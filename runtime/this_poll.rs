@@ -40,9 +40,6 @@ const PATIENCE: i32 = 1024;
 /// than to ask; [`give_way`] sets it up again.
 const UNCOUNTED: i32 = i32::MAX;
 
-/// The waker of a poll whose task stands in the run queue already: no waker has this address.
-const NOBODYS: *const Waker = ptr::dangling();
-
 struct ThisPoll {
     /// Ready operations left. A task with less than one gives way.
     left: Cell<i32>,
@@ -90,19 +87,20 @@ pub(crate) fn gave_way_at() -> Option<&'static Location<'static>> {
     local_key::with(&THIS, |this| this.again.get())
 }
 
-/// What the last leaf waits for that noted a wait in this poll, or in the one that has just ended, and at
-/// which line. `None` if only foreign futures wait; then the line means nothing.
+/// What the task waits for after this poll, or after the one that has just ended, and at which line: its next turn
+/// if it gave way, or else what the last leaf noted. `None` if only foreign futures wait; then the line means
+/// nothing.
 #[inline(always)]
 pub(crate) fn last_note() -> (Option<WaitsFor>, &'static Location<'static>) {
-    local_key::with(&THIS, |this| (this.waits_for.get(), this.waits_at.get()))
+    local_key::with(&THIS, |this| match this.again.get() {
+        Some(place) => (Some(WaitsFor::Turn), place),
+        None => (this.waits_for.get(), this.waits_at.get()),
+    })
 }
 
-/// What the task waits for after this poll, or after the one that has just ended.
+/// [`last_note`], for who has no use for the parts.
 #[inline]
 pub(crate) fn wait() -> Option<Wait> {
-    if let Some(place) = gave_way_at() {
-        return Some(Wait { what: WaitsFor::Turn, place });
-    }
     let (what, place) = last_note();
     what.map(|what| Wait { what, place })
 }
@@ -147,7 +145,7 @@ pub(crate) fn suspend() -> Suspended {
         left: this.left.replace(UNCOUNTED),
         again: this.again.take(),
         is_lifted: this.is_lifted.replace(false),
-        noted: last_note(),
+        noted: (this.waits_for.take(), this.waits_at.get()),
         waker: this.waker.replace(ptr::null()),
     })
 }
@@ -201,15 +199,6 @@ pub(crate) fn run_again(cx: &Context<'_>, place: &'static Location<'static>) {
 fn wake_oneself(cx: &Context<'_>, place: &'static Location<'static>) {
     cx.waker().wake_by_ref();
     note(WaitsFor::Turn, place);
-}
-
-/// The task was woken while it is polled, and stands in the run queue. From here on it need not say that it
-/// wants to run again, and if it does, it wakes itself, which is no news.
-pub(crate) fn note_scheduled() {
-    local_key::with(&THIS, |this| {
-        this.again.set(None);
-        this.waker.set(NOBODYS);
-    });
 }
 
 /// `Ready` while the budget lasts; otherwise the task runs again in the next turn, and the answer is `Pending`.

@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -14,8 +14,8 @@ use std::{
 };
 
 use whirligig::{
-    EventLoop, spawn_local,
-    task::yield_now,
+    EventLoop, Runtime, WaitsFor, dump, spawn_local,
+    task::{self, yield_now},
     trace::{self, Event, Recorder},
 };
 
@@ -250,4 +250,96 @@ fn whoever_hears_of_a_poll_may_wake_the_task() {
         assert_eq!(event_loop.stats().polls, if gives_way { 10 } else { 5 });
         assert_eq!(polls.replace(0), 5);
     }
+}
+
+/// The waker of the task that asks.
+async fn own_waker() -> Waker {
+    poll_fn(|cx| Poll::Ready(cx.waker().clone())).await
+}
+
+fn one_worker() -> Runtime {
+    Runtime::builder().worker_threads(1).build().unwrap()
+}
+
+#[test]
+fn who_is_woken_while_it_blocks_on_a_runtime_stands_in_the_queue_once() {
+    let event_loop = EventLoop::new().unwrap();
+    let task = event_loop.spawn_local(async {
+        let runtime = one_worker();
+        let own = own_waker().await;
+        runtime.block_on(async { own.wake_by_ref() });
+        yield_now().await;
+        yield_now().await;
+    });
+    while event_loop.turn(Some(Duration::ZERO)).unwrap().ready {}
+    assert!(task.is_finished());
+    // Each entry of the queue that is popped counts as a poll.
+    assert_eq!(event_loop.stats().polls, 3);
+}
+
+#[test]
+fn a_wake_of_an_outer_task_is_nothing_to_the_future_it_blocks_on() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.block_on(async {
+        let runtime = one_worker();
+        let own = own_waker().await;
+        // It gives way, and then wakes the other: it must run again all the same.
+        let polls = runtime.block_on(async {
+            let mut polls = 0;
+            let mut gives_way = pin!(yield_now());
+            poll_fn(|cx| {
+                polls += 1;
+                let polled = gives_way.as_mut().poll(cx);
+                own.wake_by_ref();
+                polled.map(|()| polls)
+            })
+            .await
+        });
+        assert_eq!(polls, 2);
+        // And whoever may block there may do so afterwards.
+        let ten = runtime.block_on(async {
+            task::block_in_place(|| {
+                own.wake_by_ref();
+                runtime.spawn(async { 10 }).wait().unwrap()
+            })
+        });
+        assert_eq!(ten, 10);
+    });
+}
+
+#[test]
+fn who_gives_way_and_is_woken_waits_for_its_turn() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.spawn_local(poll_fn(|cx| {
+        [Act::GiveWay, Act::WakeOneself].map(|act| act.perform(cx, Waker::noop()));
+        Poll::<()>::Pending
+    }));
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let found = &event_loop.dump().tasks[0];
+    assert_eq!(found.waits.map(|(what, _)| what), Some(WaitsFor::Turn));
+    assert!(found.scheduled);
+}
+
+#[test]
+fn a_loop_that_closes_says_of_nobody_that_it_is_scheduled() {
+    struct Dumps(Rc<RefCell<Vec<bool>>>);
+    impl Drop for Dumps {
+        fn drop(&mut self) {
+            let dump = dump();
+            self.0.borrow_mut().extend(dump.tasks.iter().map(|task| task.scheduled));
+        }
+    }
+
+    let scheduled = Rc::default();
+    let event_loop = EventLoop::new().unwrap();
+    let dumps = Dumps(Rc::clone(&scheduled));
+    event_loop.spawn_local(async move {
+        let _dumps = dumps;
+        pending::<()>().await;
+    });
+    event_loop.spawn_local(pending::<()>());
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    event_loop.spawn_local(pending::<()>());
+    drop(event_loop);
+    assert_eq!(*scheduled.borrow(), [false; 3]);
 }

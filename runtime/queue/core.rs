@@ -13,7 +13,7 @@
 //!
 //! What holds between any two calls:
 //! - the getters woken for an item are as many as `promised_items`, at most `items.len()`;
-//! - while a getter is in line, every item is promised;
+//! - while a getter is in line, every item is promised: a free item and a getter in line are never side by side;
 //! - the putters woken for room are as many as `promised_room`, and `items.len() + promised_room` is
 //!   at most `capacity`; while a putter is in line it is equal;
 //! - once closed, no putter is in line and no room is promised; once closed and empty (*drained*,
@@ -148,9 +148,7 @@ impl<T> Core<T> {
     ) -> Step<Result<T, GetError>> {
         // ANCHOR: get
         let may_go = match *stage {
-            Stage::New => {
-                (self.has_free_item() || self.is_drained()) && !seeded("queue_no_second_look")
-            }
+            Stage::New => (self.may_take() || self.is_drained()) && !seeded("queue_no_second_look"),
             Stage::Waiting(key) => self.getters.remove_woken(key),
             Stage::Done => false,
         };
@@ -190,10 +188,10 @@ impl<T> Core<T> {
         self.items.len() + self.promised_room < self.limit
     }
 
-    /// Whether an item may be taken at once.
+    /// Whether an item may be taken at once: there is a free one.
     #[inline]
     pub(super) fn may_take(&self) -> bool {
-        self.has_free_item() || seeded("queue_try_get_overtakes")
+        self.items.len() > self.promised_items
     }
 
     #[inline]
@@ -209,7 +207,7 @@ impl<T> Core<T> {
 
     #[inline]
     pub(super) fn try_get(&mut self) -> Result<(T, Wakes), TryGetError> {
-        if self.may_take() {
+        if self.may_take() || seeded("queue_try_get_overtakes") {
             self.take().ok_or(TryGetError::Empty)
         } else if self.is_drained() {
             Err(TryGetError::Closed)
@@ -321,11 +319,6 @@ impl<T> Core<T> {
         }
     }
 
-    #[inline]
-    fn has_free_item(&self) -> bool {
-        self.items.len() > self.promised_items
-    }
-
     /// Closed, and nothing left: there will never be an item again.
     #[inline]
     fn is_drained(&self) -> bool {
@@ -335,6 +328,7 @@ impl<T> Core<T> {
     /// Takes in the item that is there. The caller has made sure of it, and of room.
     #[inline]
     pub(super) fn push(&mut self, item: &mut Option<T>) -> Wakes {
+        debug_assert!(item.is_some());
         self.items.push_back(item);
         self.unfinished += 1;
         self.promise_item()
@@ -348,9 +342,8 @@ impl<T> Core<T> {
         self.items.pop_front()
     }
 
-    /// Whether a free item that is given out concerns nobody else: no putter is in line. (Nor is a getter, where
-    /// an item is free. So the last item of a closed queue, too, is only the taker's affair.) Mostly so; asked
-    /// first, it spares making and taking apart an empty [`Wakes`].
+    /// Whether a free item that is given out concerns nobody else: no putter is in line, and a getter never is
+    /// beside a free item. Mostly so; asked first, it spares making and taking apart an empty [`Wakes`].
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
         self.putters.is_empty()

@@ -201,7 +201,13 @@ impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let slots = Slots::new(number, first_generation);
         let run_queue = Batches::new();
-        let tasks = Tasks { slots, run_queue, running: Key::NOBODY, closed: false };
+        let tasks = Tasks {
+            slots,
+            run_queue,
+            running: Key::NOBODY,
+            woken_running: Key::NOBODY,
+            closed: false,
+        };
         Self { number, tasks: RefCell::new(tasks) }
     }
 
@@ -285,8 +291,8 @@ impl Table {
         slot.place = place;
         slot.key = key;
         // A root that returned while scheduled left an entry in the queue. It serves this one.
-        if slot.standing == IDLE {
-            slot.standing = AWAY;
+        if slot.standing == AWAY {
+            slot.standing = EXPECTED;
             inner.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
         }
     }
@@ -294,11 +300,9 @@ impl Table {
     /// The root future is gone; its wakers are stale from here on.
     pub(crate) fn close_root(&self) {
         let mut inner = self.tasks.borrow_mut();
-        let is_ready = inner.is_root_ready();
         let slot = &mut inner.slots[ROOT];
         slot.key = Key::NOBODY;
         slot.waits_for = None;
-        slot.standing = if is_ready { EXPECTED } else { IDLE };
     }
 
     /// Whether anything stands in the run queue.
@@ -342,7 +346,7 @@ impl Table {
                     self.announce(tasks, key);
                     counters.polls.add(1);
                     tasks = match self.poll(key, task) {
-                        Ok(task) => self.put_back(key, Some(task)),
+                        Ok(task) => self.put_back(key, |tasks| tasks.put_back(key, task)),
                         Err(end) => {
                             counters.ended.add(1);
                             self.remove(key.slot(), end)
@@ -356,7 +360,7 @@ impl Table {
                         tasks = self.tasks.borrow_mut();
                         break Batch::RootEnded;
                     }
-                    tasks = self.put_back(key, None);
+                    tasks = self.put_back(key, |tasks| tasks.put_back_root(key));
                 }
             }
             if is_look_due() {
@@ -394,9 +398,9 @@ impl Table {
 
     /// The poll ended with `Pending`: puts the task into its slot, or into the run queue if it gave way.
     #[inline(always)]
-    fn put_back(&self, key: Key, task: Option<Spawned>) -> RefMut<'_, Tasks> {
+    fn put_back(&self, key: Key, put_back: impl FnOnce(&mut Tasks) -> bool) -> RefMut<'_, Tasks> {
         let mut tasks = self.tasks.borrow_mut();
-        let again = tasks.put_back(key, task);
+        let again = put_back(&mut tasks);
         if trace::on() {
             let id = tasks.slots[key.slot()].id;
             tasks.running = Key::NOBODY;
@@ -460,9 +464,13 @@ impl Table {
             let mut inner = self.tasks.borrow_mut();
             inner.note_ready();
             let rows = inner.slots.live().map(|slot| {
+                let is_root = slot.key.slot() == ROOT;
                 let stage = match slot.standing {
                     _ if slot.key == inner.running => Stage::Running,
+                    // All tasks are in their slots, to be dropped.
+                    _ if inner.closed => Stage::Idle,
                     IDLE => Stage::Idle,
+                    AWAY if is_root => Stage::Idle,
                     _ => Stage::Scheduled,
                 };
                 (slot.origin(), slot.wait(), stage)

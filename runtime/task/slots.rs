@@ -15,6 +15,7 @@ use super::{key::Key, spawned::Spawned};
 use crate::{
     id::TaskId,
     place::{Name, Origin, Wait, WaitsFor},
+    this_poll,
 };
 
 /// One place in the table: a line of the cache.
@@ -46,14 +47,21 @@ impl Slot {
     pub(crate) fn wait(&self) -> Option<Wait> {
         self.waits_for.map(|what| Wait { what, place: self.waits_at })
     }
+
+    /// Notes what its task waits for after the poll that has just ended.
+    #[inline(always)]
+    pub(crate) fn note_wait(&mut self) {
+        (self.waits_for, self.waits_at) = this_poll::last_note();
+    }
 }
 
-/// Whoever lives here waits to be woken: the task in its slot, the root future wherever it is.
+/// The task is in its slot, and waits to be woken.
 pub(crate) const IDLE: u32 = u32::MAX;
-/// The task stands in the run queue, or runs.
+/// The task stands in the run queue, or runs. Of the root future, which is never in its slot: its key does not
+/// stand there.
 pub(crate) const AWAY: u32 = u32::MAX - 1;
-/// The slot's key stands in the run queue, without a task: for the root future, which is in no slot, or for a
-/// task that was woken while it ran.
+/// The slot's key stands in the run queue, without a task: for the root future, or for a task that was woken while
+/// it ran.
 pub(crate) const EXPECTED: u32 = u32::MAX - 2;
 /// There is no next vacant slot.
 const LAST: u32 = u32::MAX - 3;
@@ -81,7 +89,7 @@ impl Slots {
             place: Location::caller(),
             waits_for: None,
             waits_at: Location::caller(),
-            standing: IDLE,
+            standing: AWAY,
             key: Key::NOBODY,
         };
         let next_generation = first_generation;
@@ -178,7 +186,7 @@ impl Slots {
     #[cold]
     pub(crate) fn free_ended(&mut self, number: u32) {
         self[number].standing = match number {
-            ROOT => IDLE,
+            ROOT => AWAY,
             _ => mem::replace(&mut self.vacant, number),
         };
     }

@@ -7,9 +7,10 @@
 //! queue, from there it is popped and polled, and when it waits again it goes back. One that only gives way goes
 //! from the poll to the end of the queue, and its slot is not touched.
 //!
-//! Two entries of the run queue come without a task. The root future is in no slot: it is on the stack of
+//! Two entries of the run queue come without a task. The root future is never in its slot: it is on the stack of
 //! `block_on`. And a task that is woken while it runs must stand where it was woken, before whom it wakes after
-//! that; so its key goes ahead, and the task waits in its slot for it.
+//! that; so its key goes ahead, and the task waits in its slot for it, whatever it says of itself when its poll
+//! ends.
 //!
 //! The rival is a queue of numbers, and the tasks in their slots all the time. Then each poll finds the slot
 //! twice, to take the task out and to put it back, and gives way by marking there that it stands in the queue.
@@ -32,6 +33,8 @@ pub(super) struct Tasks {
     pub(super) run_queue: Batches<Ready>,
     /// Who is being polled, or dropped. [`Key::NOBODY`] in between.
     pub(super) running: Key,
+    /// Who was woken last while it ran. Of one who does not run it says nothing.
+    pub(super) woken_running: Key,
     pub(super) closed: bool,
 }
 
@@ -64,6 +67,7 @@ impl Tasks {
     /// An entry without a task was popped: whoever it stands for, unless he is gone.
     #[inline(never)]
     fn claim(&mut self, number: u32) -> Option<Popped> {
+        self.woken_running = Key::NOBODY;
         let slot = &mut self.slots[number];
         if slot.key == Key::NOBODY {
             self.slots.free_ended(number);
@@ -72,7 +76,10 @@ impl Tasks {
         slot.standing = AWAY;
         Some(match slot.task.take() {
             Some(task) => Popped::Task(slot.key, task),
-            None => Popped::Root(slot.key),
+            None => {
+                debug_assert_eq!(number, ROOT, "a task whose key is popped is in its slot");
+                Popped::Root(slot.key)
+            }
         })
     }
 
@@ -110,7 +117,7 @@ impl Tasks {
         let are_many = self.are_many();
         let Some(slot) = self.find(key) else { return false };
         if slot.standing != IDLE {
-            return self.mark_running(key);
+            return self.mark_away(key);
         }
         slot.standing = AWAY;
         let task = slot.task.take();
@@ -122,16 +129,19 @@ impl Tasks {
     }
     // END: mark
 
-    /// [`mark`](Self::mark) for one who is not in his slot. `true`: he runs, and was not woken since he does.
-    #[cold]
+    /// [`mark`](Self::mark) for one who is not in his slot. It is news if he runs, or is the root future, and his
+    /// key does not stand in the run queue yet.
     #[inline(never)]
-    fn mark_running(&mut self, key: Key) -> bool {
+    fn mark_away(&mut self, key: Key) -> bool {
         let slot = &mut self.slots[key.slot()];
-        let news = self.running == key && slot.standing == AWAY;
+        let runs = self.running == key;
+        let news = (runs || key.slot() == ROOT) && slot.standing == AWAY;
         if news {
             slot.standing = EXPECTED;
             self.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
-            this_poll::note_scheduled();
+            if runs {
+                self.woken_running = key;
+            }
         }
         news
     }
@@ -140,25 +150,50 @@ impl Tasks {
     /// slot, with what it waits for. Answers whether it gave way.
     #[inline(always)]
     // ANCHOR: put_back
-    pub(super) fn put_back(&mut self, key: Key, task: Option<Spawned>) -> bool {
-        if let gave_way_at @ Some(_) = this_poll::gave_way_at() {
-            self.run_queue.push(|| Ready { key, task, gave_way_at });
-            return true;
+    pub(super) fn put_back(&mut self, key: Key, task: Spawned) -> bool {
+        let gave_way_at = this_poll::gave_way_at();
+        if gave_way_at.is_none() {
+            self.rest(key, task);
+            return false;
         }
-        let slot = &mut self.slots[key.slot()];
-        // The slot is empty while its task runs: there is nothing to drop.
-        mem::forget(mem::replace(&mut slot.task, task));
-        (slot.waits_for, slot.waits_at) = this_poll::last_note();
-        if slot.standing == AWAY {
-            slot.standing = IDLE;
+        if self.woken_running == key {
+            self.rest_woken(key, task);
+            return false;
         }
-        false
+        self.run_queue.push(|| Ready { key, task: Some(task), gave_way_at });
+        true
     }
     // END: put_back
 
-    /// Whether the root future stands in the run queue.
-    pub(super) fn is_root_ready(&self) -> bool {
-        self.run_queue.iter().any(|ready| ready.key.slot() == ROOT)
+    /// Puts a task into its slot.
+    #[inline(always)]
+    fn rest(&mut self, key: Key, task: Spawned) {
+        let slot = &mut self.slots[key.slot()];
+        slot.note_wait();
+        // The slot is empty while its task runs: there is nothing to drop.
+        mem::forget(slot.task.replace(task));
+        if slot.standing == AWAY {
+            slot.standing = IDLE;
+        }
+    }
+
+    /// [`rest`](Self::rest) for one who gave way, but stands in the run queue already.
+    #[cold]
+    #[inline(never)]
+    fn rest_woken(&mut self, key: Key, task: Spawned) {
+        self.rest(key, task);
+    }
+
+    /// [`put_back`](Self::put_back) for the root future, which goes nowhere.
+    pub(super) fn put_back_root(&mut self, key: Key) -> bool {
+        let slot = &mut self.slots[ROOT];
+        slot.note_wait();
+        let again = this_poll::gave_way_at().is_some() && self.woken_running != key;
+        if again {
+            slot.standing = EXPECTED;
+            self.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
+        }
+        again
     }
 
     /// Notes in the slots where those gave way who stand in the run queue.

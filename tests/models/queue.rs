@@ -211,8 +211,9 @@ fn a_cancelled_put_that_keeps_its_room_is_caught() {
 
 #[test]
 fn a_try_get_that_overtakes_is_caught() {
-    seeded_bug_is_caught(
+    let finding = seeded_bug_is_caught(
         "models::queue::nobody_overtakes_a_get_that_was_promised_an_item",
         "queue_try_get_overtakes",
     );
+    assert!(finding.contains("left: Err(GetError)"), "{finding}");
 }
