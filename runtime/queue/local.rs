@@ -25,8 +25,8 @@ use crate::{place::WaitsFor, this_poll, wait_list::WaitKey};
 /// A first-in, first-out queue between tasks of one thread.
 ///
 /// Share it by reference, or in an [`Rc`](std::rc::Rc). It is the thread-safe
-/// [`Queue`](super::Queue) without its lock: order, cancel safety, errors and panics are the same,
-/// method by method, and are told there.
+/// [`Queue`](super::Queue) without its lock: order, cancel safety, memory, borrowing, errors and panics are
+/// the same, method by method, and are told there.
 ///
 /// ```
 /// use whirligig::queue::local::Queue;

@@ -5,7 +5,10 @@
 //!
 //! A queue that has fallen behind by a hundred thousand items takes megabytes, and is walked from end to end. In
 //! pages of 4 KiB each one costs the kernel a fault and the processor a walk through its tables. So a large room
-//! begins where a huge page does, and the kernel is asked for those. Where it has none, nothing is lost.
+//! begins where a huge page does, and the kernel is asked for those. Where it has none, nothing is lost. Where it
+//! has, the price is memory: a ring that has just doubled is half empty, and a huge page is resident as a whole
+//! once it was touched. And where the kernel must clear its memory up to find one, that fault takes longer. The
+//! advice stays with the addresses when they are given back; whoever is given them next has huge pages, too.
 //!
 //! The rival is a `Vec` of slots. It cannot be told where to begin.
 

@@ -40,7 +40,17 @@ use crate::{
 /// already, what it was woken for goes to the next in line: no item, no room and no wake is lost. A
 /// [`Put`] that is dropped before it is ready drops the item it holds; see [`put`](Self::put).
 ///
-/// **Memory** is kept for later items. A waiting future that is leaked keeps its place in line.
+/// **Memory** is kept for later items. Of a megabyte and a half or more it lies in huge pages, where Linux gives
+/// them: each is resident as a whole once an item was in it. A waiting future that is leaked keeps its place in
+/// line.
+///
+/// **Borrowing.** What items borrow must live longer than the queue, so it is declared before it:
+///
+/// ```compile_fail,E0597
+/// let queue = whirligig::queue::Queue::unbounded();
+/// let text = String::from("letter");
+/// queue.try_put(&text).unwrap(); // `text` does not live long enough
+/// ```
 ///
 /// ```
 /// use whirligig::queue::Queue;

@@ -5,6 +5,8 @@
 //! grows. When the first is used up the two change places. First in, first out, no allocation at a
 //! steady state, and no wrap-around to compute as in a ring.
 //!
+//! Both keep the memory of the largest batch there was: 32 bytes a task each, on an event loop.
+//!
 //! A batch that is cut short is finished first: the next turn runs the rest of it.
 //!
 //! What is popped is lent, and the borrower takes out of it what needs to be dropped. So a batch that is used
