@@ -27,22 +27,20 @@ use crate::{
 /// Share it by reference, or in an [`Arc`](std::sync::Arc). Between the tasks of one event loop
 /// [`local::Queue`](super::local::Queue) does the same without a lock.
 ///
-/// **Order.** Items leave in the order in which they came. Those who wait are served in the order in
-/// which they were first polled, and nobody overtakes them: an item that comes while a `get` waits is
-/// promised to it, and neither [`try_get`](Self::try_get) nor a later `get` can have it. Room is
-/// promised to a waiting `put` in the same way.
+/// **Order.** Items leave in the order in which they came. Those who wait are served in the order in which they
+/// were first polled, and nobody overtakes them: an item that comes while a `get` waits is promised to it, and
+/// neither [`try_get`](Self::try_get) nor a later `get` can have it. So is room to a waiting `put`.
 ///
-/// **Budget.** A task that has done 128 ready operations in one poll gives way: what it awaits then does
-/// not look at the queue, and joins the line only in its next poll. So `now_or_never` may find a queue
-/// not ready that is; [`try_get`](Self::try_get) and [`try_put`](Self::try_put) have no budget.
+/// **Budget.** A task that has done 128 ready operations in one poll gives way: what it awaits then does not look
+/// at the queue, and joins the line only in its next poll. So `now_or_never` may find a queue not ready that is;
+/// [`try_get`](Self::try_get) and [`try_put`](Self::try_put) have no budget.
 ///
-/// **Cancel safety.** A future that is dropped while it waits leaves its line. If it had been woken
-/// already, what it was woken for goes to the next in line: no item, no room and no wake is lost. A
-/// [`Put`] that is dropped before it is ready drops the item it holds; see [`put`](Self::put).
+/// **Cancel safety.** A future that is dropped while it waits leaves its line. If it had been woken already, what
+/// it was woken for goes to the next: no item, no room and no wake is lost. A [`Put`] that is dropped before it is
+/// ready drops the item it holds; see [`put`](Self::put).
 ///
-/// **Memory** is kept for later items. Of a megabyte and a half or more it lies in huge pages, where Linux gives
-/// them: each is resident as a whole once an item was in it. A waiting future that is leaked keeps its place in
-/// line.
+/// **Memory** is kept for later items. From a megabyte and a half on it lies in huge pages, if Linux has them: each
+/// is resident as a whole once an item was in it. A waiting future that is leaked keeps its place in line.
 ///
 /// **Borrowing.** What items borrow must live longer than the queue, so it is declared before it:
 ///
