@@ -311,7 +311,7 @@ fn a_wake_of_an_outer_task_is_nothing_to_the_future_it_blocks_on() {
 fn who_gives_way_and_is_woken_waits_for_its_turn() {
     let event_loop = EventLoop::new().unwrap();
     event_loop.spawn_local(poll_fn(|cx| {
-        [Act::GiveWay, Act::WakeOneself].map(|act| act.perform(cx, Waker::noop()));
+        [Act::GiveWay, Act::WakeOneself].iter().for_each(|act| act.perform(cx, Waker::noop()));
         Poll::<()>::Pending
     }));
     event_loop.turn(Some(Duration::ZERO)).unwrap();

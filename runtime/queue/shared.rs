@@ -43,7 +43,6 @@ use crate::{
 /// is resident as a whole once an item was in it. A waiting future that is leaked keeps its place in line.
 ///
 /// **Borrowing.** What items borrow must live longer than the queue, so it is declared before it:
-///
 /// ```compile_fail,E0597
 /// let queue = whirligig::queue::Queue::unbounded();
 /// let text = String::from("letter");
