@@ -293,7 +293,7 @@ impl Table {
         // A root that returned while scheduled left an entry in the queue. It serves this one.
         if slot.standing == AWAY {
             slot.standing = EXPECTED;
-            inner.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
+            inner.run_queue.push(|| Ready::alone(key));
         }
     }
 

@@ -47,6 +47,14 @@ pub(super) struct Ready {
     pub(super) gave_way_at: Option<&'static Location<'static>>,
 }
 
+impl Ready {
+    /// A key without a task.
+    #[inline(always)]
+    pub(super) fn alone(key: Key) -> Self {
+        Self { key, task: None, gave_way_at: None }
+    }
+}
+
 impl Tasks {
     /// The first in the batch. `None` if the batch has ended.
     #[inline(always)]
@@ -138,7 +146,7 @@ impl Tasks {
         let news = (runs || key.slot() == ROOT) && slot.standing == AWAY;
         if news {
             slot.standing = EXPECTED;
-            self.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
+            self.run_queue.push(|| Ready::alone(key));
             if runs {
                 self.woken_running = key;
             }
@@ -191,7 +199,7 @@ impl Tasks {
         let again = this_poll::gave_way_at().is_some() && self.woken_running != key;
         if again {
             slot.standing = EXPECTED;
-            self.run_queue.push(|| Ready { key, task: None, gave_way_at: None });
+            self.run_queue.push(|| Ready::alone(key));
         }
         again
     }
