@@ -272,7 +272,7 @@ impl Table {
         slot.waits_for = None;
         slot.key = key;
         slot.standing = AWAY;
-        inner.run_queue.push(|| Ready { key, task: Some(task), gave_way_at: None });
+        inner.run_queue.push(|| Ready { key, task: Some(task) });
         drop(inner);
         if trace::on() {
             let origin = self.tasks.borrow().slots[key.slot()].origin();
@@ -461,8 +461,7 @@ impl Table {
     /// running.
     pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<Wait>, Stage)) {
         let rows: Vec<_> = {
-            let mut inner = self.tasks.borrow_mut();
-            inner.note_ready();
+            let inner = self.tasks.borrow();
             let rows = inner.slots.live().map(|slot| {
                 let is_root = slot.key.slot() == ROOT;
                 let stage = match slot.standing {

@@ -5,7 +5,7 @@
 //!
 //! A task is in one place at a time. While it waits to be woken it is in its slot. A wake moves it into the run
 //! queue, from there it is popped and polled, and when it waits again it goes back. One that only gives way goes
-//! from the poll to the end of the queue, and its slot is not touched.
+//! from the poll to the end of the queue, and its slot is told no more than at which line.
 //!
 //! Two entries of the run queue come without a task. The root future is never in its slot: it is on the stack of
 //! `block_on`. And a task that is woken while it runs must stand where it was woken, before whom it wakes after
@@ -15,14 +15,14 @@
 //! The rival is a queue of numbers, and the tasks in their slots all the time. Then each poll finds the slot
 //! twice, to take the task out and to put it back, and gives way by marking there that it stands in the queue.
 
-use std::{mem, panic::Location};
+use std::mem;
 
 use super::{
     key::Key,
     slots::{AWAY, EXPECTED, IDLE, ROOT, Slot, Slots},
     spawned::Spawned,
 };
-use crate::{place::WaitsFor, run_queue::batches::Batches, this_poll};
+use crate::{run_queue::batches::Batches, this_poll};
 
 /// While there are no more slots than this, the tasks are in the processor's nearest caches anyway.
 const FEW: usize = 256;
@@ -43,15 +43,13 @@ pub(super) struct Ready {
     pub(super) key: Key,
     /// `None` for the root future, and for a task that is in its slot.
     pub(super) task: Option<Spawned>,
-    /// The line where it gave way. `None`: it was woken, and its slot says what it had waited for.
-    pub(super) gave_way_at: Option<&'static Location<'static>>,
 }
 
 impl Ready {
     /// A key without a task.
     #[inline(always)]
     pub(super) fn alone(key: Key) -> Self {
-        Self { key, task: None, gave_way_at: None }
+        Self { key, task: None }
     }
 }
 
@@ -132,7 +130,7 @@ impl Tasks {
         if are_many && let Some(task) = &task {
             task.prefetch();
         }
-        self.run_queue.push(|| Ready { key, task, gave_way_at: None });
+        self.run_queue.push(|| Ready { key, task });
         true
     }
     // END: mark
@@ -159,8 +157,7 @@ impl Tasks {
     #[inline(always)]
     // ANCHOR: put_back
     pub(super) fn put_back(&mut self, key: Key, task: Spawned) -> bool {
-        let gave_way_at = this_poll::gave_way_at();
-        if gave_way_at.is_none() {
+        if this_poll::gave_way_at().is_none() {
             self.rest(key, task);
             return false;
         }
@@ -168,7 +165,8 @@ impl Tasks {
             self.rest_woken(key, task);
             return false;
         }
-        self.run_queue.push(|| Ready { key, task: Some(task), gave_way_at });
+        self.slots[key.slot()].note_wait();
+        self.run_queue.push(|| Ready { key, task: Some(task) });
         true
     }
     // END: put_back
@@ -204,20 +202,10 @@ impl Tasks {
         again
     }
 
-    /// Notes in the slots where those gave way who stand in the run queue.
-    pub(super) fn note_ready(&mut self) {
-        for ready in self.run_queue.iter() {
-            if let Some(place) = ready.gave_way_at {
-                let slot = &mut self.slots[ready.key.slot()];
-                (slot.waits_for, slot.waits_at) = (Some(WaitsFor::Turn), place);
-            }
-        }
-    }
-
     /// No task is taken in from here on, and none is scheduled: all are in their slots, to be dropped.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        for Ready { key, task, .. } in self.run_queue.drain() {
+        for Ready { key, task } in self.run_queue.drain() {
             if task.is_some() {
                 mem::forget(mem::replace(&mut self.slots[key.slot()].task, task));
             }
