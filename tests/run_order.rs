@@ -16,6 +16,7 @@ use std::{
 use whirligig::{
     EventLoop, Runtime, WaitsFor, dump, spawn_local,
     task::{self, yield_now},
+    time::{TestClock, sleep},
     trace::{self, Event, Recorder},
 };
 
@@ -67,13 +68,13 @@ fn polled_after(acts: &'static [Act], is_root: bool) -> String {
             Poll::<()>::Pending
         })
     };
-    let event_loop = EventLoop::new().unwrap();
+    // A test clock goes on when nobody has anything to do any more.
+    let event_loop = EventLoop::builder().test_clock(&TestClock::new()).build().unwrap();
     if is_root {
         event_loop.block_on(async {
             spawn_local(b);
             let mut a = pin!(a);
-            // Long after: A ends when nobody has anything to do any more.
-            let mut over = pin!(whirligig::time::sleep(Duration::from_millis(1)));
+            let mut over = pin!(sleep(Duration::from_millis(1)));
             poll_fn(|cx| {
                 let over = over.as_mut().poll(cx);
                 if over.is_pending() {
@@ -159,29 +160,30 @@ fn a_loop_drops_whoever_stands_in_its_queue_once_whichever_way_he_came() {
 fn who_wakes_himself_and_ends_leaves_his_slot_to_nobody_who_is_polled_for_him() {
     let event_loop = EventLoop::new().unwrap();
     let polls = Rc::new(Cell::new(0));
-    let counted = polls.clone();
+    let spawn_counted = {
+        let polls = polls.clone();
+        move || {
+            let polls = polls.clone();
+            drop(spawn_local(poll_fn(move |_| {
+                polls.set(polls.get() + 1);
+                Poll::<()>::Pending
+            })));
+        }
+    };
     event_loop.block_on(async {
         let mut last = spawn_local(async {});
         for way in [Act::WakeOneself, Act::GiveWay] {
-            let counted = counted.clone();
+            let spawn_counted = spawn_counted.clone();
             last = spawn_local(poll_fn(move |cx| {
                 way.perform(cx, Waker::noop());
                 // While the slot of the one that ends here may or may not be free.
-                let counted = counted.clone();
-                spawn_local(poll_fn(move |_| {
-                    counted.set(counted.get() + 1);
-                    Poll::<()>::Pending
-                }));
+                spawn_counted();
                 Poll::Ready(())
             }));
         }
         last.await.unwrap();
         for _ in 0..5 {
-            let counted = counted.clone();
-            spawn_local(poll_fn(move |_| {
-                counted.set(counted.get() + 1);
-                Poll::<()>::Pending
-            }));
+            spawn_counted();
             yield_now().await;
             yield_now().await;
         }

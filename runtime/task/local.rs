@@ -201,13 +201,7 @@ impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let slots = Slots::new(number, first_generation);
         let run_queue = Batches::new();
-        let tasks = Tasks {
-            slots,
-            run_queue,
-            running: Key::NOBODY,
-            woken_running: Key::NOBODY,
-            closed: false,
-        };
+        let tasks = Tasks { slots, run_queue, running: Key::NOBODY, closed: false };
         Self { number, tasks: RefCell::new(tasks) }
     }
 

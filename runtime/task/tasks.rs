@@ -33,8 +33,6 @@ pub(super) struct Tasks {
     pub(super) run_queue: Batches<Ready>,
     /// Who is being polled, or dropped. [`Key::NOBODY`] in between.
     pub(super) running: Key,
-    /// Who was woken last while it ran. Of one who does not run it says nothing.
-    pub(super) woken_running: Key,
     pub(super) closed: bool,
 }
 
@@ -73,7 +71,6 @@ impl Tasks {
     /// An entry without a task was popped: whoever it stands for, unless he is gone.
     #[inline(never)]
     fn claim(&mut self, number: u32) -> Option<Popped> {
-        self.woken_running = Key::NOBODY;
         let slot = &mut self.slots[number];
         if slot.key == Key::NOBODY {
             self.slots.free_ended(number);
@@ -140,61 +137,40 @@ impl Tasks {
     #[inline(never)]
     fn mark_away(&mut self, key: Key) -> bool {
         let slot = &mut self.slots[key.slot()];
-        let runs = self.running == key;
-        let news = (runs || key.slot() == ROOT) && slot.standing == AWAY;
+        let news = (self.running == key || key.slot() == ROOT) && slot.standing == AWAY;
         if news {
             slot.standing = EXPECTED;
             self.run_queue.push(|| Ready::alone(key));
-            if runs {
-                self.woken_running = key;
-            }
         }
         news
     }
 
-    /// Puts a task that was polled where it belongs: at the end of the run queue if it gave way, else into its
-    /// slot, with what it waits for. Answers whether it gave way.
+    /// Puts a task that was polled where it belongs, and notes what it waits for. It goes to the end of the run queue
+    /// if it gave way, and its key does not stand there yet; else into its slot. Answers whether it went to the queue.
     #[inline(always)]
     // ANCHOR: put_back
     pub(super) fn put_back(&mut self, key: Key, task: Spawned) -> bool {
-        if this_poll::gave_way_at().is_none() {
-            self.rest(key, task);
-            return false;
-        }
-        if self.woken_running == key {
-            self.rest_woken(key, task);
-            return false;
-        }
-        self.slots[key.slot()].note_wait();
-        self.run_queue.push(|| Ready { key, task: Some(task) });
-        true
-    }
-    // END: put_back
-
-    /// Puts a task into its slot.
-    #[inline(always)]
-    fn rest(&mut self, key: Key, task: Spawned) {
         let slot = &mut self.slots[key.slot()];
+        if this_poll::runs_again() && slot.standing == AWAY {
+            slot.note_wait();
+            self.run_queue.push(|| Ready { key, task: Some(task) });
+            return true;
+        }
         slot.note_wait();
-        // The slot is empty while its task runs: there is nothing to drop.
-        mem::forget(slot.task.replace(task));
         if slot.standing == AWAY {
             slot.standing = IDLE;
         }
+        // The slot is empty while its task runs: there is nothing to drop.
+        mem::forget(slot.task.replace(task));
+        false
     }
-
-    /// [`rest`](Self::rest) for one who gave way, but stands in the run queue already.
-    #[cold]
-    #[inline(never)]
-    fn rest_woken(&mut self, key: Key, task: Spawned) {
-        self.rest(key, task);
-    }
+    // END: put_back
 
     /// [`put_back`](Self::put_back) for the root future, which goes nowhere.
     pub(super) fn put_back_root(&mut self, key: Key) -> bool {
         let slot = &mut self.slots[ROOT];
         slot.note_wait();
-        let again = this_poll::gave_way_at().is_some() && self.woken_running != key;
+        let again = slot.standing == AWAY && this_poll::runs_again();
         if again {
             slot.standing = EXPECTED;
             self.run_queue.push(|| Ready::alone(key));
