@@ -46,8 +46,7 @@ struct ThisPoll {
     /// The task wants to run again in the next turn: the line that gave way.
     again: Cell<Option<&'static Location<'static>>>,
     /// What the last leaf that noted something waits for, and where.
-    waits_for: Cell<Option<WaitsFor>>,
-    waits_at: Cell<&'static Location<'static>>,
+    noted: Cell<Option<Wait>>,
     /// The waker that the scheduler made for this poll. Only ever compared. Null outside any poll.
     waker: Cell<*const Waker>,
     /// The budget was lifted.
@@ -61,8 +60,7 @@ thread_local! {
         ThisPoll {
             left: Cell::new(UNCOUNTED),
             again: Cell::new(None),
-            waits_for: Cell::new(None),
-            waits_at: Cell::new(Location::caller()),
+            noted: Cell::new(None),
             waker: Cell::new(ptr::null()),
             is_lifted: Cell::new(false),
             runs_tasks: Cell::new(false),
@@ -76,7 +74,7 @@ pub(crate) fn begin(waker: &Waker) {
     local_key::with(&THIS, |this| {
         this.left.set(BUDGET);
         this.again.set(None);
-        this.waits_for.set(None);
+        this.noted.set(None);
         this.waker.set(waker);
     });
 }
@@ -88,21 +86,13 @@ pub(crate) fn runs_again() -> bool {
 }
 
 /// What the task waits for after this poll, or after the one that has just ended, and at which line: its next turn
-/// if it gave way, or else what the last leaf noted. `None` if only foreign futures wait; then the line means
-/// nothing.
+/// if it gave way, or else what the last leaf noted. `None` if only foreign futures wait.
 #[inline(always)]
-pub(crate) fn last_note() -> (Option<WaitsFor>, &'static Location<'static>) {
-    local_key::with(&THIS, |this| match this.again.get() {
-        Some(place) => (Some(WaitsFor::Turn), place),
-        None => (this.waits_for.get(), this.waits_at.get()),
-    })
-}
-
-/// [`last_note`], for who has no use for the parts.
-#[inline]
 pub(crate) fn wait() -> Option<Wait> {
-    let (what, place) = last_note();
-    what.map(|what| Wait { what, place })
+    local_key::with(&THIS, |this| match this.again.get() {
+        Some(place) => Some(Wait { what: WaitsFor::Turn, place }),
+        None => this.noted.get(),
+    })
 }
 
 /// The poll, or a batch of them, is over. What it noted can still be asked for.
@@ -135,7 +125,7 @@ pub(crate) struct Suspended {
     left: i32,
     again: Option<&'static Location<'static>>,
     is_lifted: bool,
-    noted: (Option<WaitsFor>, &'static Location<'static>),
+    noted: Option<Wait>,
     waker: *const Waker,
 }
 
@@ -145,7 +135,7 @@ pub(crate) fn suspend() -> Suspended {
         left: this.left.replace(UNCOUNTED),
         again: this.again.take(),
         is_lifted: this.is_lifted.replace(false),
-        noted: (this.waits_for.take(), this.waits_at.get()),
+        noted: this.noted.take(),
         waker: this.waker.replace(ptr::null()),
     })
 }
@@ -157,8 +147,7 @@ impl Suspended {
             this.left.set(self.left);
             this.again.set(self.again);
             this.is_lifted.set(self.is_lifted);
-            this.waits_for.set(self.noted.0);
-            this.waits_at.set(self.noted.1);
+            this.noted.set(self.noted);
             this.waker.set(self.waker);
         });
     }
@@ -254,17 +243,14 @@ pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
 /// A leaf's last act before it returns `Pending`, unless it gives way.
 #[inline]
 pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
-    local_key::with(&THIS, |this| {
-        this.waits_for.set(Some(what));
-        this.waits_at.set(place);
-    });
+    local_key::with(&THIS, |this| this.noted.set(Some(Wait { what, place })));
 }
 
 /// Takes the last note back.
 pub(crate) fn take_note() -> Option<Wait> {
-    let (what, place) = last_note();
-    local_key::with(&THIS, |this| this.waits_for.set(None));
-    what.map(|what| Wait { what, place })
+    let wait = wait();
+    local_key::with(&THIS, |this| this.noted.set(None));
+    wait
 }
 
 #[cfg(all(test, not(loom)))]

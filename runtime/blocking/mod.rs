@@ -29,7 +29,10 @@ use crate::{
     foreign,
     place::Origin,
     primitives::{Arc, Condvar, Mutex, MutexGuard, lock, seeded, thread, wait_timeout},
-    task::spawned::{Naming, SpawnedSend, Visit},
+    task::{
+        spawned::SpawnedSend,
+        visit::{Naming, Visit},
+    },
 };
 
 mod crew;

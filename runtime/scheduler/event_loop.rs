@@ -40,7 +40,7 @@ use crate::{
     reactor::{Found, Reactor},
     stats::{Counters, Stats},
     task::{
-        cell::{self, Completer},
+        completer::{self, Completer},
         join::JoinHandle,
         key::Key,
         local::{self, Root, Table},
@@ -294,7 +294,7 @@ impl Core {
         F::Output: 'static,
     {
         let origin = Origin { id: self.ids.draw(), name, place };
-        let (completer, joiner) = cell::new(future);
+        let (completer, joiner) = completer::new(future);
         self.counters.spawned.add(1);
         // A table that refuses drops the future and the completer, and the handle says cancelled.
         let _ = self.table.spawn(origin.clone(), |key| {
@@ -306,7 +306,7 @@ impl Core {
     }
 
     /// Spawns a future that another thread sent with the task's side of its cell.
-    pub(crate) fn spawn_sent<F>(&self, origin: Origin, task: Completer<F::Output, F>)
+    pub(crate) fn spawn_sent<F>(&self, origin: Origin, task: Completer<F>)
     where
         F: Future + 'static,
         F::Output: 'static,

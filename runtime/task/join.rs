@@ -17,7 +17,8 @@ use std::{
 };
 
 use super::{
-    cell::{Completer, Joiner, new},
+    completer::{Completer, new},
+    joiner::Joiner,
     outcome::{Failure, Outcome},
 };
 use crate::{
@@ -30,12 +31,12 @@ use crate::{
 /// The two ends of a new task: its side of the cell, with its future, and its handle. `wake` wakes it
 /// by its key.
 #[inline(always)]
-pub(crate) fn pair<T, L>(
-    load: L,
+pub(crate) fn pair<F: Future>(
+    future: F,
     origin: Origin,
     wake: fn(u64),
-) -> (Completer<T, L>, JoinHandle<T>) {
-    let (completer, joiner) = new(load);
+) -> (Completer<F>, JoinHandle<F::Output>) {
+    let (completer, joiner) = new(future);
     (completer, JoinHandle::new(joiner, origin, wake))
 }
 

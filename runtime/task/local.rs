@@ -36,9 +36,10 @@ use std::{
 use super::{
     key::Key,
     slots::{AWAY, EXPECTED, IDLE, ROOT, Slots},
-    spawned::{End, Naming, Spawned, Stage, Visit},
+    spawned::{Spawned, Stage},
     steps,
     tasks::{Batch, Popped, Ready, Refused, Tasks},
+    visit::{End, Naming, Visit},
 };
 use crate::{
     foreign,
@@ -263,7 +264,7 @@ impl Table {
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
         slot.place = place;
-        slot.waits_for = None;
+        slot.wait = None;
         slot.key = key;
         slot.standing = AWAY;
         inner.run_queue.push(|| Ready { key, task: Some(task) });
@@ -296,7 +297,7 @@ impl Table {
         let mut inner = self.tasks.borrow_mut();
         let slot = &mut inner.slots[ROOT];
         slot.key = Key::NOBODY;
-        slot.waits_for = None;
+        slot.wait = None;
     }
 
     /// Whether anything stands in the run queue.
@@ -466,7 +467,7 @@ impl Table {
                     AWAY if is_root => Stage::Idle,
                     _ => Stage::Scheduled,
                 };
-                (slot.origin(), slot.wait(), stage)
+                (slot.origin(), slot.wait, stage)
             });
             rows.collect()
         };

@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! cell.rs outcome.rs     where an output is left and found       one for both variants
-//! join.rs                the handle
-//! spawned.rs             a future of a forgotten type: poll it, or drop it
+//! completer.rs           the task's side: polls the future, leaves its output
+//! joiner.rs join.rs      the handle's side, and the handle
+//! spawned.rs visit.rs    a future of a forgotten type: poll it, or drop it
 //! steps.rs               what the trace is told
 //!
 //! local.rs key.rs        the event loop's tasks, woken by number
@@ -31,7 +32,9 @@ use crate::{current, handle::Handle, place::Name, this_poll};
 
 mod blocking;
 pub(crate) mod cell;
+pub(crate) mod completer;
 pub(crate) mod join;
+pub(crate) mod joiner;
 pub(crate) mod key;
 pub(crate) mod local;
 pub(crate) mod outcome;
@@ -42,6 +45,7 @@ pub(crate) mod spawned;
 pub(crate) mod state;
 mod steps;
 pub(crate) mod tasks;
+pub(crate) mod visit;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

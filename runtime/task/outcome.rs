@@ -26,11 +26,12 @@ pub(crate) type Report<T> = fn(&Outcome<T>, &Origin);
 
 /// Who wants to know of the end.
 pub(super) enum Interest<T> {
-    Nobody,
     Waker(Waker),
-    /// A joiner that left, and asked to have a failure reported.
-    Report(Report<T>),
+    /// Nobody waits. A joiner that left may have asked to have a failure reported.
+    Nobody(Option<Report<T>>),
 }
+
+const _: () = assert!(size_of::<Interest<()>>() == size_of::<Waker>(), "a task pays for this");
 
 /// An outcome, if no handle will ever see it.
 pub(super) enum Unseen<T> {
@@ -39,20 +40,13 @@ pub(super) enum Unseen<T> {
 }
 
 impl<T> Unseen<T> {
-    pub(super) fn of((outcome, interest): (Option<Outcome<T>>, Interest<T>)) -> Self {
-        match outcome {
-            Some(outcome) => Self::Yes(outcome, interest),
-            None => Self::No,
-        }
-    }
-
     /// Drops an output that nobody will see, and reports a panic, or whatever a joiner asked to have
     /// reported.
     #[inline]
     pub(super) fn settle(self, origin: impl FnOnce() -> Origin) {
         match self {
             Self::No => {}
-            Self::Yes(Ok(output), Interest::Nobody) => {
+            Self::Yes(Ok(output), Interest::Nobody(None)) => {
                 if std::mem::needs_drop::<T>() {
                     foreign::call("an output's drop", || drop(output));
                 }
@@ -68,7 +62,7 @@ fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -
     let reported = catch_unwind(AssertUnwindSafe(|| {
         match (&outcome, &interest) {
             (Err(Failure::Panicked(payload)), _) => report_panic(&origin(), payload.as_ref()),
-            (outcome, Interest::Report(report)) => report(outcome, &origin()),
+            (outcome, Interest::Nobody(Some(report))) => report(outcome, &origin()),
             // Cancelled, mostly, as all tasks of a runtime that shuts down.
             _ => {}
         }

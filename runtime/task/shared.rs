@@ -25,9 +25,10 @@ use futures_task::{ArcWake, waker_ref};
 
 use super::{
     join::{self, JoinHandle},
-    spawned::{End, Naming, SpawnedSend, Stage, Visit},
+    spawned::{SpawnedSend, Stage},
     state::{AfterClaim, Claim, Life, ShutDown, Wake},
     steps,
+    visit::{End, Naming, Visit},
 };
 use crate::{
     place::{Origin, Wait},
@@ -53,6 +54,8 @@ pub(crate) struct Task<S> {
     life: Life<Body>,
     /// Where the task stands in the list of its owner. Written once, before the task is in a run queue.
     place: AtomicU32,
+    /// Bytes of the future and its cell, or as many as fit here.
+    size: u32,
     // The rest never changes.
     origin: Origin,
     scheduler: S,
@@ -105,9 +108,11 @@ impl<S: Schedule> Task<S> {
         F::Output: Send + 'static,
     {
         let (completer, handle) = join::pair(future, origin.clone(), wake);
-        let body = Body { spawned: Some(SpawnedSend::new(completer)), wait: None };
+        let spawned = SpawnedSend::new(completer);
+        let size = u32::try_from(spawned.size()).unwrap_or(u32::MAX);
+        let life = Life::new(Body { spawned: Some(spawned), wait: None });
         let place = AtomicU32::new(NO_PLACE);
-        let task = sync::Arc::new(Self { life: Life::new(body), place, origin, scheduler });
+        let task = sync::Arc::new(Self { life, place, size, origin, scheduler });
         (task, handle)
     }
 
@@ -121,7 +126,7 @@ impl<S: Schedule> Task<S> {
             let spawned = claim.with(|body| body.spawned.take());
             let spawned = spawned.expect("a task that has not ended has a future");
             // Its lines are read one after the other otherwise, each waited for.
-            spawned.prefetch();
+            spawned.prefetch(self.size as usize);
             let waker = waker_ref(&self);
             this_poll::begin(&waker);
             let origin: Naming<'_> = &|| self.origin.clone();

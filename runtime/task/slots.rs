@@ -14,11 +14,10 @@ use std::{
 use super::{key::Key, spawned::Spawned};
 use crate::{
     id::TaskId,
-    place::{Name, Origin, Wait, WaitsFor},
-    this_poll,
+    place::{Name, Origin, Wait},
 };
 
-/// One place in the table: a line of the cache.
+/// One place in the table: as large as a line of the cache.
 pub(crate) struct Slot {
     /// The task while it waits. `None` while it stands in the run queue or runs, for the root future, in a
     /// tombstone, and in a vacant slot.
@@ -26,10 +25,8 @@ pub(crate) struct Slot {
     pub(crate) id: TaskId,
     pub(crate) name: Name,
     pub(crate) place: &'static Location<'static>,
-    /// What its task waits for, if that is known, and at which line. (Not a [`Wait`], which would not lend the
-    /// bytes that it leaves empty.)
-    pub(crate) waits_for: Option<WaitsFor>,
-    pub(crate) waits_at: &'static Location<'static>,
+    /// What its task waits for, if that is known.
+    pub(crate) wait: Option<Wait>,
     /// [`IDLE`], [`AWAY`], [`EXPECTED`], or of a vacant slot the number of the next one, if there is one.
     /// Expected with nobody's key is a tombstone.
     pub(crate) standing: u32,
@@ -37,21 +34,12 @@ pub(crate) struct Slot {
     pub(crate) key: Key,
 }
 
-const _: () = assert!(size_of::<Slot>() == 64, "a slot is a line of the cache");
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Slot>() == 64, "a slot is found by a shift");
 
 impl Slot {
     pub(crate) fn origin(&self) -> Origin {
         Origin { id: self.id, name: self.name.clone(), place: self.place }
-    }
-
-    pub(crate) fn wait(&self) -> Option<Wait> {
-        self.waits_for.map(|what| Wait { what, place: self.waits_at })
-    }
-
-    /// Notes what its task waits for after the poll that has just ended.
-    #[inline(always)]
-    pub(crate) fn note_wait(&mut self) {
-        (self.waits_for, self.waits_at) = this_poll::last_note();
     }
 }
 
@@ -87,8 +75,7 @@ impl Slots {
             id: TaskId::draw(),
             name: None,
             place: Location::caller(),
-            waits_for: None,
-            waits_at: Location::caller(),
+            wait: None,
             standing: AWAY,
             key: Key::NOBODY,
         };
@@ -158,8 +145,7 @@ impl Slots {
             id: root.id,
             name: None,
             place: root.place,
-            waits_for: None,
-            waits_at: root.place,
+            wait: None,
             standing: LAST,
             key: Key::NOBODY,
         };

@@ -1,67 +1,30 @@
 //! A spawned future, as the scheduler sees it: something to poll, and something to drop.
 //!
-//! A [`Spawned`] is one pointer to the allocation that holds the join cell and the future, and the
-//! functions that know the future's type. It is a boxed trait object in all but name; it cannot be
-//! one because the allocation is shared with the join handle.
+//! A [`Spawned`] is one word: the task's side of its join cell (`completer.rs`), with the future's type
+//! forgotten. What knows the type is found through the cell's head. It is a boxed trait object in all but
+//! name; it cannot be one because the allocation is shared with the join handle.
 //!
-//! What a task does when it ends is the same everywhere. Its future is dropped first; only then is
-//! its handle told, so that whoever awaits the handle finds the task's guards and sockets gone. A
-//! panic becomes the outcome: that of the poll is caught here, that of the drop in `cell.rs`, which
-//! does the two steps (`Completer::complete`).
+//! The rival is a fat pointer, with the functions beside it: then it is known before the task's memory is
+//! there what to call, but each entry of a run queue and each slot of a table is a word larger. (The processor
+//! guesses what will be called anyway.)
 
-use std::{
-    fmt,
-    future::Future,
-    mem::ManuallyDrop,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
-    task::{Context, Poll},
+use std::{fmt, future::Future, mem::ManuallyDrop, ptr::NonNull};
+
+use super::{
+    cell::{Functions, Head},
+    completer::Completer,
+    visit::{End, Naming, Visit},
 };
-
-use super::{cell::Completer, outcome::Failure};
-use crate::place::Origin;
-
-/// A future, and the task's side of its cell.
-type Side<F> = Completer<<F as Future>::Output, F>;
-
-/// Where a task comes from, for a report.
-pub(crate) type Naming<'a> = &'a dyn Fn() -> Origin;
-
-/// What a poll is given: one word for all of it, for a poll has no register to spare.
-pub(crate) struct Visit<'a> {
-    pub(crate) cx: Context<'a>,
-    /// Names the task in a report.
-    pub(crate) origin: &'a Naming<'a>,
-}
 
 /// A task that has not ended.
 pub(crate) struct Spawned {
-    side: NonNull<()>,
-    functions: &'static Functions,
-}
-
-/// What knows the type of a task's future. Each is given the task's side of its cell as a bare
-/// pointer, and how to name the task in a report.
-struct Functions {
-    poll: unsafe fn(NonNull<()>, &mut Visit<'_>) -> End,
-    cancel: unsafe fn(NonNull<()>, &Naming<'_>),
-    /// Bytes of the allocation.
-    size: usize,
+    head: NonNull<Head>,
 }
 
 /// Lines of the cache fetched ahead of a poll: the join cell and the head of the future. Its last line is
 /// another.
 #[cfg(target_arch = "x86_64")]
 const PREFETCHED: usize = 3;
-
-/// How a poll ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Pending,
-    Completed,
-    Panicked,
-    Cancelled,
-}
 
 /// Where in its life a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +38,39 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct SpawnedSend(Spawned);
 
-impl SpawnedSend {
-    /// See [`Spawned::prefetch`].
+impl Spawned {
+    /// Bytes of the task's memory.
+    #[inline(always)]
+    pub(crate) fn size(&self) -> usize {
+        self.functions().size
+    }
+
+    /// Has the processor fetch the beginning of the task's memory, without waiting for it. A task that is
+    /// woken is polled soon; of many that are woken together, each has its memory by then.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        (0..PREFETCHED).for_each(|line| self.fetch(line * 64));
+    }
+
+    /// The same for its end, given its size: a future's state lies behind its larger fields.
+    #[inline(always)]
+    pub(crate) fn prefetch_end(&self, size: usize) {
+        self.fetch(size - 1);
+    }
+}
+
+impl SpawnedSend {
+    /// See [`Spawned::size`].
+    pub(crate) fn size(&self) -> usize {
+        self.0.size()
+    }
+
+    /// See [`Spawned::prefetch`] and [`Spawned::prefetch_end`].
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, size: usize) {
         self.0.prefetch();
+        self.0.prefetch_end(size);
     }
 
     /// See [`Spawned::poll`].
@@ -94,48 +85,46 @@ impl SpawnedSend {
     }
 }
 
-// The only `unsafe` here is that of forgetting a type and remembering it.
+// The only `unsafe` here is that of forgetting a type and having it remembered.
 #[allow(unsafe_code)]
 mod erased {
     use super::*;
 
     impl Spawned {
-        pub(crate) fn new<F: Future>(side: Side<F>) -> Self {
-            Self {
-                side: side.into_raw(),
-                functions: const {
-                    &Functions { poll: poll::<F>, cancel: cancel::<F>, size: Side::<F>::SIZE }
-                },
-            }
+        pub(crate) fn new<F: Future>(completer: Completer<F>) -> Self {
+            Self { head: completer.into_raw() }
         }
 
-        /// Has the processor fetch the task's memory, without waiting for it. A task that is woken
-        /// is polled soon; of many that are woken together, each has its memory by then.
         #[inline(always)]
-        pub(crate) fn prefetch(&self) {
+        pub(super) fn functions(&self) -> &'static Functions {
+            // SAFETY: the allocation is there until the completer is used up, and this is what is left of the
+            // completer. The head is only ever read, but for its atomics.
+            unsafe { self.head.as_ref().functions }
+        }
+
+        /// Has the processor fetch the line of the cache with the task's byte at `offset`.
+        #[inline(always)]
+        pub(super) fn fetch(&self, offset: usize) {
             #[cfg(target_arch = "x86_64")]
             {
                 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                let fetch = |at| {
-                    let at = self.side.as_ptr().cast::<i8>().wrapping_add(at);
-                    // SAFETY: a prefetch may be given any address: it reads nothing the program can
-                    // see, and does not fault.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
-                };
-                (0..PREFETCHED).for_each(|line| fetch(line * 64));
-                // A future's state lies behind its larger fields.
-                fetch(self.functions.size - 1);
+                let at = self.head.as_ptr().cast::<i8>().wrapping_add(offset);
+                // SAFETY: a prefetch may be given any address: it reads nothing the program can
+                // see, and does not fault.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
             }
+            #[cfg(not(target_arch = "x86_64"))]
+            let _ = offset;
         }
 
         /// Polls once. Gives the task back, or how it ended.
         #[inline]
         pub(crate) fn poll(self, visit: &mut Visit<'_>) -> Result<Self, End> {
-            // A panic on the way leaks what is left: the side may be used up already.
+            // A panic on the way leaks what is left: the completer may be used up already.
             let this = ManuallyDrop::new(self);
-            // SAFETY: `new` paired this pointer with the functions of its type, and this is its only
-            // holder. When the side was used up, the pointer is forgotten.
-            match unsafe { (this.functions.poll)(this.side, visit) } {
+            // SAFETY: `new` was given the completer, and this is its only holder. When it was used up, the
+            // pointer is forgotten.
+            match unsafe { (this.functions().poll)(this.head, visit) } {
                 End::Pending => Ok(ManuallyDrop::into_inner(this)),
                 end => Err(end),
             }
@@ -143,23 +132,19 @@ mod erased {
 
         /// Drops the future, then tells the handle that the task was cancelled.
         pub(crate) fn cancel(self, origin: &Naming<'_>) {
-            let Self { side, functions } = self;
-            std::mem::forget(self);
+            let this = ManuallyDrop::new(self);
             // SAFETY: as in `poll`.
-            unsafe { (functions.cancel)(side, origin) }
+            unsafe { (this.functions().cancel)(this.head, origin) }
         }
     }
 
     impl SpawnedSend {
-        pub(crate) fn new<F: Future + Send>(side: Side<F>) -> Self
-        where
-            F::Output: Send,
-        {
-            Self(Spawned::new(side))
+        pub(crate) fn new<F: Future<Output: Send> + Send>(completer: Completer<F>) -> Self {
+            Self(Spawned::new(completer))
         }
     }
 
-    // SAFETY: the pointer stands for a `Side<F>`, and by the bounds of `new`, which alone makes one
+    // SAFETY: the pointer stands for a `Completer<F>`, and by the bounds of `new`, which alone makes one
     // of these, that may be sent. `tests/models/task.rs` has one polled and dropped by threads in turn.
     unsafe impl Send for SpawnedSend {}
 
@@ -168,43 +153,8 @@ mod erased {
         fn drop(&mut self) {
             let unnamed: Naming<'_> = &|| unreachable!("a cancelled task reports nothing");
             // SAFETY: as in `poll`.
-            unsafe { (self.functions.cancel)(self.side, &unnamed) }
+            unsafe { (self.functions().cancel)(self.head, &unnamed) }
         }
-    }
-
-    /// # Safety
-    /// `side` came from `into_raw` of a `Side<F>`, and nobody else uses it. Unless the answer is
-    /// `Pending`, it is used up.
-    unsafe fn poll<F: Future>(side: NonNull<()>, visit: &mut Visit<'_>) -> End {
-        // SAFETY: by the caller's promise.
-        let mut side = unsafe { Side::<F>::from_raw(side) };
-        if side.is_cancelled() {
-            side.complete(Err(Failure::Cancelled), visit.origin);
-            return End::Cancelled;
-        }
-        let polled = catch_unwind(AssertUnwindSafe(|| side.load().poll(&mut visit.cx)));
-        match polled {
-            Ok(Poll::Pending) => {
-                std::mem::forget(side);
-                End::Pending
-            }
-            Ok(Poll::Ready(output)) => {
-                side.complete(Ok(output), visit.origin);
-                End::Completed
-            }
-            Err(payload) => {
-                side.complete(Err(Failure::Panicked(payload)), visit.origin);
-                End::Panicked
-            }
-        }
-    }
-
-    /// # Safety
-    /// As for `poll`. The side is used up.
-    unsafe fn cancel<F: Future>(side: NonNull<()>, origin: &Naming<'_>) {
-        // SAFETY: by the caller's promise.
-        let side = unsafe { Side::<F>::from_raw(side) };
-        side.complete(Err(Failure::Cancelled), origin);
     }
 }
 

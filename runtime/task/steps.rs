@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::spawned::End;
+use super::visit::End;
 use crate::{
     id::TaskId,
     place::{Origin, Wait},

@@ -58,7 +58,9 @@ impl Tasks {
         loop {
             let ready = self.run_queue.pop()?;
             let (key, task) = (ready.key, ready.task.take());
-            self.prefetch_next();
+            if self.are_many() {
+                self.prefetch_next();
+            }
             if let Some(task) = task {
                 return Some(Popped::Task(key, task));
             }
@@ -92,15 +94,17 @@ impl Tasks {
         self.slots.size() > FEW
     }
 
-    /// Has the processor fetch the memory of the task that will be polled next, while something else is
-    /// done: what was spawned or polled a thousand tasks ago has to come from afar.
+    /// Has the processor fetch the memory of the tasks that will be polled next, while something else is
+    /// done: what was spawned or polled a thousand tasks ago has to come from afar. In two steps, for where
+    /// a task ends is written at its beginning.
     #[inline(always)]
     fn prefetch_next(&self) {
-        if self.are_many()
-            && let Some(next) = self.run_queue.first()
-            && let Some(task) = &next.task
-        {
+        let ahead = |by| self.run_queue.ahead(by)?.task.as_ref();
+        if let Some(task) = ahead(1) {
             task.prefetch();
+        }
+        if let Some(task) = ahead(0) {
+            task.prefetch_end(task.size());
         }
     }
 
@@ -152,11 +156,11 @@ impl Tasks {
     pub(super) fn put_back(&mut self, key: Key, task: Spawned) -> bool {
         let slot = &mut self.slots[key.slot()];
         if this_poll::runs_again() && slot.standing == AWAY {
-            slot.note_wait();
+            slot.wait = this_poll::wait();
             self.run_queue.push(|| Ready { key, task: Some(task) });
             return true;
         }
-        slot.note_wait();
+        slot.wait = this_poll::wait();
         if slot.standing == AWAY {
             slot.standing = IDLE;
         }
@@ -169,7 +173,7 @@ impl Tasks {
     /// [`put_back`](Self::put_back) for the root future, which goes nowhere.
     pub(super) fn put_back_root(&mut self, key: Key) -> bool {
         let slot = &mut self.slots[ROOT];
-        slot.note_wait();
+        slot.wait = this_poll::wait();
         let again = slot.standing == AWAY && this_poll::runs_again();
         if again {
             slot.standing = EXPECTED;

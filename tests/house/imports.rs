@@ -47,18 +47,21 @@ doors
 machines
     task/key.rs
     task/outcome.rs
-    task/cell.rs            <- task/outcome.rs
-    task/join.rs            <- task/outcome.rs task/cell.rs
-    task/spawned.rs         <- task/outcome.rs task/cell.rs
+    task/visit.rs
+    task/cell.rs            <- task/outcome.rs task/visit.rs
+    task/joiner.rs          <- task/outcome.rs task/cell.rs
+    task/completer.rs       <- task/outcome.rs task/visit.rs task/cell.rs task/joiner.rs
+    task/join.rs            <- task/outcome.rs task/joiner.rs task/completer.rs
+    task/spawned.rs         <- task/visit.rs task/cell.rs task/completer.rs
     task/slots.rs           <- task/key.rs task/spawned.rs
-    task/steps.rs           <- task/spawned.rs
+    task/steps.rs           <- task/visit.rs
     task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
-    task/local.rs           <- task/key.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
+    task/local.rs           <- task/key.rs task/visit.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
     task/state.rs           <- task/spawned.rs
-    task/shared.rs          <- task/join.rs task/spawned.rs task/state.rs task/steps.rs
+    task/shared.rs          <- task/join.rs task/visit.rs task/spawned.rs task/state.rs task/steps.rs
     task/owned.rs           <- task/shared.rs
     blocking/crew.rs
-    blocking/mod.rs         <- blocking/crew.rs task/spawned.rs
+    blocking/mod.rs         <- blocking/crew.rs task/visit.rs task/spawned.rs
     reactor/flags.rs
     reactor/slot.rs
     reactor/source.rs       <- reactor/flags.rs reactor/slot.rs

@@ -1,17 +1,19 @@
-//! Models of the join cell, `task/cell.rs`: its two sides meet, or miss each other, in every order.
+//! Models of the join cell, `task/cell.rs`, `completer.rs` and `joiner.rs`: its two sides meet, or miss each other, in every order.
 //!
 //! loom checks three things by itself. Each touch of a slot must come after the other side's last one,
 //! in the memory model's sense: a cell taken apart too early is a data race. A sleep that nothing ends
-//! is a deadlock. And a loom `Arc` must be dropped by the end: so each output, each load and each
+//! is a deadlock. And a loom `Arc` must be dropped by the end: so each output, each future and each
 //! waker here holds one, and what is lost with a cell is a leak that fails.
 //!
 //! The rival is to run these under Miri or a thread sanitizer: they judge the orders that happen to
 //! come up, and here a handful of steps decides.
 
 use std::{
+    future::{Future, pending},
     panic::Location,
+    pin::Pin,
     sync::Arc as StdArc,
-    task::{Context, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use super::{both_ways, seeded_bug_is_caught};
@@ -20,7 +22,8 @@ use crate::{
     place::Origin,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     task::{
-        cell::{Completer, Joiner, new},
+        completer::{Completer, new},
+        joiner::Joiner,
         outcome::{Failure, Outcome},
     },
     wait::Unparker,
@@ -81,9 +84,9 @@ fn poll_once<T>(joiner: Joiner<T>) -> Result<Outcome<T>, Joiner<T>> {
 }
 
 /// A task of its own thread that ends with `output`.
-fn end_elsewhere<T: Send + 'static, L: Send + 'static>(
-    completer: Completer<T, L>,
-    output: T,
+fn end_elsewhere<F: Future<Output: Send> + Send + 'static>(
+    completer: Completer<F>,
+    output: F::Output,
 ) -> thread::JoinHandle<()> {
     thread::spawn(move || completer.complete(Ok(output), origin))
 }
@@ -91,7 +94,7 @@ fn end_elsewhere<T: Send + 'static, L: Send + 'static>(
 /// What the handle's side does while a task ends.
 fn as_the_task_ends(handle: impl Fn(Joiner<Output>) + Copy + Sync + Send + 'static) {
     both_ways(move |sides| {
-        let (completer, joiner) = new::<Output, ()>(());
+        let (completer, joiner) = new(pending::<Output>());
         sides.at_once(
             move || handle(joiner),
             move || completer.complete(Ok(Arc::default()), origin),
@@ -100,9 +103,18 @@ fn as_the_task_ends(handle: impl Fn(Joiner<Output>) + Copy + Sync + Send + 'stat
 }
 
 /// A future whose drop can be seen.
-struct Load(Arc<AtomicU32>);
+#[derive(Default)]
+struct Seen(Arc<AtomicU32>);
 
-impl Drop for Load {
+impl Future for Seen {
+    type Output = Output;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Output> {
+        unreachable!("its completer is told how it ends")
+    }
+}
+
+impl Drop for Seen {
     fn drop(&mut self) {
         self.0.fetch_add(1, Relaxed);
     }
@@ -120,7 +132,7 @@ fn a_handle_is_told_of_the_output() {
 fn what_is_finished_can_be_taken() {
     both_ways(|sides| {
         let drops = Arc::new(AtomicU32::new(0));
-        let (completer, joiner) = new::<Output, Load>(Load(drops.clone()));
+        let (completer, joiner) = new(Seen(drops.clone()));
         let handle = move || {
             if joiner.is_complete() {
                 assert_eq!(drops.load(Relaxed), 1, "told of the end before it");
@@ -149,7 +161,7 @@ fn a_handle_is_polled_again_by_another_waker() {
 #[test]
 fn a_handle_moves_to_another_thread() {
     loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
+        let (completer, joiner) = new(pending::<Output>());
         let task = end_elsewhere(completer, Arc::default());
         if let Err(pending) = poll_once(joiner) {
             let other = thread::spawn(move || outcome_of(pending).is_ok());
@@ -177,7 +189,7 @@ fn a_waiting_handle_is_dropped_as_the_task_ends() {
 #[test]
 fn a_task_is_dropped_unfinished() {
     loom::model(|| {
-        let (completer, joiner) = new::<Output, Arc<()>>(Arc::default());
+        let (completer, joiner) = new(Seen::default());
         let task = thread::spawn(move || drop(completer));
         assert!(matches!(outcome_of(joiner), Err(Failure::Cancelled)));
         task.join().unwrap();
@@ -188,7 +200,7 @@ fn a_task_is_dropped_unfinished() {
 #[test]
 fn both_sides_are_dropped() {
     loom::model(|| {
-        let (completer, joiner) = new::<Output, Arc<()>>(Arc::default());
+        let (completer, joiner) = new(Seen::default());
         let task = thread::spawn(move || drop(completer));
         drop(joiner);
         task.join().unwrap();
@@ -201,7 +213,7 @@ fn both_sides_are_dropped() {
 fn the_future_is_gone_before_the_output_is_told() {
     loom::model(|| {
         let drops = Arc::new(AtomicU32::new(0));
-        let (completer, joiner) = new::<Output, Load>(Load(drops.clone()));
+        let (completer, joiner) = new(Seen(drops.clone()));
         let task = end_elsewhere(completer, Arc::default());
         assert!(outcome_of(joiner).is_ok());
         assert_eq!(drops.load(Relaxed), 1, "told of the end before it");
@@ -225,7 +237,7 @@ fn count_report(outcome: &Outcome<Reported>, _: &Origin) {
 fn a_failure_is_reported_once() {
     loom::model(|| {
         let reports = Reported::default();
-        let (completer, joiner) = new::<Reported, ()>(());
+        let (completer, joiner) = new(pending::<Reported>());
         let task = end_elsewhere(completer, reports.clone());
         joiner.leave(Some(count_report), &origin());
         task.join().unwrap();
@@ -239,7 +251,7 @@ fn a_failure_is_reported_once() {
 fn a_failure_is_reported_once_though_the_handle_waited() {
     loom::model(|| {
         let reports = Reported::default();
-        let (completer, joiner) = new::<Reported, ()>(());
+        let (completer, joiner) = new(pending::<Reported>());
         let task = end_elsewhere(completer, reports.clone());
         let awaited = match poll_once(joiner) {
             Ok(_outcome) => 1,
@@ -259,7 +271,7 @@ fn a_failure_is_reported_once_though_the_handle_waited() {
 fn a_cancel_meets_the_arrival_of_the_task() {
     const KEY: u64 = 3 << 48 | 5;
     loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
+        let (completer, joiner) = new(pending::<Output>());
         let task = thread::spawn(move || {
             completer.publish_address(KEY);
             completer.is_cancelled()
@@ -276,7 +288,7 @@ fn a_cancel_meets_the_arrival_of_the_task() {
 fn of_two_cancels_one_wakes() {
     const KEY: u64 = 3 << 48 | 5;
     loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
+        let (completer, joiner) = new(pending::<Output>());
         completer.set_address(KEY);
         let joiner = Arc::new(joiner);
         let theirs = joiner.clone();
@@ -294,7 +306,7 @@ fn of_two_cancels_one_wakes() {
 fn a_cancelled_task_ends_and_says_so() {
     const KEY: u64 = 3 << 48 | 5;
     loom::model(|| {
-        let (completer, joiner) = new::<Output, ()>(());
+        let (completer, joiner) = new(pending::<Output>());
         let task = thread::spawn(move || {
             completer.publish_address(KEY);
             let outcome =

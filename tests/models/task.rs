@@ -32,7 +32,8 @@ use crate::{
         join::{JoinError, JoinHandle},
         owned::Owned,
         shared::{Ran, Runnable, Schedule, Shut, Task},
-        spawned::{End, Stage},
+        spawned::Stage,
+        visit::End,
     },
 };
 

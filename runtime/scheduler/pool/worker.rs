@@ -39,7 +39,7 @@ use crate::{
         join::JoinHandle,
         local,
         shared::{Ran, Schedule},
-        spawned::End,
+        visit::End,
     },
     timer::{
         TimerKey,
