@@ -40,11 +40,10 @@ use crate::{
     reactor::{Found, Reactor},
     stats::{Counters, Stats},
     task::{
-        completer::{self, Completer},
         join::JoinHandle,
         key::Key,
         local::{self, Root, Table},
-        spawned::Spawned,
+        spawned::{self, Completer, Spawned},
         tasks::Batch,
     },
     timer::Timers,
@@ -294,7 +293,7 @@ impl Core {
         F::Output: 'static,
     {
         let origin = Origin { id: self.ids.draw(), name, place };
-        let (completer, joiner) = completer::new(future);
+        let (completer, joiner) = spawned::new(future);
         self.counters.spawned.add(1);
         // A table that refuses drops the future and the completer, and the handle says cancelled.
         let _ = self.table.spawn(origin.clone(), |key| {

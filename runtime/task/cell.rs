@@ -1,27 +1,28 @@
 //! The join cell: where a task leaves its output and a handle finds it.
 //!
-//! Two parties share one allocation. The task's side, the completer (`completer.rs`), writes the outcome
+//! Two parties share one allocation. The task's side, the completer (`spawned.rs`), writes the outcome
 //! once. The handle's side, the joiner (`joiner.rs`), waits for it. Behind the cell, in the same allocation, lies
 //! the task's future. The joiner never touches it, nor knows its type, and the completer drops it before
 //! the outcome is told; so a handle is `Send` whenever the output is, also for a task that never leaves its
 //! thread. Both variants of the runtime and the blocking pool use this cell.
 //!
 //! ```text
-//!            Head                  Cell            Whole
-//! +-----------------------------+----------+----------------------+
-//! | functions  address  state   | interest | future, then outcome |
-//! +-----------------------------+----------+----------------------+
+//! |<--------------- Whole: what the completer knows ---------------->|
+//! |<------- Cell: what the joiner knows -------->|
+//! |<--- Head: what is always known --->|
+//! +------------------------------------+----------+-------------------+
+//! | functions     address     state    | interest | place             |
+//! +------------------------------------+----------+-------------------+
 //! ```
 //!
-//! The outcome is written where the future was: a task has one or the other. Three parties reach into the
-//! allocation, and each knows less of it. The completer knows all of it; the joiner the cell, and so the type
-//! of the output, but not where it lies; and a table of tasks (`spawned.rs`) no more than the head. What
-//! they lack they ask of the *functions*, which know the future's type.
+//! The *place* holds the future until that is dropped, and then the outcome: a task has one or the other. The
+//! joiner knows the output's type, but not where it lies; a scheduler knows no type at all. What they lack they
+//! ask of the *functions*, which know the future's type.
 //!
 //! The word `state` says who may touch what:
 //!
 // ANCHOR: states
-//! | state    | the outcome      | interest slot    | who frees the cell     |
+//! | state    | the place        | interest slot    | who frees the cell     |
 //! | -------- | ---------------- | ---------------- | ---------------------- |
 //! | EMPTY    | completer        | joiner           | whoever leaves last    |
 //! | WAITING  | completer        | nobody           | whoever leaves last    |
@@ -86,12 +87,12 @@ pub(super) struct Cell<T> {
     pub(super) interest: UnsafeCell<Interest<T>>,
 }
 
-/// What knows all types of an allocation. `completer.rs` makes one for each type of future.
+/// What knows all types of an allocation. `spawned.rs` makes one for each type of future.
 pub(super) struct Functions {
     /// Polls the future. By the completer, which is used up unless the answer is `Pending`.
     pub(super) poll: unsafe fn(NonNull<Head>, &mut Visit<'_>) -> End,
-    /// Drops the future, and completes. By the completer, which is used up.
-    pub(super) cancel: unsafe fn(NonNull<Head>, &Naming<'_>),
+    /// Drops the future, and completes. By the completer, which is used up. In silence, if nothing names the task.
+    pub(super) cancel: unsafe fn(NonNull<Head>, Option<&Naming<'_>>),
     /// Moves the outcome to where the second pointer points, and frees the allocation. What else is in it
     /// was dropped, or moved out.
     pub(super) take: unsafe fn(NonNull<Head>, NonNull<()>),
@@ -103,12 +104,6 @@ impl Head {
     #[inline(always)]
     pub(super) fn new(functions: &'static Functions) -> Self {
         Self { functions, address: AtomicU64::new(0), state: AtomicU8::new(EMPTY) }
-    }
-
-    /// A step from one state to another. Else the state there is instead.
-    #[inline(always)]
-    pub(super) fn exchange(&self, from: u8, to: u8, failure: Ordering) -> Result<u8, u8> {
-        self.state.compare_exchange(from, to, Ordering::AcqRel, failure)
     }
 
     /// Tells by which key to wake the task. Before the handle is shared.
@@ -136,6 +131,13 @@ impl Head {
     }
 }
 
+/// A step from one state to another. Else the state there is instead. (Not a method of the head: after this step
+/// the other side may free it, and a function that is given `&Head` claims that it stays.)
+#[inline(always)]
+pub(super) fn exchange(state: &AtomicU8, from: u8, to: u8, failure: Ordering) -> Result<u8, u8> {
+    state.compare_exchange(from, to, Ordering::AcqRel, failure)
+}
+
 /// Takes apart and frees the allocation of a cell with an outcome.
 ///
 /// # Safety
@@ -145,7 +147,7 @@ impl Head {
 pub(super) unsafe fn take_apart<T>(cell: NonNull<Cell<T>>) -> (Outcome<T>, Interest<T>) {
     let mut outcome = MaybeUninit::uninit();
     // SAFETY: by the caller's promise; each part is moved out once. The functions' output is of this type,
-    // for `completer.rs` made them and the cell for the same future.
+    // for `spawned.rs` made them and the cell for the same future.
     unsafe {
         let interest = cell.as_ref().interest.with_mut(|at| at.read());
         let take = cell.as_ref().head.functions.take;

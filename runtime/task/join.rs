@@ -17,9 +17,9 @@ use std::{
 };
 
 use super::{
-    completer::{Completer, new},
     joiner::Joiner,
     outcome::{Failure, Outcome},
+    spawned::{Completer, new},
 };
 use crate::{
     foreign,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    cell::{COMPLETE, Cell, DETACHED, EMPTY, Head, LOCKED, WAITING, take_apart},
+    cell::{COMPLETE, Cell, DETACHED, EMPTY, Head, LOCKED, WAITING, exchange, take_apart},
     outcome::{Interest, Outcome, Report, Unseen},
 };
 use crate::{
@@ -39,14 +39,15 @@ mod shared {
 
     impl<T> Joiner<T> {
         /// # Safety
-        /// The cell is in EMPTY, and has no joiner yet.
+        /// The cell is in EMPTY, and has no joiner yet. It begins an allocation that the pointer may free, whose
+        /// functions take out of it an outcome of this type, and which stays until the table says who frees it.
         pub(in super::super) unsafe fn new(cell: NonNull<Cell<T>>) -> Self {
             Self { cell }
         }
 
         pub(super) fn cell(&self) -> &Cell<T> {
-            // SAFETY: the joiner's cell is freed in its own `drop`, or by a completer that saw
-            // DETACHED, which only that `drop` sets.
+            // SAFETY: the cell is freed by the joiner's last step, after which there is no joiner, or by a completer
+            // that saw DETACHED, which only such a step sets.
             unsafe { self.cell.as_ref() }
         }
 
@@ -123,11 +124,10 @@ impl<T> Joiner<T> {
     }
 
     fn exchange(&self, from: u8, to: u8) -> bool {
-        self.head().exchange(from, to, Ordering::Relaxed).is_ok()
+        exchange(&self.head().state, from, to, Ordering::Relaxed).is_ok()
     }
 
-    /// See [`Completer::set_address`](super::completer::Completer::set_address). Before the task is in a
-    /// run queue.
+    /// Tells by which key to wake the task. Before the task is in a run queue.
     pub(crate) fn set_address(&self, key: u64) {
         self.head().set_address(key);
     }

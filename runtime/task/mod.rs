@@ -4,9 +4,8 @@
 //!
 //! ```text
 //! cell.rs outcome.rs     where an output is left and found       one for both variants
-//! completer.rs           the task's side: polls the future, leaves its output
 //! joiner.rs join.rs      the handle's side, and the handle
-//! spawned.rs visit.rs    a future of a forgotten type: poll it, or drop it
+//! spawned.rs visit.rs    the task's side: a future of a forgotten type, to poll or to drop
 //! steps.rs               what the trace is told
 //!
 //! local.rs key.rs        the event loop's tasks, woken by number
@@ -32,7 +31,6 @@ use crate::{current, handle::Handle, place::Name, this_poll};
 
 mod blocking;
 pub(crate) mod cell;
-pub(crate) mod completer;
 pub(crate) mod join;
 pub(crate) mod joiner;
 pub(crate) mod key;

@@ -31,6 +31,7 @@ pub(super) enum Interest<T> {
     Nobody(Option<Report<T>>),
 }
 
+#[cfg(test)]
 const _: () = assert!(size_of::<Interest<()>>() == size_of::<Waker>(), "a task pays for this");
 
 /// An outcome, if no handle will ever see it.
@@ -61,9 +62,10 @@ impl<T> Unseen<T> {
 fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -> Origin) {
     let reported = catch_unwind(AssertUnwindSafe(|| {
         match (&outcome, &interest) {
+            // Mostly along with all tasks of a runtime that shuts down.
+            (Err(Failure::Cancelled), _) => {}
             (Err(Failure::Panicked(payload)), _) => report_panic(&origin(), payload.as_ref()),
             (outcome, Interest::Nobody(Some(report))) => report(outcome, &origin()),
-            // Cancelled, mostly, as all tasks of a runtime that shuts down.
             _ => {}
         }
         drop(interest);

@@ -126,7 +126,8 @@ impl<S: Schedule> Task<S> {
             let spawned = claim.with(|body| body.spawned.take());
             let spawned = spawned.expect("a task that has not ended has a future");
             // Its lines are read one after the other otherwise, each waited for.
-            spawned.prefetch(self.size as usize);
+            spawned.prefetch();
+            spawned.prefetch_end(self.size as usize);
             let waker = waker_ref(&self);
             this_poll::begin(&waker);
             let origin: Naming<'_> = &|| self.origin.clone();

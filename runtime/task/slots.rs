@@ -34,7 +34,7 @@ pub(crate) struct Slot {
     pub(crate) key: Key,
 }
 
-#[cfg(target_pointer_width = "64")]
+#[cfg(test)]
 const _: () = assert!(size_of::<Slot>() == 64, "a slot is found by a shift");
 
 impl Slot {

@@ -1,6 +1,6 @@
 //! A poll, as seen from both sides: what a task is given, and how it ended.
 //!
-//! Whoever schedules a task makes a [`Visit`], and `cell.rs`, which knows the future's type, answers with an
+//! Whoever schedules a task makes a [`Visit`], and `spawned.rs`, which knows the future's type, answers with an
 //! [`End`].
 
 use std::task::Context;

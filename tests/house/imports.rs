@@ -50,9 +50,8 @@ machines
     task/visit.rs
     task/cell.rs            <- task/outcome.rs task/visit.rs
     task/joiner.rs          <- task/outcome.rs task/cell.rs
-    task/completer.rs       <- task/outcome.rs task/visit.rs task/cell.rs task/joiner.rs
-    task/join.rs            <- task/outcome.rs task/joiner.rs task/completer.rs
-    task/spawned.rs         <- task/visit.rs task/cell.rs task/completer.rs
+    task/spawned.rs         <- task/outcome.rs task/visit.rs task/cell.rs task/joiner.rs
+    task/join.rs            <- task/outcome.rs task/joiner.rs task/spawned.rs
     task/slots.rs           <- task/key.rs task/spawned.rs
     task/steps.rs           <- task/visit.rs
     task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs

@@ -20,9 +20,8 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/run_queue/stealing.rs", "a ring of such places"),
     ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
     ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
-    ("runtime/task/completer.rs", "the task's side of it"),
     ("runtime/task/joiner.rs", "the handle's side of it"),
-    ("runtime/task/spawned.rs", "a future's type, forgotten and remembered"),
+    ("runtime/task/spawned.rs", "the task's side of it; a future's type, forgotten and remembered"),
     ("runtime/task/state.rs", "what a task's word guards: one claim at a time"),
 ];
 

@@ -1,4 +1,5 @@
-//! Models of the join cell, `task/cell.rs`, `completer.rs` and `joiner.rs`: its two sides meet, or miss each other, in every order.
+//! Models of the join cell, `task/cell.rs`: its two sides (`spawned.rs`, `joiner.rs`) meet, or miss each
+//! other, in every order.
 //!
 //! loom checks three things by itself. Each touch of a slot must come after the other side's last one,
 //! in the memory model's sense: a cell taken apart too early is a data race. A sleep that nothing ends
@@ -22,9 +23,9 @@ use crate::{
     place::Origin,
     primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     task::{
-        completer::{Completer, new},
         joiner::Joiner,
         outcome::{Failure, Outcome},
+        spawned::{Completer, new},
     },
     wait::Unparker,
 };

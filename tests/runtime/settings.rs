@@ -2,8 +2,11 @@
 
 use std::{
     cell::Cell,
+    mem,
     num::NonZeroU32,
+    pin::Pin,
     sync::{Arc, Mutex},
+    task::{Context, Poll},
     thread,
     time::Duration,
 };
@@ -75,6 +78,32 @@ fn settings_at_their_limits_work() {
         });
         assert_eq!(sum, 499 * 250);
     }
+}
+
+/// A future stays where it was spawned to: it may be larger than the stack of who polls it, and of who ends it.
+#[test]
+fn a_future_may_be_larger_than_a_workers_stack() {
+    struct Large([u8; 4 << 20]);
+    impl Future for Large {
+        type Output = u8;
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u8> {
+            match mem::replace(&mut self.0[4 << 19], 1) {
+                0 => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                byte => Poll::Ready(byte),
+            }
+        }
+    }
+    let runtime = one_worker().stack_size(1 << 20).build().unwrap();
+    let handle = runtime.handle();
+    let spawns = move || [handle.spawn(Large([0; 4 << 20])), handle.spawn(Large([0; 4 << 20]))];
+    let spawner = thread::Builder::new().stack_size(256 << 20).spawn(spawns).unwrap();
+    let [ends, is_cancelled] = spawner.join().unwrap();
+    is_cancelled.cancel();
+    assert_eq!(ends.wait().unwrap(), 1);
+    let _ = is_cancelled.wait();
 }
 
 #[test]
