@@ -275,7 +275,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
     loop {
         this_poll::begin(&waker);
         let polled = future.as_mut().poll(&mut cx);
-        let again = this_poll::runs_again();
+        let again = this_poll::gave_way_at().is_some();
         this_poll::end();
         match polled {
             Poll::Ready(output) => return output,

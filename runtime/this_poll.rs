@@ -79,10 +79,10 @@ pub(crate) fn begin(waker: &Waker) {
     });
 }
 
-/// Whether the task that was polled wants to run again in the next turn.
+/// Where the task that was polled gave way, if it did: then it wants to run again in the next turn.
 #[inline(always)]
-pub(crate) fn runs_again() -> bool {
-    local_key::with(&THIS, |this| this.again.get().is_some())
+pub(crate) fn gave_way_at() -> Option<&'static Location<'static>> {
+    local_key::with(&THIS, |this| this.again.get())
 }
 
 /// What the task waits for after this poll, or after the one that has just ended, and at which line: its next turn

@@ -202,7 +202,13 @@ impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
         let slots = Slots::new(number, first_generation);
         let run_queue = Batches::new();
-        let tasks = Tasks { slots, run_queue, running: Key::NOBODY, closed: false };
+        let tasks = Tasks {
+            slots,
+            run_queue,
+            running: Key::NOBODY,
+            woken_running: Key::NOBODY,
+            closed: false,
+        };
         Self { number, tasks: RefCell::new(tasks) }
     }
 
@@ -267,7 +273,7 @@ impl Table {
         slot.wait = None;
         slot.key = key;
         slot.standing = AWAY;
-        inner.run_queue.push(|| Ready { key, task: Some(task) });
+        inner.run_queue.push(|| Ready { key, task: Some(task), gave_way_at: None });
         drop(inner);
         if trace::on() {
             let origin = self.tasks.borrow().slots[key.slot()].origin();
@@ -456,7 +462,8 @@ impl Table {
     /// running.
     pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<Wait>, Stage)) {
         let rows: Vec<_> = {
-            let inner = self.tasks.borrow();
+            let mut inner = self.tasks.borrow_mut();
+            inner.note_who_gave_way();
             let rows = inner.slots.live().map(|slot| {
                 let is_root = slot.key.slot() == ROOT;
                 let stage = match slot.standing {

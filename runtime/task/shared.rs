@@ -133,7 +133,7 @@ impl<S: Schedule> Task<S> {
             let origin: Naming<'_> = &|| self.origin.clone();
             spawned.poll(&mut Visit { cx: Context::from_waker(&waker), origin: &origin })
         };
-        let again = this_poll::runs_again();
+        let again = this_poll::gave_way_at().is_some();
         this_poll::end();
         let wait = this_poll::wait();
         let spawned = match polled {

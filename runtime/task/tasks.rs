@@ -5,7 +5,7 @@
 //!
 //! A task is in one place at a time. While it waits to be woken it is in its slot. A wake moves it into the run
 //! queue, from there it is popped and polled, and when it waits again it goes back. One that only gives way goes
-//! from the poll to the end of the queue, and its slot is told no more than at which line.
+//! from the poll to the end of the queue, with the line that gave way, and its slot is not touched.
 //!
 //! Two entries of the run queue come without a task. The root future is never in its slot: it is on the stack of
 //! `block_on`. And a task that is woken while it runs must stand where it was woken, before whom it wakes after
@@ -15,14 +15,18 @@
 //! The rival is a queue of numbers, and the tasks in their slots all the time. Then each poll finds the slot
 //! twice, to take the task out and to put it back, and gives way by marking there that it stands in the queue.
 
-use std::mem;
+use std::{mem, panic::Location};
 
 use super::{
     key::Key,
     slots::{AWAY, EXPECTED, IDLE, ROOT, Slot, Slots},
     spawned::Spawned,
 };
-use crate::{run_queue::batches::Batches, this_poll};
+use crate::{
+    place::{Wait, WaitsFor},
+    run_queue::batches::Batches,
+    this_poll,
+};
 
 /// While there are no more slots than this, the tasks are in the processor's nearest caches anyway.
 const FEW: usize = 256;
@@ -33,6 +37,8 @@ pub(super) struct Tasks {
     pub(super) run_queue: Batches<Ready>,
     /// Who is being polled, or dropped. [`Key::NOBODY`] in between.
     pub(super) running: Key,
+    /// Who was woken last while it ran: its key stands in the run queue. Of one who does not run it says nothing.
+    pub(super) woken_running: Key,
     pub(super) closed: bool,
 }
 
@@ -41,13 +47,15 @@ pub(super) struct Ready {
     pub(super) key: Key,
     /// `None` for the root future, and for a task that is in its slot.
     pub(super) task: Option<Spawned>,
+    /// The line where it gave way. `None`: it was woken, and its slot says what it had waited for.
+    pub(super) gave_way_at: Option<&'static Location<'static>>,
 }
 
 impl Ready {
     /// A key without a task.
     #[inline(always)]
     pub(super) fn alone(key: Key) -> Self {
-        Self { key, task: None }
+        Self { key, task: None, gave_way_at: None }
     }
 }
 
@@ -73,6 +81,7 @@ impl Tasks {
     /// An entry without a task was popped: whoever it stands for, unless he is gone.
     #[inline(never)]
     fn claim(&mut self, number: u32) -> Option<Popped> {
+        self.woken_running = Key::NOBODY;
         let slot = &mut self.slots[number];
         if slot.key == Key::NOBODY {
             self.slots.free_ended(number);
@@ -131,7 +140,7 @@ impl Tasks {
         if are_many && let Some(task) = &task {
             task.prefetch();
         }
-        self.run_queue.push(|| Ready { key, task });
+        self.run_queue.push(|| Ready { key, task, gave_way_at: None });
         true
     }
     // END: mark
@@ -141,25 +150,29 @@ impl Tasks {
     #[inline(never)]
     fn mark_away(&mut self, key: Key) -> bool {
         let slot = &mut self.slots[key.slot()];
-        let news = (self.running == key || key.slot() == ROOT) && slot.standing == AWAY;
+        let runs = self.running == key;
+        let news = (runs || key.slot() == ROOT) && slot.standing == AWAY;
         if news {
             slot.standing = EXPECTED;
             self.run_queue.push(|| Ready::alone(key));
+            if runs {
+                self.woken_running = key;
+            }
         }
         news
     }
 
-    /// Puts a task that was polled where it belongs, and notes what it waits for. It goes to the end of the run queue
-    /// if it gave way, and its key does not stand there yet; else into its slot. Answers whether it went to the queue.
+    /// Puts a task that was polled where it belongs. It goes to the end of the run queue if it gave way, and its key
+    /// does not stand there yet; else into its slot, with what it waits for. Answers whether it went to the queue.
     #[inline(always)]
     // ANCHOR: put_back
     pub(super) fn put_back(&mut self, key: Key, task: Spawned) -> bool {
-        let slot = &mut self.slots[key.slot()];
-        if this_poll::runs_again() && slot.standing == AWAY {
-            slot.wait = this_poll::wait();
-            self.run_queue.push(|| Ready { key, task: Some(task) });
+        let gave_way_at = this_poll::gave_way_at();
+        if gave_way_at.is_some() && self.woken_running != key {
+            self.run_queue.push(|| Ready { key, task: Some(task), gave_way_at });
             return true;
         }
+        let slot = &mut self.slots[key.slot()];
         slot.wait = this_poll::wait();
         if slot.standing == AWAY {
             slot.standing = IDLE;
@@ -174,7 +187,7 @@ impl Tasks {
     pub(super) fn put_back_root(&mut self, key: Key) -> bool {
         let slot = &mut self.slots[ROOT];
         slot.wait = this_poll::wait();
-        let again = slot.standing == AWAY && this_poll::runs_again();
+        let again = slot.standing == AWAY && this_poll::gave_way_at().is_some();
         if again {
             slot.standing = EXPECTED;
             self.run_queue.push(|| Ready::alone(key));
@@ -182,10 +195,19 @@ impl Tasks {
         again
     }
 
+    /// Notes in their slots where those gave way who stand in the run queue.
+    pub(super) fn note_who_gave_way(&mut self) {
+        for ready in self.run_queue.iter() {
+            if let Some(place) = ready.gave_way_at {
+                self.slots[ready.key.slot()].wait = Some(Wait { what: WaitsFor::Turn, place });
+            }
+        }
+    }
+
     /// No task is taken in from here on, and none is scheduled: all are in their slots, to be dropped.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        for Ready { key, task } in self.run_queue.drain() {
+        for Ready { key, task, .. } in self.run_queue.drain() {
             if task.is_some() {
                 mem::forget(mem::replace(&mut self.slots[key.slot()].task, task));
             }
