@@ -5,6 +5,11 @@
 //! reads the clock, aiming at [`SAMPLE_EVERY`]; and when the last look is [`LOOK_EVERY`] ago it looks.
 //! A task that polls for a millisecond gets a reading after each poll.
 //!
+//! Polls of many microseconds are mostly those of sockets, whose system calls are as dear as a look. With a
+//! thousand connections every other request had a look of its own, and what that found waited for the rest of
+//! the batch anyway. So there are [`WORTH_A_LOOK`] polls between two looks as well,
+//! unless they take [`LOOK_LATEST`].
+//!
 //! A loop can be built to look after a fixed number of polls instead, so that what it does can be
 //! counted under a tool that makes each poll last a hundred times as long. As a rule that is the rival
 //! (tokio's 61): with polls of a millisecond it is
@@ -18,6 +23,10 @@ const SAMPLE_EVERY: u64 = 20_000;
 const MOST_POLLS: u32 = 64;
 /// Between two looks, in nanoseconds.
 const LOOK_EVERY: u64 = 50_000;
+/// Polls between two looks.
+const WORTH_A_LOOK: u32 = 32;
+/// Between two looks, in nanoseconds, however few polls there were.
+const LOOK_LATEST: u64 = 500_000;
 
 #[derive(Debug)]
 pub(crate) struct Cadence {
@@ -26,6 +35,8 @@ pub(crate) struct Cadence {
     /// The loop was parked since.
     is_stale: Cell<bool>,
     looked_at: Cell<u64>,
+    /// Polls since, as of the last reading.
+    polls_since: Cell<u32>,
     polls_left: Cell<u32>,
     stride: Cell<u32>,
     /// Polls between two looks, if that was asked for; 0: by the clock.
@@ -39,6 +50,7 @@ impl Cadence {
             now: Cell::new(now),
             is_stale: Cell::new(false),
             looked_at: Cell::new(now),
+            polls_since: Cell::new(0),
             polls_left: Cell::new(interval.max(1)),
             stride: Cell::new(interval.max(1)),
         }
@@ -89,6 +101,8 @@ impl Cadence {
     pub(crate) fn sample(&self, now: u64, stands_still: bool) -> bool {
         let parked = self.is_stale.get();
         let stride = self.stride.get();
+        let polls = self.polls_since.get().saturating_add(stride);
+        self.polls_since.set(polls);
         let by_polls = stands_still || self.interval != 0;
         let stride = if self.interval != 0 {
             self.interval
@@ -107,12 +121,14 @@ impl Cadence {
         self.stride.set(stride);
         self.polls_left.set(stride);
         self.set_now(now);
-        by_polls || now.saturating_sub(self.looked_at.get()) >= LOOK_EVERY
+        let least = if polls < WORTH_A_LOOK { LOOK_LATEST } else { LOOK_EVERY };
+        by_polls || now.saturating_sub(self.looked_at.get()) >= least
     }
 
     /// The loop looked.
     pub(crate) fn looked(&self) {
         self.looked_at.set(self.now.get());
+        self.polls_since.set(0);
     }
 
     /// The loop was parked: it has just looked, and the count starts anew. What time it is now, it
@@ -120,6 +136,7 @@ impl Cadence {
     /// know.
     pub(crate) fn woke(&self) {
         self.is_stale.set(true);
+        self.polls_since.set(0);
         self.polls_left.set(self.stride.get());
     }
 }
@@ -169,6 +186,42 @@ mod tests {
     #[test]
     fn between_them_it_is_read_about_every_20_microseconds() {
         assert_eq!(settled(1_000), 20);
+    }
+
+    /// Polls, and nanoseconds, between two looks when a poll takes `cost`.
+    fn between_looks(cost: u64) -> (u32, u64) {
+        let cadence = Cadence::new(0, 0);
+        let (mut now, mut between) = (0, (0, 0));
+        for _ in 0..100 {
+            let (begun, mut polls) = (now, 0);
+            loop {
+                now += cost;
+                polls += 1;
+                if cadence.count() && cadence.sample(now, false) {
+                    break;
+                }
+            }
+            cadence.looked();
+            between = (polls, now - begun);
+        }
+        between
+    }
+
+    #[test]
+    fn a_look_is_some_tens_of_microseconds_after_the_last() {
+        let (polls, took) = between_looks(100);
+        assert!((500..=512).contains(&polls), "{polls}");
+        assert!((50_000..=51_200).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn with_slow_polls_it_is_some_tens_of_polls_after_the_last() {
+        assert_eq!(between_looks(10_000), (32, 320_000));
+    }
+
+    #[test]
+    fn with_polls_of_a_millisecond_there_is_one_after_each() {
+        assert_eq!(between_looks(1_000_000), (1, 1_000_000));
     }
 
     #[test]
