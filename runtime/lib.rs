@@ -84,7 +84,7 @@
 //!                                               queue/core, ring, room,    injector
 //!                                               waiting, error
 //!                                               wait_list  waiter
-//! ground             primitives  local_key  id  place  this_poll  stats  foreign  trace  clock
+//! ground             primitives  prefetch  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!
 //! Left and right column do the same things; lay them side by side to see what `Send` costs.
@@ -146,6 +146,7 @@ pub use crate::{
     stats::{Stats, WorkerStats},
 };
 
+mod prefetch;
 mod primitives;
 
 mod clock;

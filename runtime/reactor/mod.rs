@@ -186,7 +186,7 @@ impl Reactor {
         let events = wait.wait(timeout)?;
         let sources = self.sources.borrow();
         let mut woken = self.woken.borrow_mut();
-        for event in events {
+        for event in sources.in_turn(events) {
             let token = event.token();
             if token == UNPARK || token == ALARM {
                 found.roused = true;

@@ -156,7 +156,7 @@ impl SharedReactor {
         }
         let sources = lock(&self.sources);
         self.len.store(sources.len(), Ordering::Relaxed);
-        for event in events {
+        for event in sources.in_turn(events) {
             let token = event.token();
             if token == UNPARK || token == ALARM {
                 found.roused = true;

@@ -3,11 +3,17 @@
 //! A token is a place in the slab and a generation, so that an event of a descriptor that is gone
 //! finds nothing. An event loop holds one of these in a `RefCell`, a worker behind a lock.
 
-use mio::Token;
+use mio::{Events, Token, event::Event};
 use slab::Slab;
 
 use super::source::Readiness;
-use crate::primitives::Arc;
+use crate::{
+    prefetch::{LINE, prefetch},
+    primitives::Arc,
+};
+
+/// So many events before its own, a source is fetched.
+const AHEAD: usize = 4;
 
 /// Sources, by place.
 pub(crate) struct Sources {
@@ -57,6 +63,18 @@ impl Sources {
         let (at, generation) = parts(token);
         let entry = self.entries.get(at)?;
         (entry.generation as usize == generation).then_some(&*entry.readiness)
+    }
+
+    /// The events in turn, each when the processor has fetched its source, or is about to. What is done with a source
+    /// is an atomic step, which waits for all loads before it: else each would be waited for in turn.
+    pub(super) fn in_turn<'a>(&'a self, events: &'a Events) -> impl Iterator<Item = &'a Event> {
+        let mut ahead = events.iter().skip(AHEAD);
+        events.iter().inspect(move |_| {
+            if let Some(readiness) = ahead.next().and_then(|event| self.get(event.token())) {
+                prefetch(readiness, 0);
+                prefetch(readiness, LINE);
+            }
+        })
     }
 
     /// Forgets the source of this token, unless it is gone.

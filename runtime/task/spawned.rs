@@ -36,6 +36,7 @@ use super::{
 use crate::{
     foreign,
     place::Origin,
+    prefetch::{LINE, prefetch},
     primitives::{Ordering, UnsafeCell, seeded},
 };
 
@@ -82,7 +83,6 @@ pub(crate) enum Stage {
 }
 
 /// Lines of the cache at the beginning of a task's memory that are fetched ahead of a poll.
-#[cfg(target_arch = "x86_64")]
 const PREFETCHED: usize = 3;
 
 impl Spawned {
@@ -96,14 +96,13 @@ impl Spawned {
     /// the future begins.
     #[inline(always)]
     pub(crate) fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        (0..PREFETCHED).for_each(|line| self.fetch(line * 64));
+        (0..PREFETCHED).for_each(|line| prefetch(self.head.as_ptr(), line * LINE));
     }
 
     /// The same for its end, given its size: a future's state lies behind its larger fields.
     #[inline(always)]
     pub(crate) fn prefetch_end(&self, size: usize) {
-        self.fetch(size - 1);
+        prefetch(self.head.as_ptr(), size - 1);
     }
 }
 
@@ -152,21 +151,6 @@ mod erased {
             // SAFETY: the allocation is there until the completer is used up, and this is what is left of the
             // completer. Nobody writes to what of the head is no atomic.
             unsafe { self.head.as_ref().functions }
-        }
-
-        /// Has the processor fetch the line of the cache with the task's byte at `offset`.
-        #[inline(always)]
-        pub(super) fn fetch(&self, offset: usize) {
-            #[cfg(target_arch = "x86_64")]
-            {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                let at = self.head.as_ptr().cast::<i8>().wrapping_add(offset);
-                // SAFETY: a prefetch may be given any address: it reads nothing the program can
-                // see, and does not fault.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(at) };
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = offset;
         }
 
         /// Polls once. Gives the task back, or how it ended.

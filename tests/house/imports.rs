@@ -17,6 +17,7 @@ use crate::{
 const HOUSE: &str = "
 ground
     primitives.rs
+    prefetch.rs
     local_key.rs
     id.rs                   <- primitives.rs
     place.rs                <- id.rs

@@ -12,6 +12,7 @@ use crate::{
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/clock.rs", "clock_gettime, which rustix reads in a way valgrind cannot follow"),
+    ("runtime/prefetch.rs", "an instruction of the processor"),
     ("runtime/queue/ring.rs", "slots of which some hold an item"),
     ("runtime/queue/room.rs", "the memory of those slots"),
     ("runtime/reactor/slot.rs", "a waker in two atomic words"),
