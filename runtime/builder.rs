@@ -56,7 +56,7 @@ impl Builder {
     }
 
     /// Has the loop, while tasks are ready, look at its sockets after each `polls` polls, instead of
-    /// some tens of microseconds after the last look.
+    /// 50 microseconds and 32 polls after the last look, or 500 microseconds.
     ///
     /// For measuring: under a tool that counts instructions or traces system calls each poll takes a
     /// hundred times as long, and looks that go by the clock would be counted far too often.
@@ -224,7 +224,7 @@ impl RuntimeBuilder {
     }
 
     /// Has a worker, while tasks are ready, look at its sockets and at what was spawned elsewhere after
-    /// each `polls` polls, instead of after some tens of microseconds.
+    /// each `polls` polls, instead of by the clock.
     ///
     /// For measuring, as on [an event loop](Builder::look_interval).
     #[doc(alias = "event_interval")]

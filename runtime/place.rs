@@ -2,7 +2,7 @@
 //!
 //! Every leaf future of ours is made by a `#[track_caller]` function and keeps the caller's
 //! [`Location`]. When its poll returns `Pending` it notes both (`this_poll.rs`), and the scheduler, right
-//! after the poll, puts the note into the task's slot. So the loop can say of each task what it waits
+//! after the poll, keeps the note with the task. So the loop can say of each task what it waits
 //! for and where, at the price of two stores a wait. An `async fn` would lose the caller, which is
 //! why the leaves are named types.
 

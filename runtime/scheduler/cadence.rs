@@ -7,8 +7,8 @@
 //!
 //! Polls of many microseconds are mostly those of sockets, whose system calls are as dear as a look. With a
 //! thousand connections every other request had a look of its own, and what that found waited for the rest of
-//! the batch anyway. So there are [`WORTH_A_LOOK`] polls between two looks as well,
-//! unless they take [`LOOK_LATEST`].
+//! the batch anyway. So there are [`WORTH_A_LOOK`] polls between two looks as well, unless they take
+//! [`LOOK_LATEST`].
 //!
 //! A loop can be built to look after a fixed number of polls instead, so that what it does can be
 //! counted under a tool that makes each poll last a hundred times as long. As a rule that is the rival

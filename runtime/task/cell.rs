@@ -118,7 +118,7 @@ impl Head {
         self.address.fetch_or(key, Ordering::AcqRel);
     }
 
-    /// Asks for cancellation. The address as it was.
+    /// Asks for cancellation. The key there is, if this is the first to ask.
     pub(super) fn cancel(&self) -> Option<u64> {
         let before = self.address.fetch_or(CANCEL, Ordering::AcqRel);
         (before & CANCEL == 0 && before != 0).then_some(before)

@@ -54,7 +54,8 @@ pub(crate) struct Task<S> {
     life: Life<Body>,
     /// Where the task stands in the list of its owner. Written once, before the task is in a run queue.
     place: AtomicU32,
-    /// Bytes of the future and its cell, or as many as fit here.
+    /// Bytes of the future and its cell, or as many as fit here. (Its cell says so too; here it is known before that
+    /// is fetched.)
     size: u32,
     // The rest never changes.
     origin: Origin,

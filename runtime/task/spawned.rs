@@ -239,8 +239,9 @@ mod erased {
     /// As for `poll`. The completer is used up.
     unsafe fn cancel<F: Future>(head: NonNull<Head>, origin: Option<&Naming<'_>>) {
         let completer = Completer::<F> { whole: head.cast() };
-        if let Some(origin) = origin {
-            completer.complete(Err(Failure::Cancelled), origin);
+        match origin {
+            Some(origin) => completer.complete(Err(Failure::Cancelled), origin),
+            None => drop(completer),
         }
     }
 
