@@ -6,10 +6,12 @@
 use std::{fmt, io, num::NonZeroU32, sync::Arc, time::Duration};
 
 use crate::{
-    clock::{self, Clock, TestClock},
+    engine::{
+        base::clock::{self, Clock, TestClock},
+        scheduler::{event_loop::Settings, pool},
+    },
     event_loop::EventLoop,
     runtime::{Runtime, Threads},
-    scheduler::{event_loop::Settings, pool},
 };
 
 /// Makes an [`EventLoop`] with other settings than the usual. From `EventLoop::builder`.

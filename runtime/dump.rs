@@ -5,10 +5,12 @@
 
 use std::{fmt, panic::Location};
 
-use crate::{
+use crate::engine::{
+    base::{
+        id::TaskId,
+        place::{Origin, Wait, WaitsFor},
+    },
     current::{self, Current},
-    id::TaskId,
-    place::{Origin, Wait, WaitsFor},
     scheduler::{event_loop::Core, pool::Pool},
     task::spawned::Stage,
 };

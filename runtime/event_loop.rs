@@ -13,14 +13,18 @@ use std::{
 };
 
 use crate::{
-    blocking::BlockingStats,
-    current,
     dump::Dump,
+    engine::{
+        base::{
+            stats::Stats,
+            trace::{self, Event},
+        },
+        blocking::BlockingStats,
+        current,
+        scheduler::event_loop::{Core, Limit, Settings},
+        task::join::JoinHandle,
+    },
     handle::{Handle, Home},
-    scheduler::event_loop::{Core, Limit, Settings},
-    stats::Stats,
-    task::join::JoinHandle,
-    trace::{self, Event},
 };
 
 /// Runs a future to its end on a new event loop, and gives its output. asyncio's `run`.

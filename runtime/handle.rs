@@ -2,11 +2,13 @@
 
 use std::{fmt, future::Future, panic::Location, sync::Arc};
 
-use crate::{
+use crate::engine::{
+    base::{
+        id::TaskId,
+        place::{Name, Origin},
+    },
     current::{self, Current},
-    id::TaskId,
     inbox::{Address, Urgency},
-    place::{Name, Origin},
     scheduler::pool::Pool,
     task::{
         join::{self, JoinHandle},

@@ -133,52 +133,31 @@
 //!
 //! A process that forks must not use a loop of before the fork in the child.
 
-pub use crate::blocking::BlockingStats;
 #[doc(inline)]
 pub use crate::task::{spawn, spawn_local};
 pub use crate::{
     builder::{Builder, RuntimeBuilder},
     dump::{Dump, TaskDump, dump},
+    engine::{
+        base::{
+            place::WaitsFor,
+            stats::{Stats, WorkerStats},
+        },
+        blocking::BlockingStats,
+    },
     event_loop::{EventLoop, Turn, run},
     handle::{Enter, Handle, LoopGone},
-    place::WaitsFor,
     runtime::{Runtime, StillRunning},
-    stats::{Stats, WorkerStats},
 };
 
-mod prefetch;
-mod primitives;
-
-mod clock;
-mod foreign;
-mod id;
-mod local_key;
-mod place;
-mod stats;
-mod this_poll;
-pub mod trace;
-
-mod run_queue;
-mod wait_list;
-mod waiter;
-
-mod inbox;
-mod park;
-mod wait;
-
-mod blocking;
-mod reactor;
-mod timer;
-
-mod scheduler;
+mod engine;
 
 mod builder;
-mod current;
 mod dump;
 mod event_loop;
 mod handle;
 mod runtime;
-mod timer_home;
+pub mod trace;
 
 pub mod io;
 pub mod net;

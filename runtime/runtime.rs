@@ -14,15 +14,15 @@ use std::{
 };
 
 use crate::{
-    blocking::BlockingStats,
-    current::{self, Current},
     dump::{Dump, TaskDump},
-    foreign,
+    engine::{
+        base::{foreign, stats::WorkerStats, this_poll},
+        blocking::BlockingStats,
+        current::{self, Current},
+        scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
+        task::join::JoinHandle,
+    },
     handle::{Enter, Handle, Home},
-    scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
-    stats::WorkerStats,
-    task::join::JoinHandle,
-    this_poll,
 };
 
 /// A multi-threaded runtime: a number of workers, each a loop of its own with sockets and timers, that

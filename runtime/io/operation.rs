@@ -13,7 +13,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::source::Source;
-use crate::reactor::{
+use crate::engine::reactor::{
     flags::Direction,
     source::{Place, Seen, WaiterKey},
 };

@@ -13,16 +13,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use crate::{
+use crate::engine::{
+    base::{place::WaitsFor, this_poll},
     current,
-    place::WaitsFor,
     reactor::{
         flags::Direction,
         registration::Registration,
         source::{Place, Seen, Waited},
     },
     task::local,
-    this_poll,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
@@ -157,7 +156,7 @@ impl<T: AsFd> Source<T> {
 
     /// [`poll_op`](Self::poll_op) for a stream's bytes: a count short of what was `asked` spares the
     /// next operation the system call that would block. See
-    /// [`clear_after_short_count`](crate::reactor::source::Readiness::clear_after_short_count).
+    /// [`clear_after_short_count`](crate::engine::reactor::source::Readiness::clear_after_short_count).
     #[inline(always)]
     pub(crate) fn poll_transfer(
         &self,

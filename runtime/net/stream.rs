@@ -22,8 +22,8 @@ use super::{
     socket::TcpSocket,
 };
 use crate::{
+    engine::reactor::{flags::Direction, source::Place},
     io::Source,
-    reactor::{flags::Direction, source::Place},
     time::timeout,
 };
 

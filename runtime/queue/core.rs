@@ -32,9 +32,9 @@ use super::{
     ring::Ring,
     waiting::{Offer, Stage, Step, Wakes, wait},
 };
-use crate::{
-    primitives::seeded,
-    wait_list::{WaitKey, WaitList},
+use crate::engine::{
+    base::primitives::seeded,
+    waiting::wait_list::{WaitKey, WaitList},
 };
 
 /// What `task_done` panics with.

@@ -20,7 +20,10 @@ use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
     waiting::{Offer, Stage, poll_in_line},
 };
-use crate::{place::WaitsFor, this_poll, wait_list::WaitKey};
+use crate::engine::{
+    base::{place::WaitsFor, this_poll},
+    waiting::wait_list::WaitKey,
+};
 
 /// A first-in, first-out queue between tasks of one thread.
 ///

@@ -15,11 +15,13 @@ use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
     waiting::{Offer, Stage, poll_in_line},
 };
-use crate::{
-    place::WaitsFor,
-    primitives::{Mutex, MutexGuard, lock},
-    this_poll,
-    wait_list::WaitKey,
+use crate::engine::{
+    base::{
+        place::WaitsFor,
+        primitives::{Mutex, MutexGuard, lock},
+        this_poll,
+    },
+    waiting::wait_list::WaitKey,
 };
 
 /// A first-in, first-out queue between tasks, on one thread or on many.

@@ -16,11 +16,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use crate::{
-    foreign,
-    place::WaitsFor,
-    this_poll,
-    wait_list::{WaitKey, WaitList},
+use crate::engine::{
+    base::{foreign, place::WaitsFor, this_poll},
+    waiting::wait_list::{WaitKey, WaitList},
 };
 
 /// How far a future has come. The core moves it on.

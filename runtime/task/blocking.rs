@@ -11,19 +11,21 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::{
-    join::{self, JoinError, JoinHandle},
-    spawned::SpawnedSend,
-};
-use crate::{
+use crate::engine::{
+    base::{
+        clock::{Hold, TestClock},
+        foreign,
+        id::TaskId,
+        place::{Origin, WaitsFor},
+        primitives::Arc,
+        this_poll,
+    },
     blocking::{Job, Pool, Refused, Ticket},
-    clock::{Hold, TestClock},
     current::{self, Current},
-    foreign,
-    id::TaskId,
-    place::{Origin, WaitsFor},
-    primitives::Arc,
-    this_poll,
+    task::{
+        join::{self, JoinError, JoinHandle},
+        spawned::SpawnedSend,
+    },
 };
 
 /// Runs `f`, which may block, on a thread of the blocking pool of the loop or runtime that runs this

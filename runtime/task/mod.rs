@@ -1,18 +1,6 @@
 //! Tasks, as their users see them: spawning, naming, yielding, and calls that block.
 //!
-//! What a task is made of lies below this file, on the floor of the machines:
-//!
-//! ```text
-//! cell.rs outcome.rs     where an output is left and found       one for both variants
-//! joiner.rs join.rs      the handle's side, and the handle
-//! spawned.rs visit.rs    the task's side: a future of a forgotten type, to poll or to drop
-//! steps.rs               what the trace is told
-//!
-//! local.rs key.rs        the event loop's tasks, woken by number
-//! slots.rs tasks.rs
-//! shared.rs state.rs     the runtime's tasks, counted, and their one word
-//! owned.rs
-//! ```
+//! What a task is made of is in `engine/task/`.
 
 use std::{
     future::{Future, poll_fn},
@@ -22,28 +10,20 @@ use std::{
     task::{Context, Poll},
 };
 
-pub use self::{
-    blocking::{PoolFull, SpawnBlocking, block_in_place, spawn_blocking, try_spawn_blocking},
-    join::{JoinError, JoinHandle},
+pub use self::blocking::{
+    PoolFull, SpawnBlocking, block_in_place, spawn_blocking, try_spawn_blocking,
 };
-pub use crate::id::TaskId;
-use crate::{current, handle::Handle, place::Name, this_poll};
+pub use crate::engine::base::id::TaskId;
+pub use crate::engine::task::join::{JoinError, JoinHandle};
+use crate::{
+    engine::{
+        base::{place::Name, this_poll},
+        current,
+    },
+    handle::Handle,
+};
 
 mod blocking;
-pub(crate) mod cell;
-pub(crate) mod join;
-pub(crate) mod joiner;
-pub(crate) mod key;
-pub(crate) mod local;
-pub(crate) mod outcome;
-pub(crate) mod owned;
-pub(crate) mod shared;
-pub(crate) mod slots;
-pub(crate) mod spawned;
-pub(crate) mod state;
-mod steps;
-pub(crate) mod tasks;
-pub(crate) mod visit;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    clock::{self, NEVER, nanos},
+use crate::engine::{
+    base::clock::{self, NEVER, nanos},
     current,
 };
 

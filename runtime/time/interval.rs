@@ -13,7 +13,7 @@ use super::{
     instant::Instant,
     sleep::{Sleep, sleep_until},
 };
-use crate::clock::nanos;
+use crate::engine::base::clock::nanos;
 
 /// Ticks at once, and then every `period`.
 ///

@@ -10,7 +10,7 @@ pub use self::{
     sleep::{Sleep, sleep, sleep_until},
     timeout::{TimedOut, Timeout, timeout, timeout_at},
 };
-pub use crate::clock::{Hold, TestClock};
+pub use crate::engine::base::clock::{Hold, TestClock};
 
 pub(crate) mod instant;
 mod interval;

@@ -17,11 +17,9 @@ use std::{
 };
 
 use super::instant::Instant;
-use crate::{
-    clock::NEVER,
+use crate::engine::{
+    base::{clock::NEVER, place::WaitsFor, this_poll},
     current::{self, Current},
-    place::WaitsFor,
-    this_poll,
     timer_home::{Timer, turn_time},
 };
 

@@ -16,7 +16,7 @@ use super::{
     instant::Instant,
     sleep::{Sleep, sleep, sleep_until},
 };
-use crate::this_poll;
+use crate::engine::base::this_poll;
 
 /// Gives `future` no longer than `duration` from now. `asyncio.wait_for`.
 ///

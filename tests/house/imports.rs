@@ -16,84 +16,90 @@ use crate::{
 /// files of the same floor, further up in this list, that it may import.
 const HOUSE: &str = "
 ground
-    primitives.rs
-    prefetch.rs
-    local_key.rs
-    id.rs                   <- primitives.rs
-    place.rs                <- id.rs
-    this_poll.rs            <- local_key.rs place.rs
-    stats.rs                <- primitives.rs
-    foreign.rs
-    trace.rs                <- local_key.rs id.rs place.rs
-    clock.rs
+    engine/base/primitives.rs
+    engine/base/prefetch.rs
+    engine/base/local_key.rs
+    engine/base/id.rs                   <- engine/base/primitives.rs
+    engine/base/place.rs                <- engine/base/id.rs
+    engine/base/this_poll.rs            <- engine/base/local_key.rs engine/base/place.rs
+    engine/base/stats.rs                <- engine/base/primitives.rs
+    engine/base/foreign.rs
+    engine/base/mod.rs
+    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/place.rs
+    engine/base/clock.rs
 shelves
-    wait_list.rs
-    waiter.rs
-    run_queue/batches.rs
-    run_queue/lifo.rs
-    run_queue/stealing.rs   <- run_queue/lifo.rs
-    run_queue/injector.rs   <- run_queue/stealing.rs
-    run_queue/mod.rs
-    timer/wheel.rs
-    timer/pace.rs           <- timer/wheel.rs
+    engine/waiting/mod.rs
+    engine/waiting/wait_list.rs
+    engine/waiting/waiter.rs
+    engine/run_queue/batches.rs
+    engine/run_queue/lifo.rs
+    engine/run_queue/stealing.rs   <- engine/run_queue/lifo.rs
+    engine/run_queue/injector.rs   <- engine/run_queue/stealing.rs
+    engine/run_queue/mod.rs
+    engine/timer/wheel.rs
+    engine/timer/pace.rs           <- engine/timer/wheel.rs
     queue/error.rs
-    queue/waiting.rs        <- wait_list.rs
+    queue/waiting.rs        <- engine/waiting/wait_list.rs
     queue/room.rs
     queue/ring.rs           <- queue/room.rs
-    queue/core.rs           <- wait_list.rs queue/error.rs queue/ring.rs queue/waiting.rs
+    queue/core.rs           <- engine/waiting/wait_list.rs queue/error.rs queue/ring.rs queue/waiting.rs
 doors
-    wait.rs
-    park.rs
-    inbox.rs                <- wait.rs park.rs
+    engine/wait.rs
+    engine/park.rs
+    engine/inbox.rs                <- engine/wait.rs engine/park.rs
 machines
-    task/key.rs
-    task/outcome.rs
-    task/visit.rs
-    task/cell.rs            <- task/outcome.rs task/visit.rs
-    task/joiner.rs          <- task/outcome.rs task/cell.rs
-    task/spawned.rs         <- task/outcome.rs task/visit.rs task/cell.rs task/joiner.rs
-    task/join.rs            <- task/outcome.rs task/joiner.rs task/spawned.rs
-    task/slots.rs           <- task/key.rs task/spawned.rs
-    task/steps.rs           <- task/visit.rs
-    task/tasks.rs           <- task/key.rs task/slots.rs task/spawned.rs
-    task/local.rs           <- task/key.rs task/visit.rs task/slots.rs task/spawned.rs task/steps.rs task/tasks.rs
-    task/state.rs           <- task/spawned.rs
-    task/shared.rs          <- task/join.rs task/visit.rs task/spawned.rs task/state.rs task/steps.rs
-    task/owned.rs           <- task/shared.rs
-    blocking/crew.rs
-    blocking/mod.rs         <- blocking/crew.rs task/visit.rs task/spawned.rs
-    reactor/flags.rs
-    reactor/slot.rs
-    reactor/source.rs       <- reactor/flags.rs reactor/slot.rs
-    reactor/sources.rs      <- reactor/source.rs
-    reactor/woken.rs
-    reactor/registration.rs <- reactor/source.rs reactor/sources.rs
-    reactor/mod.rs          <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/registration.rs
-    reactor/shared.rs       <- reactor/flags.rs reactor/source.rs reactor/sources.rs reactor/woken.rs reactor/registration.rs reactor/mod.rs
-    timer/mod.rs
-    timer/shared.rs         <- timer/mod.rs
+    engine/task/mod.rs
+    engine/task/key.rs
+    engine/task/outcome.rs
+    engine/task/visit.rs
+    engine/task/cell.rs            <- engine/task/outcome.rs engine/task/visit.rs
+    engine/task/joiner.rs          <- engine/task/outcome.rs engine/task/cell.rs
+    engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/visit.rs engine/task/cell.rs engine/task/joiner.rs
+    engine/task/join.rs            <- engine/task/outcome.rs engine/task/joiner.rs engine/task/spawned.rs
+    engine/task/slots.rs           <- engine/task/key.rs engine/task/spawned.rs
+    engine/task/steps.rs           <- engine/task/visit.rs
+    engine/task/tasks.rs           <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs
+    engine/task/local.rs           <- engine/task/key.rs engine/task/visit.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs
+    engine/task/state.rs           <- engine/task/spawned.rs
+    engine/task/shared.rs          <- engine/task/join.rs engine/task/visit.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
+    engine/task/owned.rs           <- engine/task/shared.rs
+    engine/blocking/crew.rs
+    engine/blocking/mod.rs         <- engine/blocking/crew.rs engine/task/visit.rs engine/task/spawned.rs
+    engine/reactor/flags.rs
+    engine/reactor/slot.rs
+    engine/reactor/source.rs       <- engine/reactor/flags.rs engine/reactor/slot.rs
+    engine/reactor/sources.rs      <- engine/reactor/source.rs
+    engine/reactor/woken.rs
+    engine/reactor/registration.rs <- engine/reactor/source.rs engine/reactor/sources.rs
+    engine/reactor/mod.rs          <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs
+    engine/reactor/shared.rs       <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs engine/reactor/mod.rs
+    engine/timer/mod.rs
+    engine/timer/shared.rs         <- engine/timer/mod.rs
 schedulers
-    scheduler/ledger.rs
-    scheduler/cadence.rs
-    scheduler/event_loop.rs <- scheduler/ledger.rs scheduler/cadence.rs
-    scheduler/waiting.rs    <- scheduler/event_loop.rs scheduler/ledger.rs
-    scheduler/pool/idle.rs
-    scheduler/pool/parker.rs
-    scheduler/pool/numbers.rs
-    scheduler/pool/watch.rs
-    scheduler/pool/mod.rs   <- scheduler/ledger.rs scheduler/pool/idle.rs scheduler/pool/numbers.rs scheduler/pool/watch.rs
-    scheduler/pool/worker.rs <- scheduler/cadence.rs scheduler/ledger.rs scheduler/pool/mod.rs
-    scheduler/pool/looking.rs <- scheduler/ledger.rs scheduler/pool/worker.rs
-    scheduler/pool/sharing.rs <- scheduler/pool/idle.rs scheduler/pool/worker.rs
-    scheduler/pool/parking.rs <- scheduler/pool/idle.rs scheduler/pool/watch.rs scheduler/pool/mod.rs scheduler/pool/worker.rs
-    scheduler/mod.rs
+    engine/scheduler/ledger.rs
+    engine/scheduler/cadence.rs
+    engine/scheduler/event_loop.rs <- engine/scheduler/ledger.rs engine/scheduler/cadence.rs
+    engine/scheduler/waiting.rs    <- engine/scheduler/event_loop.rs engine/scheduler/ledger.rs
+    engine/scheduler/pool/idle.rs
+    engine/scheduler/pool/parker.rs
+    engine/scheduler/pool/numbers.rs
+    engine/scheduler/pool/watch.rs
+    engine/scheduler/pool/mod.rs   <- engine/scheduler/ledger.rs engine/scheduler/pool/idle.rs engine/scheduler/pool/numbers.rs engine/scheduler/pool/watch.rs
+    engine/scheduler/pool/worker.rs <- engine/scheduler/cadence.rs engine/scheduler/ledger.rs engine/scheduler/pool/mod.rs
+    engine/scheduler/pool/looking.rs <- engine/scheduler/ledger.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/pool/sharing.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/pool/parking.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/watch.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/mod.rs
+who runs this thread
+    engine/mod.rs
+    engine/current.rs
+    engine/timer_home.rs    <- engine/current.rs
 front door
-    current.rs
-    handle.rs               <- current.rs
-    timer_home.rs           <- current.rs
-    dump.rs                 <- current.rs
-    event_loop.rs           <- current.rs dump.rs handle.rs
-    runtime.rs              <- current.rs dump.rs handle.rs
+    handle.rs
+    dump.rs
+    event_loop.rs           <- dump.rs handle.rs
+    runtime.rs              <- dump.rs handle.rs
+    trace.rs
     builder.rs              <- event_loop.rs runtime.rs
 what users await
     task/blocking.rs

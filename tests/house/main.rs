@@ -11,11 +11,10 @@
 mod chapters;
 mod commands;
 mod edges;
+mod essays;
 mod imports;
 mod links;
 mod seeds;
-mod size;
 mod tokens;
 mod tree;
 mod unsafe_code;
-mod wake_path;

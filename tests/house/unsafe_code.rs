@@ -11,23 +11,30 @@ use crate::{
 
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
-    ("runtime/clock.rs", "clock_gettime, which rustix reads in a way valgrind cannot follow"),
-    ("runtime/prefetch.rs", "an instruction of the processor"),
+    (
+        "runtime/engine/base/clock.rs",
+        "clock_gettime, which rustix reads in a way valgrind cannot follow",
+    ),
+    ("runtime/engine/base/prefetch.rs", "an instruction of the processor"),
     ("runtime/queue/ring.rs", "slots of which some hold an item"),
     ("runtime/queue/room.rs", "the memory of those slots"),
-    ("runtime/reactor/slot.rs", "a waker in two atomic words"),
-    ("runtime/reactor/source.rs", "who takes that waker out: the word says"),
-    ("runtime/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
-    ("runtime/run_queue/stealing.rs", "a ring of such places"),
-    ("runtime/task/local.rs", "the waker that is a number: its RawWaker"),
-    ("runtime/task/cell.rs", "the join cell: output and waker shared by two sides"),
-    ("runtime/task/joiner.rs", "the handle's side of it"),
-    ("runtime/task/spawned.rs", "the task's side of it; a future's type, forgotten and remembered"),
-    ("runtime/task/state.rs", "what a task's word guards: one claim at a time"),
+    ("runtime/engine/reactor/slot.rs", "a waker in two atomic words"),
+    ("runtime/engine/reactor/source.rs", "who takes that waker out: the word says"),
+    ("runtime/engine/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
+    ("runtime/engine/run_queue/stealing.rs", "a ring of such places"),
+    ("runtime/engine/task/local.rs", "the waker that is a number: its RawWaker"),
+    ("runtime/engine/task/cell.rs", "the join cell: output and waker shared by two sides"),
+    ("runtime/engine/task/joiner.rs", "the handle's side of it"),
+    (
+        "runtime/engine/task/spawned.rs",
+        "the task's side of it; a future's type, forgotten and remembered",
+    ),
+    ("runtime/engine/task/state.rs", "what a task's word guards: one claim at a time"),
 ];
 
 /// The files of `runtime/` that may ask for loom outside their tests.
-const MAY_ASK_FOR_LOOM: &[&str] = &["runtime/primitives.rs", "runtime/wait.rs", "runtime/lib.rs"];
+const MAY_ASK_FOR_LOOM: &[&str] =
+    &["runtime/engine/base/primitives.rs", "runtime/engine/wait.rs", "runtime/lib.rs"];
 
 /// A SAFETY comment ends at most this many lines above its `unsafe`.
 const REACH: usize = 3;
@@ -137,10 +144,10 @@ fn unsafe_in_the_wrong_file_is_found() {
                   type F = unsafe fn(*const ());\n\
                   // SAFETY: no.\nfn f() { unsafe { g() } }\n\
                   macro_rules! m { () => { unsafe fn h() {} } }\n#[deny(unsafe_code)]\nmod x {}\n";
-    let findings = check(&Tree::planted(&[("runtime/stats.rs", source)]));
-    demand(&findings, "runtime/stats.rs", 2, "lifts `unsafe_code`");
-    demand(&findings, "runtime/stats.rs", 5, "does not live here");
-    demand(&findings, "runtime/stats.rs", 6, "does not live here");
+    let findings = check(&Tree::planted(&[("runtime/engine/base/stats.rs", source)]));
+    demand(&findings, "runtime/engine/base/stats.rs", 2, "lifts `unsafe_code`");
+    demand(&findings, "runtime/engine/base/stats.rs", 5, "does not live here");
+    demand(&findings, "runtime/engine/base/stats.rs", 6, "does not live here");
     assert_eq!(findings.len(), 3, "{findings:#?}");
 }
 
@@ -150,18 +157,19 @@ fn unsafe_without_its_reason_is_found() {
                   unsafe impl Send for A {}\n\nunsafe impl Send for B {}\n\n// Safe, I hope.\n\
                   fn f() { unsafe { g() } }\n// SAFETY: too far up.\nlet a;\nlet b;\nlet c;\n\
                   let d = unsafe { g() };\n";
-    let findings = check(&Tree::planted(&[("runtime/task/cell.rs", source)]));
+    let findings = check(&Tree::planted(&[("runtime/engine/task/cell.rs", source)]));
     // B stands two lines under a comment that is A's.
-    demand(&findings, "runtime/task/cell.rs", 7, "no `// SAFETY:`");
-    demand(&findings, "runtime/task/cell.rs", 10, "no `// SAFETY:`");
-    demand(&findings, "runtime/task/cell.rs", 15, "no `// SAFETY:`");
+    demand(&findings, "runtime/engine/task/cell.rs", 7, "no `// SAFETY:`");
+    demand(&findings, "runtime/engine/task/cell.rs", 10, "no `// SAFETY:`");
+    demand(&findings, "runtime/engine/task/cell.rs", 15, "no `// SAFETY:`");
     assert_eq!(findings.len(), 3, "{findings:#?}");
 }
 
 #[test]
 fn a_home_without_unsafe_is_found() {
-    let findings = check(&Tree::planted(&[("runtime/task/local.rs", "//! Safe.\nfn f() {}\n")]));
-    demand(&findings, "runtime/task/local.rs", 1, "take it off");
+    let findings =
+        check(&Tree::planted(&[("runtime/engine/task/local.rs", "//! Safe.\nfn f() {}\n")]));
+    demand(&findings, "runtime/engine/task/local.rs", 1, "take it off");
 }
 
 #[test]
@@ -170,8 +178,10 @@ fn loom_in_the_wrong_file_is_found() {
                   #[cfg(all(test, not(loom)))]\nmod tests {}\n#[cfg(any(test, loom))]\nmod a {}\n\
                   fn f() { if cfg!(loom) {} }\n#[cfg_attr(loom, allow(unused))]\nfn g() {}\n\
                   #[cfg(unix)]\nfn h() { let loom = 1; }\n";
-    let findings =
-        check(&Tree::planted(&[("runtime/inbox.rs", source), ("runtime/wait.rs", source)]));
+    let findings = check(&Tree::planted(&[
+        ("runtime/engine/inbox.rs", source),
+        ("runtime/engine/wait.rs", source),
+    ]));
     let lines: Vec<usize> = findings.iter().map(|finding| finding.line).collect();
     assert_eq!(lines, [2, 8, 10, 11], "{findings:#?}");
 }

@@ -9,11 +9,13 @@ use std::panic::Location;
 use loom::model::Builder;
 
 use super::seeded_bug_is_caught;
-use crate::{
+use crate::engine::{
+    base::{
+        id::TaskId,
+        place::Origin,
+        primitives::{Arc, Condvar, Mutex, lock},
+    },
     blocking::{Job, Pool},
-    id::TaskId,
-    place::Origin,
-    primitives::{Arc, Condvar, Mutex, lock},
     task::{join, spawned::SpawnedSend},
 };
 

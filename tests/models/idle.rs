@@ -6,8 +6,8 @@
 //! help from it.
 
 use super::{bounded_model, seeded_bug_is_caught};
-use crate::{
-    primitives::{
+use crate::engine::{
+    base::primitives::{
         Arc, AtomicU32,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
         thread,

@@ -9,10 +9,10 @@
 //! none of them touches what two threads share.
 
 use super::{bounded_model, seeded_bug_is_caught};
-use crate::{
+use crate::engine::{
+    base::primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     inbox::{Inbox, Message, Urgency},
     park::ParkWord,
-    primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     wait::Unparker,
 };
 

@@ -4,8 +4,8 @@
 //! lock, by which workers go, is right when all is quiet.
 
 use super::seeded_bug_is_caught;
-use crate::{
-    primitives::{Arc, thread},
+use crate::engine::{
+    base::primitives::{Arc, thread},
     run_queue::{
         injector::Injector,
         stealing::{CAPACITY, Owner},

@@ -18,10 +18,12 @@ use std::{
 };
 
 use super::{both_ways, seeded_bug_is_caught};
-use crate::{
-    id::TaskId,
-    place::Origin,
-    primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
+use crate::engine::{
+    base::{
+        id::TaskId,
+        place::Origin,
+        primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
+    },
     task::{
         joiner::Joiner,
         outcome::{Failure, Outcome},

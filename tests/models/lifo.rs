@@ -5,7 +5,7 @@
 //! find its slot in use for longer than the thief takes: when all is done, it is good for the next.
 
 use super::seeded_bug_is_caught;
-use crate::{primitives::thread, run_queue::stealing::Owner};
+use crate::engine::{base::primitives::thread, run_queue::stealing::Owner};
 
 /// A queue with `0` in its lifo slot, seen by a thief that goes for it.
 fn queue_and_thief() -> (Owner<u32>, thread::JoinHandle<Option<u32>>) {

@@ -27,7 +27,7 @@
 
 use std::process::Command;
 
-use crate::primitives::thread;
+use crate::engine::base::primitives::thread;
 
 mod blocking;
 mod idle;
@@ -147,7 +147,7 @@ pub(crate) fn seeded_bug_is_caught(model_test_path: &str, seed: &str) -> String 
 /// The driver itself, on models of a few lines.
 mod driver {
     use super::seeded_bug_is_caught;
-    use crate::primitives::{Arc, AtomicU32, Ordering::Relaxed, seeded, thread};
+    use crate::engine::base::primitives::{Arc, AtomicU32, Ordering::Relaxed, seeded, thread};
 
     #[test]
     fn two_threads_add() {

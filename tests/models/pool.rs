@@ -22,8 +22,8 @@ use std::{
 };
 
 use super::seeded_bug_is_caught;
-use crate::{
-    primitives::{
+use crate::engine::{
+    base::primitives::{
         Arc, AtomicU32, Mutex,
         Ordering::{AcqRel, Acquire},
         counter::{AtomicU64, Relaxed},

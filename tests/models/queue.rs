@@ -15,7 +15,7 @@ use std::{
 
 use super::seeded_bug_is_caught;
 use crate::{
-    primitives::thread,
+    engine::base::primitives::thread,
     queue::{GetError, PutError, Queue},
 };
 

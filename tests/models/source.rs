@@ -9,14 +9,16 @@
 //! number of rounds says that none was missed.
 
 use super::{Sides, both_ways, bounded_model, join::Sleeper, seeded_bug_is_caught};
-use crate::{
-    foreign,
-    primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
+use crate::engine::{
+    base::{
+        foreign,
+        primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
+    },
     reactor::{
         flags::{Direction, Flags},
         source::{Place, Readiness, Waited, WaiterKey},
     },
-    waiter::Waiter,
+    waiting::waiter::Waiter,
 };
 
 use std::{sync::Arc as StdArc, task::Waker};

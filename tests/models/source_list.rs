@@ -15,16 +15,15 @@ use super::{
     seeded_bug_is_caught,
     source::{As, Socket, beside},
 };
-use crate::{
-    foreign,
-    primitives::Arc,
+use crate::engine::{
+    base::{foreign, primitives::Arc},
     reactor::{
         flags::{Direction::Read, Flags},
         registration::Watch,
         shared::SharedReactor,
         source::{Place, Readiness, Waited},
     },
-    waiter::Waiter,
+    waiting::waiter::Waiter,
 };
 
 /// The identity of a runtime.

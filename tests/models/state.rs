@@ -3,8 +3,8 @@
 //! Here a poll gives way as well as waits, which the models of the whole task (`task.rs`) leave out.
 
 use super::seeded_bug_is_caught;
-use crate::{
-    primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
+use crate::engine::{
+    base::primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     task::state::{AfterClaim, Life, Wake},
 };
 

@@ -9,8 +9,8 @@
 //! is these two things.
 
 use super::{bounded_model, seeded_bug_is_caught};
-use crate::{
-    primitives::thread,
+use crate::engine::{
+    base::primitives::thread,
     run_queue::stealing::{CAPACITY, Owner, Thief},
 };
 

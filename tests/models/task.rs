@@ -24,10 +24,12 @@ use std::{
 use futures_task::{ArcWake, waker};
 
 use super::{bounded_model, seeded_bug_is_caught};
-use crate::{
-    id::TaskId,
-    place::Origin,
-    primitives::{Arc, AtomicU32, Mutex, Ordering::Relaxed, lock, thread},
+use crate::engine::{
+    base::{
+        id::TaskId,
+        place::Origin,
+        primitives::{Arc, AtomicU32, Mutex, Ordering::Relaxed, lock, thread},
+    },
     task::{
         join::{JoinError, JoinHandle},
         owned::Owned,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{both_ways, seeded_bug_is_caught};
-use crate::{
-    primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
+use crate::engine::{
+    base::primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
     scheduler::pool::idle::{Idle, Post},
     timer::shared::{DueTimers, SharedTimers},
     wait::Unparker,

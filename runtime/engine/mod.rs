@@ -1,0 +1,21 @@
+//! What turns: everything a loop is made of, and nothing that a user calls.
+//!
+//! The folders are floors, and `lib.rs` has the map of all of them. From the ground up: `base` (what each
+//! file may need), `waiting` (who waits, in order), `run_queue`, `park`, `wait` and `inbox` (how a thread is
+//! reached that may be asleep), `task`, `blocking`, `reactor` and `timer` (the machines), `scheduler` (the
+//! loops that drive them), and `current` (which of them runs this thread). Nothing here imports a file from
+//! outside this folder.
+
+pub(crate) mod base;
+pub(crate) mod blocking;
+pub(crate) mod current;
+pub(crate) mod inbox;
+pub(crate) mod park;
+pub(crate) mod reactor;
+pub(crate) mod run_queue;
+pub(crate) mod scheduler;
+pub(crate) mod task;
+pub(crate) mod timer;
+pub(crate) mod timer_home;
+pub(crate) mod wait;
+pub(crate) mod waiting;

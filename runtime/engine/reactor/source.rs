@@ -1,0 +1,498 @@
+//! One descriptor's readiness, and who waits for it.
+//!
+//! A [`Readiness`] is what the reactor and a socket share: a word that says in which directions the
+//! kernel last called the descriptor ready, and who is to be told when that changes. The reactor sets
+//! flags; an operation that met `WouldBlock` clears them. Between the two stands a *tick*: the reactor
+//! advances it with each event, and a clear counts only if the tick is still the one read before the
+//! system call. Else an event that arrived between the call and the clear would be lost, and with
+//! edge-triggered registration it never comes again.
+//!
+//! ```text
+// ANCHOR: word
+//!    63                            16  12    11 10      9 8    7        0
+//!   +--------------------------------+---+---------+---------+----------+
+//!   |              tick              | o |  writer |  reader |  flags   |
+//!   +--------------------------------+---+---------+---------+----------+
+//!                                  others  waiting, claimed of each slot
+// END: word
+//! ```
+//!
+//! Each direction has a *slot* for one waiter, and nearly always that is all who wait. A waker is two
+//! words (and that of an event loop's task only a number), so a slot is a few atomics, and the word says
+//! whose they are: a waiter claims the slot, writes its waker there, and sets it waiting, unless an event
+//! came meanwhile; the event that sets the flags takes it out in the same step. Nobody locks anything.
+//! The second who waits in the same direction (two tasks may well wait in `accept` on one listener)
+//! stands in a list behind a lock. Readiness wakes all.
+//!
+//! A fresh descriptor counts as ready: its first operation goes straight to the kernel.
+//!
+//! The rival is one lock around word and wakers: no `unsafe`, fewer states, and for a request on a socket
+//! two locks more, one to wait and one to be woken.
+
+use std::mem;
+
+use super::{
+    flags::{Direction, Flags},
+    slot::Slot,
+};
+use crate::engine::{
+    base::primitives::{AtomicU64, Mutex, Ordering, lock, seeded},
+    waiting::waiter::Waiter,
+};
+
+/// What one waiter's slot says of itself in the word. Neither bit: it is free.
+const CLAIMED: u64 = 1 << 8;
+const WAITING: u64 = 1 << 9;
+/// Somebody stands in the list.
+const OTHERS: u64 = 1 << 12;
+const TICK: u64 = 1 << 16;
+const FLAGS: u64 = 0xff;
+
+/// In the identity of the loop that came last: it is not the only one that watches.
+const BESIDE_OTHERS: u64 = 1 << 63;
+
+impl Direction {
+    /// Where this direction's slot has its bits.
+    #[inline]
+    const fn slot(self, bits: u64) -> u64 {
+        bits << (2 * self as u32)
+    }
+}
+
+/// The word as it stood before an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen(u64);
+
+/// Names a waiter of one source and direction. 0 is none yet. In a slot it is the tick at which the
+/// waiter came, so that it is never mistaken for a later one; in the list a count with the top bit.
+pub(crate) type WaiterKey = u64;
+
+/// The waiter of the `poll_*` traits, one for each direction: their `&mut` lets in one task at a time.
+const TRAITS: WaiterKey = 1 << 62;
+const LISTED: WaiterKey = 1 << 63;
+
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    word: AtomicU64,
+    /// The identity of the loop that came last to watch the descriptor, or 0. It stands here, where a reactor
+    /// that closes can say that it does not any more.
+    home_id: AtomicU64,
+    slots: [Slot; 2],
+    others: Mutex<Others>,
+}
+
+#[derive(Debug)]
+struct Others {
+    list: Vec<Other>,
+    last_key: u64,
+}
+
+#[derive(Debug)]
+struct Other {
+    key: WaiterKey,
+    direction: Direction,
+    waiter: Waiter,
+}
+
+/// Where a waiter is to be kept.
+#[derive(Debug)]
+pub(crate) enum Place<'a> {
+    /// As the direction's one waiter for the `poll_*` traits.
+    Traits,
+    /// Under this key; a key of 0 is replaced by a new one.
+    Keyed(&'a mut WaiterKey),
+}
+
+impl Place<'_> {
+    #[inline]
+    fn key(&self) -> WaiterKey {
+        match self {
+            Self::Traits => TRAITS,
+            Self::Keyed(key) => **key,
+        }
+    }
+
+    /// Its key is `new` from now on, unless it has a fixed one. Gives the key that it has then.
+    #[inline]
+    fn set_key(&mut self, new: WaiterKey) -> WaiterKey {
+        if let Self::Keyed(key) = self {
+            **key = new;
+        }
+        self.key()
+    }
+}
+
+/// What came of asking to be woken.
+#[derive(Debug)]
+#[must_use]
+pub(crate) enum Waited {
+    /// The waiter is kept. A waker that it replaced is dropped by the caller, in the open.
+    Kept(Option<Waiter>),
+    /// The direction is ready already, and nothing is kept.
+    Ready(Waiter),
+}
+
+impl Readiness {
+    pub(crate) fn new() -> Self {
+        Self {
+            word: AtomicU64::new(Flags::FRESH.into()),
+            home_id: AtomicU64::new(0),
+            slots: [Slot::new(), Slot::new()],
+            others: Mutex::new(Others { list: Vec::new(), last_key: 0 }),
+        }
+    }
+
+    /// Whether the loop of this identity came last to watch the descriptor, or a worker of that runtime. None has
+    /// the identity 0.
+    #[inline]
+    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
+        loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
+    }
+
+    /// That loop watches it from here on.
+    pub(crate) fn settle(&self, loop_id: u64) {
+        // An exchange: of this and `leave_home`, the later knows what the earlier knew.
+        self.home_id.swap(loop_id, Ordering::AcqRel);
+    }
+
+    /// That loop watches it from here on, and others do still: whoever asks is to look further.
+    pub(crate) fn settle_beside_others(&self, loop_id: u64) {
+        self.home_id.store(loop_id | BESIDE_OTHERS, Ordering::Release);
+    }
+
+    /// That loop watches it no longer. Then whoever waits is taken out, and whoever comes later asks anew
+    /// where the descriptor is.
+    pub(crate) fn leave_home(&self, loop_id: u64) {
+        // An error: it is another's by now.
+        let _ = self.home_id.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |home| {
+            (home & !BESIDE_OTHERS == loop_id).then_some(0)
+        });
+    }
+
+    /// Has `leave` end all watches, unless somebody waits. Gives those who came to wait in the same moment,
+    /// to be woken: they may have found their loop watching.
+    pub(crate) fn vacate(&self, leave: impl FnOnce()) -> Vec<Waiter> {
+        let mut late = Vec::new();
+        if !self.is_waited_on() {
+            leave();
+            self.forget();
+            // Whoever is not seen here comes after `forget`, and finds that its loop watches no more.
+            if self.is_waited_on() && !seeded("source_moves_without_second_look") {
+                self.take_waiters(&mut late);
+            }
+        }
+        late
+    }
+
+    /// The word, if an operation in this direction is worth trying.
+    #[inline]
+    pub(crate) fn ready(&self, direction: Direction) -> Option<Seen> {
+        let word = self.word.load(Ordering::Acquire);
+        is_ready(word, direction).then_some(Seen(word))
+    }
+
+    /// The operation met `WouldBlock`: the direction is not ready, unless an event came meanwhile.
+    pub(crate) fn clear(&self, direction: Direction, seen: Seen) {
+        self.clear_flags(direction.mask(), seen);
+    }
+
+    /// A stream gave or took less than it was asked for, so the next operation would meet
+    /// `WouldBlock`, unless the stream is at its end or has urgent data ahead: measured, a read stops
+    /// before an urgent byte, and no event follows for what lies behind it.
+    #[inline]
+    pub(crate) fn clear_after_short_count(&self, direction: Direction, seen: Seen) {
+        if seen.0 & u64::from(direction.no_short_cut()) == 0 {
+            self.clear_flags(direction.mask(), seen);
+        }
+    }
+
+    // ANCHOR: clear
+    #[inline]
+    fn clear_flags(&self, flags: u32, seen: Seen) {
+        let flags = u64::from(flags);
+        if seeded("source_clear_ignores_tick") {
+            self.word.fetch_and(!flags, Ordering::AcqRel);
+            return;
+        }
+        // Another tick: an event came, and the readiness stands. (Or a waiter left, and the next operation
+        // is tried for nothing.) The same: the other direction was cleared or waited for, and this one
+        // still can be.
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            (word / TICK == seen.0 / TICK).then_some(word & !flags)
+        });
+    }
+    // END: clear
+
+    /// An event: sets flags, advances the tick, and takes out those who wait. Each is given to `wake`,
+    /// which calls no foreign code: those of the list come with its lock held.
+    #[inline]
+    pub(crate) fn set(&self, flags: Flags, mut wake: impl FnMut(Waiter)) {
+        let concerns = |direction: Direction| flags.0 & direction.mask() != 0;
+        let waiting = |direction: Direction| {
+            if concerns(direction) { direction.slot(WAITING) } else { 0 }
+        };
+        let take = waiting(Direction::Read) | waiting(Direction::Write);
+        let before = self.advance(flags.0.into(), take, &mut wake);
+        if before & OTHERS != 0 {
+            self.take_others(concerns, &mut wake);
+        }
+    }
+
+    #[cold]
+    fn take_others(&self, concerns: impl Fn(Direction) -> bool, wake: &mut impl FnMut(Waiter)) {
+        let mut others = lock(&self.others);
+        let mut at = 0;
+        while let Some(other) = others.list.get(at) {
+            if !concerns(other.direction) {
+                at += 1;
+                continue;
+            }
+            wake(others.list.remove(at).waiter);
+            if seeded("source_wakes_one_waiter") {
+                break;
+            }
+        }
+        if seeded("source_notes_its_list_unlocked") && others.list.is_empty() {
+            drop(others);
+            self.word.fetch_and(!OTHERS, Ordering::AcqRel);
+            return;
+        }
+        self.note_others(&others);
+    }
+
+    /// Tells events whether there is a list to look through. With its lock held.
+    fn note_others(&self, others: &Others) {
+        if others.list.is_empty() {
+            self.word.fetch_and(!OTHERS, Ordering::AcqRel);
+        }
+    }
+
+    /// The descriptor is to be registered anew: what was known of it is void. The registration's first
+    /// event says how things stand.
+    pub(crate) fn forget(&self) {
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            Some((word & !FLAGS).wrapping_add(TICK))
+        });
+    }
+
+    /// It may be that nobody watches the descriptor: as if fresh, the next operation asks the kernel. What
+    /// else is known of it stays, for if a loop does watch, it is not told again.
+    pub(crate) fn refresh(&self) {
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            Some((word | u64::from(Flags::FRESH)).wrapping_add(TICK))
+        });
+    }
+
+    /// Keeps `waiter` until the direction is ready.
+    #[inline]
+    pub(crate) fn wait(
+        &self,
+        direction: Direction,
+        place: &mut Place<'_>,
+        waiter: Waiter,
+    ) -> Waited {
+        let slot = &self.slots[direction as usize];
+        let taken = direction.slot(CLAIMED | WAITING);
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            if is_ready(word, direction) && !seeded("source_wait_without_second_look") {
+                return Waited::Ready(waiter);
+            }
+            if word & taken != 0 || place.key() & LISTED != 0 {
+                return self.wait_beside(direction, place, waiter);
+            }
+            let claimed = word | direction.slot(CLAIMED);
+            match self.word.compare_exchange(word, claimed, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break word = claimed,
+                Err(now) => word = now,
+            }
+        }
+        // Nobody else writes a slot that is claimed.
+        slot.write(waiter, place.set_key(word / TICK + 1));
+        // If the word has not changed, no event came since the claim. The next will find us waiting.
+        let waiting = word ^ taken;
+        match self.word.compare_exchange(word, waiting, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Waited::Kept(None),
+            Err(now) => self.end_claim(direction, now),
+        }
+    }
+
+    /// [`wait`](Self::wait), where the slot is not free: it may be one's own.
+    #[cold]
+    fn wait_beside(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
+        let slot = &self.slots[direction as usize];
+        let word = self.word.load(Ordering::Acquire);
+        let is_waiting = word & direction.slot(WAITING) != 0;
+        if place.key() & LISTED != 0 || !is_waiting || slot.key() != place.key() {
+            return self.wait_in_list(direction, place, waiter);
+        }
+        if slot.read().are_of(&waiter) {
+            // What was read may be another's already, with the same waker, who takes it along when it
+            // leaves. As in `advance`: not if the word is still this one. An exchange and no load, which
+            // may be of a time before what was read.
+            let again = self.word.compare_exchange(word, word, Ordering::AcqRel, Ordering::Acquire);
+            if again.is_ok() || seeded("source_trusts_what_it_read") {
+                return Waited::Kept(Some(waiter));
+            }
+        }
+        // Another task polls now, or the word has changed. It comes in anew.
+        drop(self.leave_slot(direction, place.key()));
+        self.wait(direction, place, waiter)
+    }
+
+    /// [`wait`](Self::wait), behind the lock.
+    fn wait_in_list(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
+        let mut others = lock(&self.others);
+        // Under the lock: an event sets the word before it takes the lock to look for waiters, so
+        // either we see its flags here or it sees us there.
+        let noted = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
+            (!ready).then_some(word | OTHERS)
+        });
+        if noted.is_err() {
+            self.note_others(&others);
+            return Waited::Ready(waiter);
+        }
+        let key = place.key();
+        let same = |other: &&mut Other| other.direction == direction && other.key == key;
+        if let Some(other) = others.list.iter_mut().find(same) {
+            return Waited::Kept(Some(mem::replace(&mut other.waiter, waiter)));
+        }
+        others.last_key += 1;
+        let key = place.set_key(LISTED | others.last_key);
+        others.list.push(Other { key, direction, waiter });
+        Waited::Kept(None)
+    }
+
+    /// Removes a waiter whose future is dropped. What it kept is dropped by the caller, in the open.
+    #[must_use]
+    #[inline]
+    pub(crate) fn leave(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
+        // Mostly an event has taken it out.
+        let word = self.word.load(Ordering::Acquire);
+        let others = if seeded("source_leaves_slots_only") { 0 } else { OTHERS };
+        if word & (direction.slot(WAITING) | others) == 0 {
+            return None;
+        }
+        self.leave_now(direction, key)
+    }
+
+    #[cold]
+    fn leave_now(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
+        if key & LISTED == 0 {
+            return self.leave_slot(direction, key);
+        }
+        let mut others = lock(&self.others);
+        let at = others.list.iter().position(|other| other.key == key)?;
+        let left = others.list.remove(at).waiter;
+        self.note_others(&others);
+        Some(left)
+    }
+
+    /// Takes out all who wait: nobody would wake them any more.
+    pub(crate) fn take_waiters(&self, woken: &mut Vec<Waiter>) {
+        let mut woken = |waiter| woken.push(waiter);
+        let both = Direction::Read.slot(WAITING) | Direction::Write.slot(WAITING);
+        self.advance(0, both, &mut woken);
+        if !seeded("source_takes_slots_only") {
+            self.take_others(|_| true, &mut woken);
+        }
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn is_waited_on(&self) -> bool {
+        let slots = CLAIMED | WAITING;
+        let any = Direction::Read.slot(slots) | Direction::Write.slot(slots) | OTHERS;
+        self.word.load(Ordering::Acquire) & any != 0
+    }
+}
+
+#[inline]
+fn is_ready(word: u64, direction: Direction) -> bool {
+    word & u64::from(direction.mask()) != 0
+}
+
+// The three ways out of a slot. A slot whose word says *waiting* is not written, and whatever ends that
+// advances the tick: so whoever exchanges the word it has read, with that bit in it, for one without takes
+// out what it has read, and nobody else does. `tests/models/source.rs` runs all of them under loom.
+#[allow(unsafe_code)]
+impl Readiness {
+    /// Advances the tick, sets flags, and takes out whoever is waiting in the slots of `take`. Gives
+    /// the word from before.
+    #[inline]
+    fn advance(&self, flags: u64, take: u64, wake: &mut impl FnMut(Waiter)) -> u64 {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            // Read first: once it is out of the word, a slot may be claimed anew. It was not if the
+            // exchange succeeds, for whatever frees a slot advances the tick.
+            let read = |direction: Direction| {
+                let is_taken = word & take & direction.slot(WAITING) != 0;
+                is_taken.then(|| self.slots[direction as usize].read())
+            };
+            let read = [read(Direction::Read), read(Direction::Write)];
+            let next = ((word & !take) | flags).wrapping_add(TICK);
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    for (words, slot) in read.into_iter().zip(&self.slots) {
+                        let Some(mut words) = words else { continue };
+                        if seeded("source_reads_slot_late") {
+                            words = slot.read();
+                        }
+                        // SAFETY: read while it was waiting, and taken out by our exchange.
+                        wake(unsafe { words.into_waiter() });
+                    }
+                    return word;
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// The word has changed since a slot was claimed: waits all the same, unless it was by an event
+    /// that concerns the direction.
+    #[cold]
+    fn end_claim(&self, direction: Direction, mut word: u64) -> Waited {
+        let words = self.slots[direction as usize].read();
+        loop {
+            let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
+            let bits = direction.slot(if ready { CLAIMED } else { CLAIMED | WAITING });
+            let next = word ^ bits;
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: the slot is claimed by this thread, which wrote it; and it never was waiting,
+                // so nobody else takes it out.
+                Ok(_) if ready => return Waited::Ready(unsafe { words.into_waiter() }),
+                Ok(_) => return Waited::Kept(None),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Frees the slot if the waiter of this key is in it.
+    #[must_use]
+    fn leave_slot(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
+        let slot = &self.slots[direction as usize];
+        let mut word = self.word.load(Ordering::Acquire);
+        while word & direction.slot(WAITING) != 0 && slot.key() == key {
+            let words = slot.read();
+            // As in `advance`: the tick says that the slot was not claimed anew in between.
+            let tick = if seeded("source_leaves_without_tick") { 0 } else { TICK };
+            let next = (word & !direction.slot(WAITING)).wrapping_add(tick);
+            match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: read while it was waiting, and taken out by our exchange.
+                Ok(_) => return Some(unsafe { words.into_waiter() }),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Readiness {
+    /// Nobody waits any more; but a waker that was left here is to be dropped.
+    fn drop(&mut self) {
+        if !seeded("source_keeps_its_last_waker") {
+            let mut left = Vec::new();
+            self.take_waiters(&mut left);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Who is to be woken for what a look or a wait found: plain data.
+//!
+//! Wakers are foreign code, and whoever finds them holds a reactor's borrow or its locks. So they are
+//! noted here, and called once all of that was let go. An event loop and a worker keep one each.
+
+use mio::Token;
+
+use crate::engine::{
+    base::trace::{self, Cause, Event},
+    waiting::waiter::Waiter,
+};
+
+/// Who is to be woken for what was found, kept for its memory.
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    waiters: Vec<Waiter>,
+    /// While somebody listens: which source found how many who wait, in order.
+    traced: Vec<(u64, usize)>,
+}
+
+impl Woken {
+    /// `take` adds those who wait for the source of this token.
+    #[inline]
+    pub(super) fn note(&mut self, token: Token, take: impl FnOnce(&mut Vec<Waiter>)) {
+        let before = self.waiters.len();
+        take(&mut self.waiters);
+        if trace::on() {
+            let source = u64::from(token.0 as u32);
+            self.traced.push((source, self.waiters.len() - before));
+        }
+    }
+
+    /// Whether there is nobody to wake, and nothing to tell the trace.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiters.is_empty() && self.traced.is_empty()
+    }
+
+    /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
+    pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
+        for (source, count) in self.traced.drain(..) {
+            trace::report(|| Event::Ready { source });
+            let before = trace::set_cause(Cause::Source(source));
+            self.waiters.drain(..count).for_each(&wake);
+            trace::set_cause(before);
+        }
+        self.waiters.drain(..).for_each(wake);
+    }
+}

@@ -1,0 +1,294 @@
+//! The join handle: a task as seen by whoever wants its output.
+//!
+//! A [`JoinHandle`] is the handle's side of a join cell (`cell.rs`), what is known of the task from
+//! the start, and a way to wake it for cancellation. One type serves tasks of both variants of the
+//! runtime and jobs of the blocking pool.
+
+use std::{
+    any::Any,
+    error::Error,
+    fmt,
+    future::Future,
+    panic::Location,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker, ready},
+    thread::{self, Thread},
+};
+
+use super::{
+    joiner::Joiner,
+    outcome::{Failure, Outcome},
+    spawned::{Completer, new},
+};
+use crate::engine::base::{
+    foreign,
+    id::TaskId,
+    place::{Origin, WaitsFor},
+    this_poll,
+};
+
+/// The two ends of a new task: its side of the cell, with its future, and its handle. `wake` wakes it
+/// by its key.
+#[inline(always)]
+pub(crate) fn pair<F: Future>(
+    future: F,
+    origin: Origin,
+    wake: fn(u64),
+) -> (Completer<F>, JoinHandle<F::Output>) {
+    let (completer, joiner) = new(future);
+    (completer, JoinHandle::new(joiner, origin, wake))
+}
+
+/// A task's handle: await its output, or cancel it.
+///
+/// Awaiting gives `Ok(output)`, or a [`JoinError`] if the task was cancelled or panicked. It works
+/// from any task, on any loop, and [`wait`](JoinHandle::wait) does the same from a plain thread.
+///
+/// Dropping the handle detaches the task: it goes on. (asyncio may collect a task nobody refers to;
+/// here the loop or runtime owns its tasks.) A panic that no handle will see is reported on standard
+/// error, with the task's name and the line that spawned it.
+///
+/// *Cancel safety*: awaiting `&mut handle` and dropping that future loses nothing.
+///
+/// ```
+/// whirligig::run(async {
+///     let handle = whirligig::spawn(async { 6 * 7 });
+///     assert_eq!(handle.await.unwrap(), 42);
+/// });
+/// ```
+#[doc(alias = "Task")]
+pub struct JoinHandle<T> {
+    /// `None` once the output was taken.
+    joiner: Option<Joiner<T>>,
+    origin: Origin,
+    /// How a cancelled task is woken, so that its poll finds out: by the key that is in the cell. The
+    /// handle knows no scheduler.
+    wake: fn(u64),
+    /// Where the handle is awaited, from its first poll on.
+    place: Option<&'static Location<'static>>,
+}
+
+impl<T> JoinHandle<T> {
+    /// The handle of a task that `wake` wakes by its key.
+    #[inline(always)]
+    pub(crate) fn new(joiner: Joiner<T>, origin: Origin, wake: fn(u64)) -> Self {
+        Self { joiner: Some(joiner), origin, wake, place: None }
+    }
+
+    /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
+    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that
+    /// completes first keeps its output. May be called from any thread, any number of times.
+    ///
+    /// A job of `spawn_blocking` is cancelled only if it has not begun.
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) {
+        if let Some(key) = self.joiner.as_ref().and_then(Joiner::cancel) {
+            (self.wake)(key);
+        }
+    }
+
+    /// Tells by which key to wake the task, before anybody else has the handle.
+    pub(crate) fn set_key(&self, key: u64) {
+        if let Some(joiner) = &self.joiner {
+            joiner.set_address(key);
+        }
+    }
+
+    /// Whether the task has ended and awaiting the handle will not wait.
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.joiner.as_ref().is_none_or(Joiner::is_complete)
+    }
+
+    /// The task's identity.
+    pub fn id(&self) -> TaskId {
+        self.origin.id
+    }
+
+    /// The task's name, if it was given one.
+    #[doc(alias = "get_name")]
+    pub fn name(&self) -> Option<&str> {
+        self.origin.name.as_ref().map(|name| &***name)
+    }
+
+    /// Blocks this thread until the task ends. For plain threads.
+    ///
+    /// # Errors
+    /// As for awaiting: the task was cancelled, or it panicked.
+    ///
+    /// # Panics
+    /// If the task has not ended: inside a task, or in anything else that an event loop or a worker calls,
+    /// where it would stop whom it may be waiting for. (On the thread of an event loop that is not turning,
+    /// nobody is there to run the task: [`block_on`](crate::EventLoop::block_on) the handle.)
+    #[track_caller]
+    #[doc(alias = "blocking_wait")]
+    #[doc(alias = "result")]
+    pub fn wait(mut self) -> Result<T, JoinError> {
+        assert!(
+            this_poll::may_block() || self.is_finished(),
+            "`JoinHandle::wait` would block the loop or the worker that it may be waiting for: await the \
+             handle, or, on a `Runtime`, wait inside `task::block_in_place`"
+        );
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut cx) {
+                return result;
+            }
+            thread::park();
+        }
+    }
+}
+
+impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
+    /// Lets the task go on alone, and reports an `Err` it ends with on standard error, with its name
+    /// and spawn place: for errors that nobody awaits.
+    ///
+    /// ```
+    /// # whirligig::run(async {
+    /// whirligig::spawn(async { "x".parse::<i32>().map(drop) }).detach_reporting();
+    /// # whirligig::task::yield_now().await;
+    /// # });
+    /// ```
+    pub fn detach_reporting(mut self) {
+        let report: fn(&Outcome<Result<T, E>>, &Origin) = |outcome, origin| {
+            if let Ok(Err(error)) = outcome {
+                eprintln!("whirligig: {origin}, failed and nobody awaits it: {error}");
+            }
+        };
+        if let Some(joiner) = self.joiner.take() {
+            joiner.leave(Some(report), &self.origin);
+        }
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(joiner) = self.joiner.take() {
+            joiner.leave(None, &self.origin);
+        }
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(this_poll::poll_budget(cx, Location::caller()));
+        let this = &mut *self;
+        let Some(joiner) = this.joiner.take() else {
+            panic!("a JoinHandle was polled after it had given its task's output");
+        };
+        match joiner.poll_outcome(cx) {
+            Ok(outcome) => {
+                this_poll::charge();
+                let error = |failure| JoinError::new(failure, this.origin.clone());
+                Poll::Ready(outcome.map_err(error))
+            }
+            Err(joiner) => {
+                this.joiner = Some(joiner);
+                let place = *this.place.get_or_insert(Location::caller());
+                this_poll::note(WaitsFor::Task, place);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// Why a task has no output: it was cancelled, or it panicked.
+pub struct JoinError {
+    origin: Origin,
+    panic: Option<Panic>,
+}
+
+struct Panic {
+    text: String,
+    /// Behind a lock only because a payload need not be `Sync`, and an error should be.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl JoinError {
+    fn new(failure: Failure, origin: Origin) -> Self {
+        let panic = match failure {
+            Failure::Cancelled => None,
+            Failure::Panicked(payload) => Some(Panic {
+                text: foreign::panic_text(payload.as_ref()).to_owned(),
+                payload: Mutex::new(payload),
+            }),
+        };
+        Self { origin, panic }
+    }
+
+    /// Whether the task was cancelled: by its handle, or because its loop was dropped.
+    #[doc(alias = "CancelledError")]
+    pub fn is_cancelled(&self) -> bool {
+        self.panic.is_none()
+    }
+
+    /// Whether the task panicked.
+    pub fn is_panic(&self) -> bool {
+        self.panic.is_some()
+    }
+
+    /// The panic's payload, for `std::panic::resume_unwind`.
+    ///
+    /// # Errors
+    /// Gives the error back if the task was cancelled.
+    ///
+    /// ```
+    /// whirligig::run(async {
+    ///     let task = whirligig::spawn(async { panic!("no") });
+    ///     let panic = task.await.unwrap_err().try_into_panic().expect("it was not cancelled");
+    ///     assert_eq!(panic.downcast_ref(), Some(&"no"));
+    /// });
+    /// ```
+    pub fn try_into_panic(mut self) -> Result<Box<dyn Any + Send>, Self> {
+        match self.panic.take() {
+            Some(panic) => Ok(panic.payload.into_inner().unwrap_or_else(|p| p.into_inner())),
+            None => Err(self),
+        }
+    }
+
+    /// The task's identity.
+    pub fn id(&self) -> TaskId {
+        self.origin.id
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.panic {
+            None => write!(f, "{}, was cancelled", self.origin),
+            Some(panic) => write!(f, "{}, panicked: {}", self.origin, panic.text),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl Error for JoinError {}
