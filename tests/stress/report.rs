@@ -56,8 +56,8 @@ impl Report {
         if let Some(bar) = &self.bar {
             let seconds = self.began.elapsed().as_secs();
             bar.set_position(seconds.min(bar.length().unwrap_or(seconds)));
-            let tasks: u64 = self.rows.iter().map(|row| row.1).sum();
-            bar.set_message(format!("{} operations", HumanCount(tasks)));
+            let completed: u64 = self.rows[..Kind::ALL.len()].iter().map(|row| row.1).sum();
+            bar.set_message(format!("{} operations", HumanCount(completed)));
         }
     }
 

@@ -1,8 +1,12 @@
 //! What a runtime takes from the system, and has to give back: threads and descriptors.
 //!
-//! Counted before and after each round, by what the kernel lists for this process.
+//! Counted before and after each round, by what the kernel lists for this process. (The plain threads of the
+//! workloads are joined.)
 
 use std::fs;
+
+/// The test harness has threads as well, which come and go: these are not counted.
+const NAME: &str = "whirligig";
 
 /// The threads of runtimes and their blocking pools, by the beginning of their names, and all descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +24,7 @@ impl Resources {
             else {
                 continue;
             };
-            if name.starts_with("whirligig") || name.starts_with("stress-") {
+            if name.starts_with(NAME) {
                 threads.push(name.trim().to_owned());
             }
         }

@@ -67,6 +67,11 @@ pub(crate) struct Done {
     pub(crate) in_order: bool,
 }
 
+/// The next seed's does not.
+fn ends_in_order(seed: u64) -> bool {
+    seed.is_multiple_of(2)
+}
+
 impl Round {
     /// Runs one. An odd seed's ends in the middle.
     ///
@@ -88,7 +93,7 @@ impl Round {
             phases: AtomicU64::new(0),
         });
         let mut rng = Rng::with_seed(seed);
-        let in_order = seed % 2 == 0;
+        let in_order = ends_in_order(seed);
         let host = Host::new(variant, &mut rng);
         let watchdog = Watchdog::new(Arc::downgrade(&round), host.handle());
 
@@ -364,7 +369,7 @@ impl Round {
         }
         self.threads_alive.fetch_add(1, SeqCst);
         let alive = Alive(self.clone());
-        let thread = thread::Builder::new().name(format!("stress-{name}"));
+        let thread = thread::Builder::new().name(name.to_owned());
         let thread = thread.spawn(move || f(&alive.0)).expect("a thread");
         self.threads.lock().unwrap().push(thread);
     }
@@ -392,7 +397,7 @@ impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variant, seed, .. } = self;
         let phase = self.phase.lock().unwrap();
-        let end = if seed % 2 == 0 { "in order" } else { "in the middle" };
+        let end = if ends_in_order(*seed) { "in order" } else { "in the middle" };
         writeln!(f, "a round on {variant} with seed {seed}, which ends {end}; it {phase}")?;
         writeln!(f, "Begin with it: WHIRLIGIG_STRESS_SECONDS=20 WHIRLIGIG_STRESS_SEED={seed}")?;
         for kind in Kind::ALL {

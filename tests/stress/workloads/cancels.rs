@@ -94,12 +94,13 @@ async fn one(round: &Arc<Round>, rng: &mut Rng, cancel: &Sender<Sent>) {
             task = returned;
         }
         1 => {
-            let another = round.spawn(Kind::Lane, async move {
-                task.cancel();
-                task
-            });
-            let Ok(returned) = another.await else {
-                return demand!(round, round.is_cut(), "a task that cancels was cancelled");
+            let shared = Arc::new(task);
+            let cancelled = shared.clone();
+            let another = round.spawn(Kind::Lane, async move { cancelled.cancel() });
+            round.expect(another.await, ());
+            // Its task has ended, so its future and what that held are gone.
+            let Some(returned) = Arc::into_inner(shared) else {
+                return round.fail("a task has ended and its future is not gone".to_owned());
             };
             task = returned;
         }

@@ -26,8 +26,11 @@ const LANES: usize = 3;
 
 #[derive(Default)]
 pub(crate) struct Panics {
-    kept: [Mutex<Option<(u64, JoinHandle<()>)>>; LANES],
+    kept: [Mutex<Kept>; LANES],
 }
+
+/// A task that is to panic, and what with.
+type Kept = Option<(u64, JoinHandle<()>)>;
 
 impl Workload for Panics {
     fn name(&self) -> &'static str {
@@ -67,7 +70,7 @@ impl Workload for Panics {
 }
 
 impl Panics {
-    fn lock(&self, lane: usize) -> MutexGuard<'_, Option<(u64, JoinHandle<()>)>> {
+    fn lock(&self, lane: usize) -> MutexGuard<'_, Kept> {
         self.kept[lane].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
