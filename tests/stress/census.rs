@@ -76,7 +76,13 @@ impl Kind {
     pub(crate) fn is_in_tasks(self) -> bool {
         !matches!(
             self,
-            Self::Item | Self::LocalItem | Self::Job | Self::Outside | Self::Call | Self::Answer
+            Self::Item
+                | Self::LocalItem
+                | Self::Job
+                | Self::Outside
+                | Self::Call
+                | Self::Answer
+                | Self::Panic
         )
     }
 
@@ -96,7 +102,6 @@ impl Kind {
                 | Self::Call
                 | Self::LongPoll
                 | Self::InPlace
-                | Self::Panic
         )
     }
 }

@@ -200,12 +200,13 @@ impl Round {
                 self.fail(format!("the plain thread `{name}` panicked"));
             }
         }
-        self.enter_phase("");
+        self.enter_phase("waits for what is left");
         loop {
             let now = Resources::now();
             // The watchdog has one at times.
             let (held, live) = (Arc::strong_count(self), self.live());
             if now == *before && held == 1 && live == 0 {
+                self.enter_phase("is over");
                 return;
             }
             *self.phase.lock().unwrap() = format!(

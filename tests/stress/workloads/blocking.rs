@@ -1,11 +1,10 @@
-//! Calls on the blocking pool: short ones, at times more than it has room for; cancelled, given up, awaited by nobody;
-//! and some that panic.
+//! Calls on the blocking pool: short ones, at times more than it has room for; cancelled, given up, awaited by nobody.
+//! (Those that panic are in `panics.rs`.)
 //!
 //! The law: each call that begins ends; one whose handle says cancelled has not begun; every other handle gives its
-//! own call's output, or its panic.
+//! own call's output.
 
 use std::{
-    panic::resume_unwind,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -62,7 +61,7 @@ impl Blocking {
         let key = rng.u64(..);
         let has_begun = Arc::new(AtomicBool::new(false));
         let call = self.call(round, rng, key, has_begun.clone());
-        match rng.u8(0..8) {
+        match rng.u8(0..7) {
             0 => {
                 if let Ok(handle) = task::try_spawn_blocking(call) {
                     round.expect(handle.await, key);
@@ -92,20 +91,6 @@ impl Blocking {
                 });
                 // All are made before the first is awaited.
                 join_all(calls.collect::<Vec<_>>()).await;
-            }
-            5 => {
-                let call = task::spawn_blocking(move || {
-                    call();
-                    resume_unwind(Box::new(key));
-                });
-                let error = call.await.expect_err("it panics");
-                match error.try_into_panic() {
-                    Ok(panic) => {
-                        let panic = panic.downcast_ref();
-                        demand!(round, panic == Some(&key), "another call's panic: {panic:?}");
-                    }
-                    Err(error) => demand!(round, round.is_cut(), "{error}"),
-                }
             }
             _ => round.expect(task::spawn_blocking(call).await, key),
         }

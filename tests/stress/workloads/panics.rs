@@ -1,4 +1,4 @@
-//! Tasks that panic.
+//! Tasks and blocking calls that panic.
 //!
 //! The law: a panic is its own handle's outcome, with its own payload, and harms nobody else. A handle that outlives
 //! its runtime has an outcome as well.
@@ -14,7 +14,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use whirligig::task::{JoinError, JoinHandle};
+use whirligig::task::{self, JoinError, JoinHandle, PoolFull};
 
 use super::Workload;
 use crate::{
@@ -76,13 +76,24 @@ impl Panics {
 
     async fn one(&self, round: &Arc<Round>, rng: &mut Rng, lane: usize) {
         let (key, mut choices, there) = (rng.u64(..), rng.fork(), round.clone());
-        let task = whirligig::spawn(async move {
-            // Complete just before it panics; a task that is cancelled instead has not completed.
-            let member = there.enrol(Kind::Panic);
-            pause(&mut choices).await;
-            member.complete();
-            resume_unwind(Box::new(key));
+        // Complete just before the panic: what is cancelled instead has not completed.
+        let blocking = rng.bool().then(|| {
+            let member = round.enrol(Kind::Panic);
+            task::try_spawn_blocking(move || {
+                member.complete();
+                resume_unwind(Box::new(key));
+            })
         });
+        let task = match blocking {
+            Some(Ok(call)) => call,
+            Some(Err(PoolFull)) => return,
+            None => whirligig::spawn(async move {
+                let member = there.enrol(Kind::Panic);
+                pause(&mut choices).await;
+                member.complete();
+                resume_unwind(Box::new(key));
+            }),
+        };
         *self.lock(lane) = Some((key, task));
         let outcome = poll_fn(|cx| {
             let mut kept = self.lock(lane);
