@@ -91,7 +91,7 @@ impl Interval {
     /// When polled on a thread that no loop runs.
     #[track_caller]
     pub fn tick(&mut self) -> Tick<'_> {
-        self.next.set_place(Location::caller());
+        self.next.set_location(Location::caller());
         Tick { interval: self }
     }
 
