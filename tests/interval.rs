@@ -1,4 +1,4 @@
-//! Beats, and what becomes of ticks that nobody came for in time.
+//! Intervals, and what becomes of ticks that were not taken in time.
 //!
 //! The three behaviours are those that asyncio programs write by hand and tokio names
 //! `MissedTickBehavior`; the expected moments below are worked out from their definitions.

@@ -38,6 +38,9 @@ use crate::engine::{
 ///
 /// *Cancel safety*: dropped, it leaves nothing behind.
 ///
+/// Another crate's `block_on` inside a task blocks the thread whose loop would fire the timer. On an
+/// [`EventLoop`](crate::EventLoop) such a sleep never ends: await it, or run it on a thread of its own.
+///
 /// ```
 /// use std::time::Duration;
 ///
@@ -99,8 +102,8 @@ impl Sleep {
         self.deadline != NEVER && current::now() >= self.deadline
     }
 
-    /// Moves the deadline. A timer in the wheel of this thread's loop moves at once; otherwise the
-    /// next poll sees to it, so poll it after a reset.
+    /// Moves the deadline. A timer in the wheel of this thread's event loop moves at once; otherwise
+    /// the next poll moves it, so poll it after a reset.
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline.0;
         if self.timer.as_ref().is_some_and(|timer| !timer.re_arm(deadline.0)) {

@@ -71,7 +71,7 @@ pub(crate) type SharedTimers = Timers<Shared>;
 pub(crate) enum Action<C> {
     Wake(Waker),
     /// Boxed once more, so that an entry of the wheel has two words for it and not three.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only futures set timers as yet"))]
+    #[cfg_attr(any(not(test), loom), expect(dead_code, reason = "only futures set timers as yet"))]
     Call(Box<C>),
 }
 
@@ -154,7 +154,8 @@ impl<V: Variant> Timers<V> {
         Ok((key, is_first))
     }
 
-    /// Has the timer wake `waker`. `false` if it has fired.
+    /// Has the timer wake `waker`. `false` if it has fired, even if it did so just now and woke the
+    /// waker it had before.
     pub(crate) fn set_waker(&self, key: TimerKey, waker: &Waker) -> bool {
         // `will_wake` compares two words: no user code.
         let kept = self.shell.open().wheel.get_mut(key).map(|action| action.will_wake(waker));
@@ -169,7 +170,7 @@ impl<V: Variant> Timers<V> {
                 mem::swap(kept, &mut action);
                 true
             }
-            None => false,
+            None => seeded("timers_lose_a_new_waker"),
         };
         drop(action);
         armed
@@ -297,7 +298,7 @@ impl<C: FnOnce()> Action<C> {
         }
     }
 
-    /// Its moment never comes: whoever waits has to look elsewhere.
+    /// Its moment never comes: a task that waits for it is polled, and a call is dropped.
     fn give_up(self) {
         match self {
             Self::Wake(waker) => foreign::wake(waker),
