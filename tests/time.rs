@@ -313,7 +313,7 @@ fn a_sleep_dropped_on_a_foreign_thread_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_sleep_dropped_at_home_or_after_its_loop_leaves_nothing_behind() {
+fn a_sleep_dropped_on_its_own_thread_or_after_its_loop_leaves_nothing_behind() {
     let (_clock, event_loop) = test_loop();
     let woken = Arc::<Woken>::default();
     let mut orphan = sleep(SECOND);
@@ -493,10 +493,10 @@ fn what_is_due_is_not_refused_by_a_budget_that_others_used_up() {
     let (clock, event_loop) = test_loop();
     event_loop.block_on(async {
         let woken = Arc::<Woken>::default();
-        let (mut nap, mut beat) = (sleep(SECOND), interval(SECOND));
+        let (mut nap, mut every) = (sleep(SECOND), interval(SECOND));
         let mut deadline = timeout(SECOND, pending::<()>());
-        beat.tick().await;
-        let mut tick = beat.tick();
+        every.tick().await;
+        let mut tick = every.tick();
         assert!(poll_once(&mut nap, &woken).is_pending());
         assert!(poll_once(&mut tick, &woken).is_pending());
         assert!(poll_fn(|cx| Poll::Ready(pin!(&mut deadline).poll(cx))).await.is_pending());
@@ -506,7 +506,7 @@ fn what_is_due_is_not_refused_by_a_budget_that_others_used_up() {
         assert_eq!(polls_without_a_budget(deadline).await, 1);
         // Due when they are asked for the first time, they wait for one turn.
         clock.advance(SECOND);
-        assert_eq!(polls_without_a_budget(beat.tick()).await, 2);
+        assert_eq!(polls_without_a_budget(every.tick()).await, 2);
         assert_eq!(polls_without_a_budget(sleep(Duration::ZERO)).await, 2);
         assert_eq!(polls_without_a_budget(timeout_at(Instant::now(), pending::<()>())).await, 1);
     });
@@ -545,4 +545,10 @@ fn the_types_of_time_survive_a_caught_panic() {
     // A borrow for writing is not safe to unwind past, whatever it borrows.
     fn can_be_looked_at<T: RefUnwindSafe>() {}
     can_be_looked_at::<Tick<'_>>();
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_sleep_takes_six_words() {
+    assert_eq!(size_of::<Sleep>(), 48);
 }

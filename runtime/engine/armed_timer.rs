@@ -14,8 +14,8 @@ use crate::engine::{
     timer::{SharedTimers, TimerKey},
 };
 
-/// A timer that was put into a wheel. It may have fired since. The key stands in two parts, so that
-/// the time beside them takes no more memory.
+/// A timer that was put into a wheel. It may have fired since. The key is kept in two parts, so that
+/// the time beside them takes no memory of its own.
 pub(crate) struct ArmedTimer {
     wheel: InWheel,
     id: u64,

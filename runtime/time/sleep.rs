@@ -11,8 +11,8 @@
 //! `block_on`, sees time pass.
 //!
 //! Due at its first poll, a sleep goes by the budget as any other future does: `sleep_until` the past
-//! can be ready for ever. One that has waited is ready when it is due, whatever else its task did in
-//! that poll; and refused once, it waits, for a timer that fires in this very turn.
+//! can be ready for ever. One that has answered `Pending` is ready when it is due, whatever else its
+//! task did in that poll; so the budget refuses a sleep once at most.
 
 use std::{
     fmt,
@@ -120,7 +120,8 @@ impl Sleep {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let current = current::expect_at("the sleep made", self.location);
         let turn = turn_time(&current);
-        if self.is_due(turn) && (self.timer.is_some() || self.poll_budget(cx).is_ready()) {
+        let due = self.is_due(turn);
+        if due && (self.timer.is_some() || self.poll_budget(cx).is_ready()) {
             self.disarm();
             return Poll::Ready(());
         }
@@ -129,14 +130,18 @@ impl Sleep {
             // It fired, and the clock is back before the deadline: reset since; or it is elsewhere.
             _ => {
                 self.disarm();
-                let waker = cx.waker().clone();
-                self.timer = ArmedTimer::new(&current, turn, self.deadline, waker);
+                // Refused by the budget, which has the task polled again, it needs no timer to fire.
+                // That there is one says at the next poll that it has waited.
+                let deadline = if due { NEVER } else { self.deadline };
+                self.timer = ArmedTimer::new(&current, turn, deadline, cx.waker().clone());
                 if self.timer.is_none() {
                     self.refused(&current);
                 }
             }
         }
-        this_poll::note(WaitsFor::Timer, self.location);
+        if !due {
+            this_poll::note(WaitsFor::Timer, self.location);
+        }
         Poll::Pending
     }
 
