@@ -68,19 +68,19 @@
 //! what users await                              task/  time/  queue/
 //!                                               io/  net/
 //! front door         event_loop                 current  handle  dump      runtime
-//!                                               timer_home  builder
+//!                                               armed_timer  builder
 //! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
 //!                    waiting                    cadence (when to look),    looking, sharing, parking, idle,
 //!                                               ledger (whether to bet)    parker, watch, numbers, mod
 //! machines           task/local, slots,         task/cell, joiner,         task/shared, state, owned
 //!                    tasks, key                 spawned, join, outcome,
 //!                                               visit, steps
-//!                    reactor/mod  timer/mod     reactor/source, sources,   reactor/shared  timer/shared
+//!                    reactor/mod                reactor/source, sources,   reactor/shared
 //!                                               slot, flags, woken,
 //!                                               registration
-//!                                               blocking/mod, crew
+//!                                               timer/mod  blocking/mod, crew
 //! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
+//! shelves            run_queue/batches          timer/wheel, slack         run_queue/stealing, lifo,
 //!                                               queue/core, ring, room,    injector
 //!                                               waiting, error
 //!                                               wait_list  waiter

@@ -64,15 +64,15 @@ impl Luggage {
     }
 }
 
-/// Takes in who comes, and sends on who has legs to go. Every other timer is waited for at the end,
+/// Receives, and sends on what has legs left. Every other timer is waited for at the end,
 /// if it ever ends.
-async fn inn(
+async fn station(
     mut arrivals: UnboundedReceiver<Luggage>,
     onward: UnboundedSender<Luggage>,
-    home: Arc<AtomicUsize>,
+    arrived: Arc<AtomicUsize>,
 ) {
     while let Ok(luggage) = arrivals.recv().await {
-        let (onward, home) = (onward.clone(), home.clone());
+        let (onward, arrived) = (onward.clone(), arrived.clone());
         drop(spawn(async move {
             let luggage = luggage.rest().await;
             if luggage.legs > 0 {
@@ -85,7 +85,7 @@ async fn inn(
             if timer.deadline() < time::Instant::now() + Duration::from_secs(1) {
                 timer.await;
             }
-            home.fetch_add(1, SeqCst);
+            arrived.fetch_add(1, SeqCst);
         }));
     }
 }
@@ -97,36 +97,36 @@ fn descriptors() -> usize {
 #[test]
 fn nothing_is_left_behind() {
     let before = descriptors();
-    let home = Arc::new(AtomicUsize::new(0));
+    let arrived = Arc::new(AtomicUsize::new(0));
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     let (to_runtime, at_runtime) = unbounded();
     let (to_loop, at_loop) = unbounded();
-    let (back, counted) = (to_runtime.clone(), home.clone());
+    let (back, counted) = (to_runtime.clone(), arrived.clone());
     let event_loop = thread::spawn(move || {
         let event_loop = EventLoop::new().unwrap();
-        event_loop.block_on(inn(at_loop, back, counted));
+        event_loop.block_on(station(at_loop, back, counted));
         // What was dropped elsewhere has been posted here.
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         let text = format!("{event_loop:?}");
         assert!(text.contains("Timers { len: 0") && text.contains("sources: 0"), "{text}");
     });
-    let inn_of_runtime = runtime.spawn(inn(at_runtime, to_loop.clone(), home.clone()));
+    let station_of_runtime = runtime.spawn(station(at_runtime, to_loop.clone(), arrived.clone()));
     for group in 0..TRAVELLERS / GROUP {
         for n in 0..GROUP {
             let departure = if n % 2 == 0 { &to_runtime } else { &to_loop };
             departure.unbounded_send(Luggage::new(n)).unwrap();
         }
-        while home.load(SeqCst) < (group + 1) * GROUP {
+        while arrived.load(SeqCst) < (group + 1) * GROUP {
             thread::yield_now();
         }
     }
-    // Both ends of both roads.
+    // Both ends of both channels.
     to_runtime.close_channel();
     to_loop.close_channel();
-    inn_of_runtime.wait().unwrap();
+    station_of_runtime.wait().unwrap();
     event_loop.join().unwrap();
     let text = loop {
-        // The last to count himself in has yet to leave the list.
+        // The last to count itself in has yet to leave the list.
         let text = format!("{runtime:?}");
         if text.contains("tasks: 0") {
             break text;

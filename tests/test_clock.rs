@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    future::pending,
     io::{Read, Write, pipe},
     rc::Rc,
     sync::mpsc,
@@ -115,6 +116,28 @@ fn time_moved_by_hand_saturates_before_never() {
         assert!(!sleep(Duration::MAX).is_elapsed());
         sleep(Duration::ZERO).await;
     });
+}
+
+#[test]
+fn after_the_longest_jump_there_is_time_left() {
+    let (clock, event_loop) = test_loop();
+    let mut jumps = Vec::new();
+    for _ in 0..3 {
+        let before = clock.elapsed();
+        clock.advance(Duration::MAX);
+        event_loop.block_on(async {
+            assert!(timeout(SECOND, pending::<()>()).await.is_err());
+            assert!(timeout(SECOND, sleep(HOUR)).await.is_err());
+        });
+        jumps.push(clock.elapsed() - before);
+    }
+    assert!(jumps[0] > 24 * 365 * 100 * HOUR, "as far as it goes: {jumps:?}");
+    assert_eq!(jumps[1..], [SECOND * 2, SECOND * 2], "there is no further jump, and time goes on");
+    // By hand as well, to the nanosecond.
+    clock.set_auto_advance(false);
+    let before = clock.elapsed();
+    clock.advance(HOUR);
+    assert_eq!(clock.elapsed() - before, HOUR);
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! Sleeps and deadlines: never early, in order, moved, dropped anywhere.
 //!
 //! Time is the test clock's wherever that shows the same. The real clock is asked only whether
-//! something was early. Beats are in `interval.rs`, the test clock's own ways in `test_clock.rs`.
+//! something was early. Intervals are in `interval.rs`, what is the test clock's alone in `test_clock.rs`.
 
 use std::{
     cell::{Cell, RefCell},
     future::{Future, pending, poll_fn},
+    panic::{RefUnwindSafe, UnwindSafe},
     pin::{Pin, pin},
+    process,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
     },
     task::{Context, Poll, Wake, Waker},
     thread,
@@ -19,9 +22,12 @@ use std::{
 
 use tokio::sync::oneshot;
 use whirligig::{
-    EventLoop, spawn_local,
+    EventLoop, Runtime, spawn_local,
     task::yield_now,
-    time::{Instant, Sleep, TestClock, sleep, sleep_until, timeout, timeout_at},
+    time::{
+        Hold, Instant, Interval, MissedTicks, Sleep, TestClock, Tick, TimedOut, Timeout, interval,
+        interval_at, sleep, sleep_until, timeout, timeout_at,
+    },
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -222,6 +228,7 @@ fn a_timeout_gives_the_output_or_the_error() {
         assert_eq!(timeout(SECOND, sleep(SECOND / 2)).await, Ok(()));
         let error = timeout(SECOND, pending::<()>()).await.unwrap_err();
         assert_eq!(error.to_string(), "time was up before the future ended");
+        assert_eq!(format!("{error:?}"), "TimedOut(time was up before the future ended)");
         assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::TimedOut);
         assert_eq!(clock.elapsed(), SECOND * 3 / 2);
 
@@ -306,7 +313,7 @@ fn a_sleep_dropped_on_a_foreign_thread_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_sleep_dropped_at_home_or_after_its_loop_leaves_nothing_behind() {
+fn a_sleep_dropped_on_its_own_thread_or_after_its_loop_leaves_nothing_behind() {
     let (_clock, event_loop) = test_loop();
     let woken = Arc::<Woken>::default();
     let mut orphan = sleep(SECOND);
@@ -347,7 +354,7 @@ fn the_last_waker_is_the_one_that_counts() {
 fn timeouts_that_are_not_needed_arm_the_kernels_timer_once() {
     const ROUNDS: u64 = 200;
     let event_loop = EventLoop::builder().look_before_parking(false).build().unwrap();
-    let (ask, asks) = std::sync::mpsc::channel::<oneshot::Sender<()>>();
+    let (ask, asks) = mpsc::channel::<oneshot::Sender<()>>();
     let other = thread::spawn(move || asks.iter().for_each(|answer| answer.send(()).unwrap()));
     event_loop.block_on(async {
         for _ in 0..ROUNDS {
@@ -406,4 +413,142 @@ fn moments_are_added_compared_and_never_overflow() {
     assert_eq!((now + HOUR).into_std() - now.into_std(), HOUR);
     assert!(Instant::NEVER.into_std() > (now + HOUR).into_std());
     assert!(now - Duration::MAX <= now);
+}
+
+/// Ends the whole program if the test that holds this is not over in time: what is tested here fails by
+/// hanging. No test is meant to come near it.
+struct Watchdog(#[expect(dead_code, reason = "dropped, it ends the watch")] mpsc::Sender<()>);
+
+impl Watchdog {
+    fn new(test: &'static str) -> Self {
+        let (alive, over) = mpsc::channel();
+        thread::spawn(move || {
+            if over.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                eprintln!("{test} hangs");
+                process::abort();
+            }
+        });
+        Self(alive)
+    }
+}
+
+/// Polls a future until it is ready, and never returns to the loop in between.
+async fn poll_on_and_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(output);
+            }
+        }
+    })
+    .await
+}
+
+async fn time_passes_within_one_poll() {
+    const SHORT: Duration = Duration::from_micros(300);
+    // What is asked first after a park reads the clock in any case.
+    yield_now().await;
+    poll_on_and_on(sleep(SHORT)).await;
+    assert!(poll_on_and_on(timeout(SHORT, pending::<()>())).await.is_err());
+    poll_on_and_on(interval_at(Instant::now() + SHORT, SHORT).tick()).await;
+    // Moved to where it would be waited for anew.
+    let mut moved = sleep(SHORT);
+    poll_on_and_on(&mut moved).await;
+    moved.reset(Instant::now() + SHORT);
+    poll_on_and_on(&mut moved).await;
+}
+
+#[test]
+fn a_sleep_polled_again_within_one_poll_sees_time_pass() {
+    let _watchdog = Watchdog::new("a_sleep_polled_again_within_one_poll_sees_time_pass");
+    whirligig::run(async { spawn_local(time_passes_within_one_poll()).await.unwrap() });
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
+        runtime.block_on(async {
+            whirligig::spawn(time_passes_within_one_poll()).await.unwrap();
+            time_passes_within_one_poll().await;
+        });
+    }
+}
+
+/// Uses up the budget of this poll: with sleeps that are due when they are made.
+fn use_up_the_budget(cx: &mut Context<'_>) {
+    while pin!(sleep_until(Instant::now())).poll(cx).is_ready() {}
+}
+
+/// In how many polls `future` is ready when each of them begins without a budget.
+async fn polls_without_a_budget<F: Future>(future: F) -> u32 {
+    let (mut future, mut polls) = (pin!(future), 0);
+    poll_fn(|cx| {
+        use_up_the_budget(cx);
+        polls += 1;
+        future.as_mut().poll(cx).map(|_| polls)
+    })
+    .await
+}
+
+#[test]
+fn what_is_due_is_not_refused_by_a_budget_that_others_used_up() {
+    let (clock, event_loop) = test_loop();
+    event_loop.block_on(async {
+        let woken = Arc::<Woken>::default();
+        let (mut nap, mut every) = (sleep(SECOND), interval(SECOND));
+        let mut deadline = timeout(SECOND, pending::<()>());
+        every.tick().await;
+        let mut tick = every.tick();
+        assert!(poll_once(&mut nap, &woken).is_pending());
+        assert!(poll_once(&mut tick, &woken).is_pending());
+        assert!(poll_fn(|cx| Poll::Ready(pin!(&mut deadline).poll(cx))).await.is_pending());
+        clock.advance(SECOND);
+        assert_eq!(polls_without_a_budget(nap).await, 1);
+        assert_eq!(polls_without_a_budget(tick).await, 1);
+        assert_eq!(polls_without_a_budget(deadline).await, 1);
+        // Due when they are asked for the first time, they wait for one turn.
+        clock.advance(SECOND);
+        assert_eq!(polls_without_a_budget(every.tick()).await, 2);
+        assert_eq!(polls_without_a_budget(sleep(Duration::ZERO)).await, 2);
+        assert_eq!(polls_without_a_budget(timeout_at(Instant::now(), pending::<()>())).await, 1);
+    });
+}
+
+#[test]
+fn what_is_due_again_and_again_gives_way() {
+    let (_clock, event_loop) = test_loop();
+    let naps = Rc::new(Cell::new(0));
+    let counted = naps.clone();
+    event_loop.block_on(async move {
+        let greedy = spawn_local(async move {
+            loop {
+                sleep_until(Instant::now() - SECOND).await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        while naps.get() < 1_000 {
+            yield_now().await;
+        }
+        greedy.cancel();
+    });
+}
+
+#[test]
+fn the_types_of_time_survive_a_caught_panic() {
+    fn unwinds<T: UnwindSafe + RefUnwindSafe>() {}
+    unwinds::<Instant>();
+    unwinds::<Sleep>();
+    unwinds::<Timeout<Sleep>>();
+    unwinds::<TimedOut>();
+    unwinds::<Interval>();
+    unwinds::<MissedTicks>();
+    unwinds::<TestClock>();
+    unwinds::<Hold>();
+    // A borrow for writing is not safe to unwind past, whatever it borrows.
+    fn can_be_looked_at<T: RefUnwindSafe>() {}
+    can_be_looked_at::<Tick<'_>>();
+}
+
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn a_sleep_takes_six_words() {
+    assert_eq!(size_of::<Sleep>(), 48);
 }

@@ -3,9 +3,10 @@
 //! The folders are floors, and `lib.rs` has the map of all of them. From the ground up: `base` (what each
 //! file may need), `waiting` (who waits, in order), `run_queue`, `park`, `wait` and `inbox` (how a thread is
 //! reached that may be asleep), `task`, `blocking`, `reactor` and `timer` (the machines), `scheduler` (the
-//! loops that drive them), and `current` (which of them runs this thread). Nothing here imports a file from
+//! loops that drive them), `current` (which of them runs this thread) and `armed_timer` (in whose wheel a timer is). Nothing here imports a file from
 //! outside this folder.
 
+pub(crate) mod armed_timer;
 pub(crate) mod base;
 pub(crate) mod blocking;
 pub(crate) mod current;
@@ -16,6 +17,5 @@ pub(crate) mod run_queue;
 pub(crate) mod scheduler;
 pub(crate) mod task;
 pub(crate) mod timer;
-pub(crate) mod timer_home;
 pub(crate) mod wait;
 pub(crate) mod waiting;

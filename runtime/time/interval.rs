@@ -1,4 +1,7 @@
-//! A beat.
+//! The interval: ticks at a fixed period, and what becomes of those that were missed.
+//!
+//! It is one [`Sleep`] that is reset after each tick. A tick is given as the moment it was due, so late
+//! ones add up to no drift.
 
 use std::{
     fmt,
@@ -24,9 +27,9 @@ use crate::engine::base::clock::nanos;
 /// use std::time::Duration;
 ///
 /// whirligig::run(async {
-///     let mut beat = whirligig::time::interval(Duration::from_millis(1));
-///     let first = beat.tick().await;
-///     let second = beat.tick().await;
+///     let mut interval = whirligig::time::interval(Duration::from_millis(1));
+///     let first = interval.tick().await;
+///     let second = interval.tick().await;
 ///     assert_eq!(second - first, Duration::from_millis(1));
 /// });
 /// ```
@@ -41,11 +44,11 @@ pub fn interval(period: Duration) -> Interval {
 /// If the period is zero.
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
-    assert!(!period.is_zero(), "an interval's period must not be zero: it would never let go");
+    assert!(!period.is_zero(), "an interval's period must not be zero: it would never give way");
     Interval { next: sleep_until(start), period, missed: MissedTicks::default() }
 }
 
-/// What an [`Interval`] does with ticks that nobody came for in time.
+/// What an [`Interval`] does with ticks that were not taken in time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,12 +56,12 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 ///
 /// let event_loop = EventLoop::builder().test_clock(&TestClock::new()).build()?;
 /// event_loop.block_on(async {
-///     let mut beat = time::interval(Duration::from_millis(10));
-///     beat.set_missed_ticks(MissedTicks::Skip);
-///     let first = beat.tick().await;
+///     let mut interval = time::interval(Duration::from_millis(10));
+///     interval.set_missed_ticks(MissedTicks::Skip);
+///     let first = interval.tick().await;
 ///     time::sleep(Duration::from_millis(35)).await; // ticks at 10, 20 and 30 are missed
-///     assert_eq!(beat.tick().await - first, Duration::from_millis(10)); // the late one
-///     assert_eq!(beat.tick().await - first, Duration::from_millis(40)); // and the beat again
+///     assert_eq!(interval.tick().await - first, Duration::from_millis(10)); // the late one
+///     assert_eq!(interval.tick().await - first, Duration::from_millis(40)); // on time again
 /// });
 /// # std::io::Result::Ok(())
 /// ```
@@ -70,11 +73,11 @@ pub enum MissedTicks {
     Burst,
     /// Counts the next period from when the late tick was taken.
     Delay,
-    /// Leaves them out and keeps to the beat.
+    /// Leaves them out, and keeps to multiples of the period.
     Skip,
 }
 
-/// A beat, from [`interval`] or [`interval_at`].
+/// Ticks, from [`interval`] or [`interval_at`].
 #[derive(Debug)]
 pub struct Interval {
     next: Sleep,
@@ -91,7 +94,7 @@ impl Interval {
     /// When polled on a thread that no loop runs.
     #[track_caller]
     pub fn tick(&mut self) -> Tick<'_> {
-        self.next.set_place(Location::caller());
+        self.next.set_location(Location::caller());
         Tick { interval: self }
     }
 

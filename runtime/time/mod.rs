@@ -1,4 +1,4 @@
-//! Time: sleeping, deadlines put on other futures, and beats.
+//! Time: sleeping, deadlines put on other futures, and intervals.
 //!
 //! Nothing here is ever early. A timer is met exactly, within what the kernel does, while timers are
 //! sparse; when they come more densely than some 5,000 a second they share wake-ups, up to 400

@@ -95,7 +95,7 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        // The task waits where the future does; the deadline is only a bound on it.
+        // The task's await point is the future's; the deadline is only a bound on it.
         let noted = this_poll::take_note();
         // A future that used up the budget must not keep its own deadline from being seen.
         let timed_out = this_poll::lifted(|| Pin::new(this.sleep).poll(cx)).is_ready();
@@ -107,7 +107,7 @@ impl<F: Future> Future for Timeout<F> {
 }
 
 /// Time was up before the future ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[doc(alias = "TimeoutError")]
 #[doc(alias = "Elapsed")]
 pub struct TimedOut(());
@@ -115,6 +115,13 @@ pub struct TimedOut(());
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("time was up before the future ended")
+    }
+}
+
+/// What `unwrap` shows.
+impl fmt::Debug for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TimedOut({self})")
     }
 }
 

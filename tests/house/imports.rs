@@ -29,6 +29,7 @@ ground
     engine/base/clock.rs
 shelves
     engine/waiting/mod.rs
+    engine/waiting/shell.rs
     engine/waiting/wait_list.rs
     engine/waiting/waiter.rs
     engine/run_queue/batches.rs
@@ -37,7 +38,7 @@ shelves
     engine/run_queue/injector.rs   <- engine/run_queue/stealing.rs
     engine/run_queue/mod.rs
     engine/timer/wheel.rs
-    engine/timer/pace.rs           <- engine/timer/wheel.rs
+    engine/timer/slack.rs          <- engine/timer/wheel.rs
     queue/error.rs
     queue/waiting.rs        <- engine/waiting/wait_list.rs
     queue/room.rs
@@ -74,7 +75,6 @@ machines
     engine/reactor/mod.rs          <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs
     engine/reactor/shared.rs       <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs engine/reactor/mod.rs
     engine/timer/mod.rs
-    engine/timer/shared.rs         <- engine/timer/mod.rs
 schedulers
     engine/scheduler/ledger.rs
     engine/scheduler/cadence.rs
@@ -93,7 +93,7 @@ schedulers
 who runs this thread
     engine/mod.rs
     engine/current.rs
-    engine/timer_home.rs    <- engine/current.rs
+    engine/armed_timer.rs   <- engine/current.rs
 front door
     handle.rs
     dump.rs

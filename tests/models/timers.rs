@@ -1,8 +1,8 @@
-//! Models of a worker's timers (`timer/shared.rs`): handed over between threads, fired by the worker
-//! and by the sentry that takes over, and inserted from outside while the worker falls asleep.
+//! Models of a worker's timers (`timer/mod.rs`): handed over between threads, fired by the worker and by
+//! a neighbour that takes over, and inserted from outside while the worker parks.
 //!
-//! Each timer's waker is called, or handed back, exactly once. A worker that sleeps past a deadline
-//! sleeps for ever here, for a model has no alarm; loom calls that a deadlock.
+//! Each timer's waker is called, or handed back, exactly once. A worker that stays parked past a
+//! deadline stays so for ever here, for a model has no alarm; loom calls that a deadlock.
 
 use std::{
     sync::Arc as StdArc,
@@ -13,7 +13,7 @@ use super::{both_ways, seeded_bug_is_caught};
 use crate::engine::{
     base::primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
     scheduler::pool::idle::{Idle, Post},
-    timer::shared::{DueTimers, SharedTimers},
+    timer::SharedTimers,
     wait::Unparker,
 };
 
@@ -40,16 +40,16 @@ fn called(count: &Count) -> u32 {
     count.0.load(std::sync::atomic::Ordering::Acquire)
 }
 
-/// The worker is back from its poll just when the sentry takes over.
+/// The worker is back from its poll just when a neighbour takes over.
 #[test]
-fn worker_and_sentry_fire_a_timer_once() {
+fn worker_and_neighbour_fire_a_timer_once() {
     loom::model(|| {
         let (timers, count, waker) = timers();
         assert!(timers.insert(NOW - 1, waker).is_ok());
         let theirs = timers.clone();
-        let sentry = thread::spawn(move || theirs.fire(NOW, &mut DueTimers::new()));
-        let ours = timers.fire(NOW, &mut DueTimers::new());
-        assert_eq!(ours + sentry.join().unwrap(), 1);
+        let neighbour = thread::spawn(move || theirs.fire(NOW));
+        let ours = timers.fire(NOW);
+        assert_eq!(ours + neighbour.join().unwrap(), 1);
         assert_eq!(called(&count), 1);
     });
 }
@@ -62,7 +62,7 @@ fn a_timer_is_cancelled_or_fires() {
         let (key, _) = timers.insert(NOW, waker).unwrap_or_else(|_| panic!("nobody closed it"));
         let theirs = timers.clone();
         let canceller = thread::spawn(move || theirs.cancel(key).is_some());
-        let fired = timers.fire(NOW, &mut DueTimers::new());
+        let fired = timers.fire(NOW);
         let cancelled = canceller.join().unwrap();
         assert_ne!(cancelled, fired == 1);
         assert_eq!(called(&count), u32::from(!cancelled));
@@ -70,7 +70,7 @@ fn a_timer_is_cancelled_or_fires() {
 }
 
 /// A sleep is polled on one worker, with a new waker, while its timer fires on another: one of the two
-/// wakers is called, and the sleep knows which.
+/// wakers is called, and the sleep knows which. If it is not the new one it sets another timer.
 #[test]
 fn a_waker_is_replaced_or_its_timer_fires() {
     loom::model(|| {
@@ -78,18 +78,15 @@ fn a_waker_is_replaced_or_its_timer_fires() {
         let (key, _) = timers.insert(NOW, waker).unwrap_or_else(|_| panic!("nobody closed it"));
         let new = StdArc::new(Count(AtomicU32::new(0)));
         let (theirs, their_waker) = (timers.clone(), Waker::from(new.clone()));
-        let poller = thread::spawn(move || {
-            let kept = theirs.replace_waker(key, their_waker.clone());
-            !kept.will_wake(&their_waker)
-        });
-        assert_eq!(timers.fire(NOW, &mut DueTimers::new()), 1);
+        let poller = thread::spawn(move || theirs.set_waker(key, &their_waker));
+        assert_eq!(timers.fire(NOW), 1);
         let replaced = poller.join().unwrap();
         assert_eq!([called(&old), called(&new)], if replaced { [0, 1] } else { [1, 0] });
     });
 }
 
-/// A timer is inserted from outside while its worker falls asleep. The worker had one before, of an
-/// earlier deadline, that was cancelled.
+/// A timer is inserted from outside while its worker parks. The worker has a later one, and had an
+/// earlier one that was cancelled.
 #[test]
 fn a_worker_does_not_sleep_past_a_new_deadline() {
     loom::model(|| {
@@ -97,11 +94,12 @@ fn a_worker_does_not_sleep_past_a_new_deadline() {
         let shared = Arc::new((Idle::new(1), Unparker::default()));
         let (key, _) =
             timers.insert(NOW + 1, waker.clone()).unwrap_or_else(|_| panic!("nobody closed it"));
+        assert!(timers.insert(NOW + 3, waker.clone()).is_ok());
         drop(timers.cancel(key));
         let (theirs, their_timers) = (shared.clone(), timers.clone());
         let guest = thread::spawn(move || {
             let (idle, unparker) = &*theirs;
-            // Later than the one that was cancelled.
+            // Between the one that was cancelled and the one that is left.
             let (_, is_first) =
                 their_timers.insert(NOW + 2, waker).unwrap_or_else(|_| panic!("nobody closed it"));
             if is_first && idle.rouse(0) {
@@ -148,7 +146,7 @@ fn a_timer_comes_as_another_fires() {
         let (ours, theirs) = (timers.clone(), timers.clone());
         sides.at_once(
             move || assert!(ours.insert(NOW + 1, waker).is_ok()),
-            move || assert_eq!(theirs.fire(NOW, &mut DueTimers::new()), 1),
+            move || assert_eq!(theirs.fire(NOW), 1),
         );
         assert!(timers.earliest() <= NOW + 1, "a timer is there, and nobody looks for it");
     });
@@ -164,7 +162,7 @@ fn a_timer_comes_while_its_wheel_is_closed() {
         let inserter = thread::spawn(move || theirs.insert(NOW, waker).is_ok());
         let left = timers.close();
         let accepted = inserter.join().unwrap();
-        assert_eq!(left.len(), usize::from(accepted), "accepted, and kept for ever");
+        assert_eq!(left, usize::from(accepted), "accepted, and kept for ever");
         assert_eq!(timers.len(), 0);
     });
 }
@@ -174,6 +172,14 @@ fn a_deadline_kept_after_its_timer_is_gone_is_caught() {
     seeded_bug_is_caught(
         "models::timers::a_worker_does_not_sleep_past_a_new_deadline",
         "timers_keep_an_old_deadline",
+    );
+}
+
+#[test]
+fn a_new_waker_taken_for_kept_is_caught() {
+    seeded_bug_is_caught(
+        "models::timers::a_waker_is_replaced_or_its_timer_fires",
+        "timers_lose_a_new_waker",
     );
 }
 

@@ -1,8 +1,8 @@
-//! What time it is. Nobody else asks the operating system.
+//! What time it is. No other file asks the operating system.
 //!
 //! Inside the crate a moment is a `u64`: nanoseconds of the system's monotonic clock. 64 bits of them
 //! last 584 years, and two of them compare in one instruction. `u64::MAX` means never. The public
-//! face is `time::Instant`.
+//! type is `time::Instant`.
 //!
 //! The real clock is read by `clock_gettime` itself, because a loop reads it for each sleep and most
 //! of its waits. std's `Instant` is the same clock in two fields, and costs 65 instructions more a
@@ -24,6 +24,9 @@ use std::{
 
 /// A deadline that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
+
+/// In nanoseconds.
+const CENTURY: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
 /// Nanoseconds of `duration`, no more than [`NEVER`].
 #[inline]
@@ -79,10 +82,9 @@ fn same_moment() -> &'static SameMoment {
 /// A moment in std's terms, not earlier than it is in ours.
 pub(crate) fn into_std(moment: u64) -> Instant {
     let same = same_moment();
-    // std cannot name every moment either; a century ahead is never enough.
-    const FAR: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
     match moment.checked_sub(same.ours) {
-        Some(later) => same.after + Duration::from_nanos(later.min(FAR)),
+        // std cannot name every moment either; a century ahead is as good as never.
+        Some(later) => same.after + Duration::from_nanos(later.min(CENTURY)),
         None => {
             let earlier = Duration::from_nanos(same.ours - moment);
             same.after.checked_sub(earlier).unwrap_or(same.after)
@@ -123,7 +125,7 @@ impl Clock {
 /// So a test that sleeps an hour takes no time, and its order of events is the same each run.
 ///
 /// The clock does not jump while something is at work that the loop will hear from: a job of
-/// `spawn_blocking`, or whoever holds a [`hold`](TestClock::hold). A bare thread that merely keeps a
+/// `spawn_blocking`, or a thread that keeps a [`hold`](TestClock::hold). A thread that merely keeps a
 /// waker cannot be seen: hold the clock for it. With a socket waited on, the jump comes only after
 /// nothing arrived for a [real wait](TestClock::set_real_wait).
 ///
@@ -148,7 +150,7 @@ pub struct TestClock {
     inner: Arc<Inner>,
 }
 
-/// Tells a loop that the clock or what holds it changed.
+/// Unparks a loop: the clock or what holds it has changed.
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
 struct Inner {
@@ -183,17 +185,22 @@ impl TestClock {
 
     /// Moves the clock forward. The loops that use it fire what is due in their next turn; a loop
     /// that is parked is unparked for it.
+    ///
+    /// The clock has an end, some 584 years after the system's start. A jump of more than a century
+    /// stops a century before it, so that there is time for what comes after.
     pub fn advance(&self, by: Duration) {
         let by = nanos(by);
-        let moved = |now: u64| Some(now.saturating_add(by).min(NEVER - 1));
+        // With no time left, any further deadline would be never.
+        let end = if by > CENTURY { NEVER - CENTURY } else { NEVER - 1 };
+        let moved = |now: u64| Some(now.saturating_add(by).min(end).max(now));
         self.inner.now.fetch_update(SeqCst, SeqCst, moved).ok();
-        self.tell_loops();
+        self.unpark_loops();
     }
 
     /// Whether the clock jumps to the next deadline by itself (it does unless told otherwise).
     pub fn set_auto_advance(&self, auto: bool) {
         self.inner.auto_advance.store(auto, SeqCst);
-        self.tell_loops();
+        self.unpark_loops();
     }
 
     /// How long a loop with a socket waited on waits, in real time, before the clock jumps. The
@@ -234,7 +241,7 @@ impl TestClock {
         listeners.retain(|(id, _)| *id != loop_id);
     }
 
-    fn tell_loops(&self) {
+    fn unpark_loops(&self) {
         let listeners = self.inner.listeners.lock().unwrap_or_else(|p| p.into_inner()).clone();
         for (_, listener) in listeners {
             listener();
@@ -267,7 +274,7 @@ pub struct Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.clock.inner.holds.fetch_sub(1, SeqCst) == 1 {
-            self.clock.tell_loops();
+            self.clock.unpark_loops();
         }
     }
 }

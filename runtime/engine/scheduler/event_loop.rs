@@ -49,7 +49,7 @@ use crate::engine::{
         spawned::{self, Completer, Spawned},
         tasks::Batch,
     },
-    timer::Timers,
+    timer::LocalTimers,
 };
 
 /// What a loop is made with.
@@ -83,7 +83,7 @@ pub(crate) struct Core {
     messages: RefCell<Vec<Message>>,
     pub(crate) table: Rc<Table>,
     ids: TaskIds,
-    pub(crate) timers: Timers,
+    pub(crate) timers: LocalTimers,
     pub(crate) reactor: Reactor,
     pub(super) clock: Clock,
     pub(crate) pool: OnceCell<Arc<Pool>>,
@@ -130,7 +130,7 @@ impl Core {
             table: Rc::new(Table::new(number.get(), number.first_generation)),
             number,
             ids: TaskIds::new(),
-            timers: Timers::new(),
+            timers: LocalTimers::new(id),
             reactor,
             clock: settings.clock.clone(),
             pool: OnceCell::new(),
@@ -228,7 +228,7 @@ impl Core {
         let now = self.clock.now();
         let stands_still = matches!(self.clock, Clock::Test(_));
         let look = self.cadence.sample(now, stands_still);
-        (has_sources && look) || self.timers.next_deadline().is_some_and(|next| next <= now)
+        (has_sources && look) || self.timers.earliest() <= now
     }
 
     /// Asks the reactor without waiting.
@@ -367,7 +367,8 @@ impl Core {
         if self.table.is_ready() || self.inbox.has_news() {
             return Ok(false);
         }
-        if let Some(next) = self.timers.wake_up_at() {
+        let next = self.timers.wake_up_at();
+        if next != NEVER {
             let now = self.clock.now();
             match &self.clock {
                 _ if next <= now => return Ok(false),
@@ -405,7 +406,7 @@ impl Core {
         let (messages, unparker) = self.inbox.close();
         foreign::call("a message to a loop that is gone", || drop(messages));
         let left = self.table.close();
-        foreign::wake_all(self.timers.close().into_iter());
+        self.timers.close();
         self.reactor.close().into_iter().for_each(local::wake_waiter);
         if let Some(pool) = self.pool.get() {
             pool.close();

@@ -29,7 +29,7 @@ impl Core {
         if let Clock::Test(clock) = &self.clock {
             return self.wait_under_test_clock(clock, limit);
         }
-        let next = self.timers.wake_up_at().unwrap_or(NEVER);
+        let next = self.timers.wake_up_at();
         if next != NEVER && next <= self.now() {
             return self.look().map(drop);
         }
@@ -145,7 +145,7 @@ impl Core {
         if self.look()? > 0 {
             return Ok(());
         }
-        let next = self.timers.next_deadline();
+        let next = Some(self.timers.next_deadline()).filter(|&next| next != NEVER);
         // Somebody moved the clock: what is due is fired, not waited for.
         if next.is_some_and(|next| next <= self.clock.now()) {
             return Ok(());

@@ -1,147 +1,318 @@
-//! A loop's timers: a wheel of wakers, and when to wake up for them.
+//! A loop's timers: what to do at which moment, and when to wake up for it.
 //!
-//! `time::Sleep` inserts, re-arms and cancels; the loop asks when to wake up and fires what is due.
-//! Due timers fire in the order of their deadlines, equal ones in the order of creation.
+//! `time::Sleep` inserts, re-arms and cancels (through `armed_timer.rs`); the scheduler asks when to
+//! wake up and fires what is due, in the order of deadlines, equal ones in the order of creation. The
+//! wheel is plain data (`wheel.rs`), and so is the decision when to wake up (`slack.rs`).
 //!
-//! The wheel is plain data (`wheel.rs`), and so is the decision when to wake up (`pace.rs`). This is
-//! the shell around them of a loop that shares them with nobody; a worker's is in `shared.rs`.
+//! One text serves both variants, for the two differ only in the shell around that data: an event
+//! loop's [`LocalTimers`] are borrowed, a worker's [`SharedTimers`] are locked. A task moves between
+//! workers, and its timer does not: it stays in the wheel it was inserted into, and fires there. So
+//! other workers may cancel it or have it wake another waker; other threads may insert one; and while a
+//! worker is stuck in a poll, a neighbour fires what is due. Mostly it is the worker itself, and then
+//! the lock is free.
+//!
+//! Whether anything is due is asked in each turn, and costs one load: a moment no later than the
+//! earliest deadline is kept beside the shell. It is written while the shell is open, so it is never
+//! later than the wheel's own. It may be earlier: a cancelled timer leaves it as it was, unless it was
+//! the last one.
+//!
+//! Wakers and calls are user code: none is cloned, called or dropped while the shell is open.
+//!
+//! **Alternative:** to post each insert and cancel to the owner, as other threads do to an event loop.
+//! That needs no lock; and nobody could fire the timers of a worker that is stuck.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt,
-    task::Waker,
-};
+use std::{cell::RefCell, fmt, mem, task::Waker};
 
 pub(crate) use self::wheel::TimerKey;
 use self::{
-    pace::Pace,
-    wheel::{Due, Wheel},
+    slack::Slack,
+    wheel::{Due, KEPT, Wheel},
 };
-use crate::engine::base::{
-    foreign,
-    trace::{self, Cause, Event},
+use crate::engine::{
+    base::{
+        clock::NEVER,
+        foreign,
+        primitives::{AtomicU64, Mutex, Ordering, seeded},
+        trace::{self, Cause, Event},
+    },
+    waiting::shell::Shell,
 };
 
-pub(crate) mod pace;
-pub(crate) mod shared;
+pub(crate) mod slack;
 pub(crate) mod wheel;
 
-pub(crate) struct Timers {
-    wheel: RefCell<Wheel<Waker>>,
-    /// Timers in the wheel. Each turn asks, and need not open it.
-    len: Cell<usize>,
-    /// Where due timers are sorted, kept for its memory.
-    due: RefCell<Vec<Due<Waker>>>,
-    pace: RefCell<Pace>,
+/// Which of the two variants timers belong to.
+pub(crate) trait Variant {
+    /// What a timer can call.
+    type Call: FnOnce();
+    type Shell: Shell<Core<Self::Call>>;
 }
 
-impl Timers {
-    pub(crate) fn new() -> Self {
-        Self {
-            wheel: RefCell::new(Wheel::new()),
-            len: Cell::new(0),
-            due: RefCell::new(Vec::new()),
-            pace: RefCell::new(Pace::new()),
-        }
+/// The timers of an event loop.
+pub(crate) enum Local {}
+
+impl Variant for Local {
+    type Call = Box<dyn FnOnce()>;
+    type Shell = RefCell<Core<Self::Call>>;
+}
+
+/// The timers of a worker.
+pub(crate) enum Shared {}
+
+impl Variant for Shared {
+    type Call = Box<dyn FnOnce() + Send>;
+    type Shell = Mutex<Core<Self::Call>>;
+}
+
+pub(crate) type LocalTimers = Timers<Local>;
+pub(crate) type SharedTimers = Timers<Shared>;
+
+/// What a timer does when it fires.
+pub(crate) enum Action<C> {
+    Wake(Waker),
+    /// Boxed once more, so that an entry of the wheel has two words for it and not three.
+    #[allow(dead_code)] // Only futures set timers as yet.
+    Call(Box<C>),
+}
+
+impl<C> From<Waker> for Action<C> {
+    fn from(waker: Waker) -> Self {
+        Self::Wake(waker)
+    }
+}
+
+/// Nothing, in an entry that is vacant.
+impl<C> Default for Action<C> {
+    #[inline]
+    fn default() -> Self {
+        Self::Wake(Waker::noop().clone())
+    }
+}
+
+pub(crate) struct Timers<V: Variant> {
+    /// The identity of the event loop, or of the runtime.
+    pub(crate) runtime_id: u64,
+    /// No deadline is earlier. [`NEVER`]: none ever comes.
+    earliest: AtomicU64,
+    shell: V::Shell,
+}
+
+/// What is behind the shell.
+pub(crate) struct Core<C> {
+    wheel: Wheel<Action<C>>,
+    /// Where due timers are sorted, kept for its memory.
+    due: Vec<Due<Action<C>>>,
+    slack: Slack,
+    closed: bool,
+}
+
+impl<V: Variant> Timers<V> {
+    pub(crate) fn new(runtime_id: u64) -> Self {
+        let core =
+            Core { wheel: Wheel::new(), due: Vec::new(), slack: Slack::new(), closed: false };
+        Self { runtime_id, earliest: AtomicU64::new(NEVER), shell: V::Shell::around(core) }
     }
 
+    /// A moment no later than the earliest deadline; [`NEVER`] if none ever comes.
+    #[inline]
+    pub(crate) fn earliest(&self) -> u64 {
+        self.earliest.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing will ever fire.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.len.get() == 0
+        self.earliest() == NEVER
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.len.get()
+        self.shell.open().wheel.len()
     }
 
-    /// Wakes `waker` at `deadline`. Wakers are foreign: the caller cloned it in the open.
+    /// Does `action` at `deadline`. Also tells whether no other timer is earlier: a worker that has
+    /// parked must be unparked then. The action comes back if the loop is closed, and nothing fires
+    /// any more.
     #[inline]
-    pub(crate) fn insert(&self, deadline: u64, waker: Waker) -> TimerKey {
-        let key = self.wheel.borrow_mut().insert(deadline, waker);
-        self.len.set(self.len.get() + 1);
-        key
-    }
-
-    /// Has the timer wake `waker` instead. The waker that is not kept comes back, to be dropped in
-    /// the open; as an error if the timer has fired.
-    pub(crate) fn replace_waker(&self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
-        match self.wheel.borrow_mut().get_mut(key) {
-            Some(kept) => Ok(std::mem::replace(kept, waker)),
-            None => Err(waker),
+    pub(crate) fn insert(
+        &self,
+        deadline: u64,
+        action: impl Into<Action<V::Call>>,
+    ) -> Result<(TimerKey, bool), Action<V::Call>> {
+        let action = action.into();
+        let mut core = self.shell.open();
+        if core.closed {
+            return Err(action);
         }
+        let key = core.wheel.insert(deadline, action);
+        let is_first = deadline < self.earliest();
+        if seeded("timers_insert_notes_unlocked") {
+            drop(core);
+        }
+        if is_first {
+            self.earliest.store(deadline, Ordering::Relaxed);
+        }
+        Ok((key, is_first))
     }
 
-    /// Whether the timer has not fired, and would wake whom `waker` wakes.
-    pub(crate) fn will_wake(&self, key: TimerKey, waker: &Waker) -> Option<bool> {
-        // `will_wake` compares two words: no foreign code.
-        self.wheel.borrow_mut().get_mut(key).map(|kept| kept.will_wake(waker))
+    /// Has the timer wake `waker`. `false` if it has fired, even if it did so just now and woke the
+    /// waker it had before.
+    pub(crate) fn set_waker(&self, key: TimerKey, waker: &Waker) -> bool {
+        // `will_wake` compares two words: no user code.
+        let kept = self.shell.open().wheel.get_mut(key).map(|action| action.will_wake(waker));
+        match kept {
+            None => return false,
+            Some(true) => return true,
+            Some(false) => {}
+        }
+        let mut action = Action::from(waker.clone());
+        let armed = match self.shell.open().wheel.get_mut(key) {
+            Some(kept) => {
+                mem::swap(kept, &mut action);
+                true
+            }
+            None => seeded("timers_lose_a_new_waker"),
+        };
+        drop(action);
+        armed
     }
 
-    /// Moves a deadline. `false` if the timer has fired.
+    /// Moves a deadline. `false` if the timer has fired. Nobody is unparked for it: only for timers of
+    /// the loop that runs this thread.
     pub(crate) fn re_arm(&self, key: TimerKey, deadline: u64) -> bool {
-        self.wheel.borrow_mut().re_arm(key, deadline)
+        let mut core = self.shell.open();
+        let armed = core.wheel.re_arm(key, deadline);
+        if armed && deadline < self.earliest() {
+            self.earliest.store(deadline, Ordering::Relaxed);
+        }
+        armed
     }
 
-    /// Takes the timer out. Its waker is dropped by the caller.
+    /// Takes the timer out. Its action is dropped by the caller.
     #[inline]
     #[must_use]
-    pub(crate) fn cancel(&self, key: TimerKey) -> Option<Waker> {
-        let waker = self.wheel.borrow_mut().cancel(key)?;
-        self.len.set(self.len.get() - 1);
-        Some(waker)
+    pub(crate) fn cancel(&self, key: TimerKey) -> Option<Action<V::Call>> {
+        let mut core = self.shell.open();
+        let action = core.wheel.cancel(key)?;
+        if core.wheel.len() == 0 {
+            self.earliest.store(NEVER, Ordering::Relaxed);
+        }
+        Some(action)
     }
 
-    /// A moment no later than the earliest deadline.
-    #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.wheel.borrow_mut().next_deadline()
+    /// A moment no later than the earliest deadline, and exact if few timers are due then.
+    pub(crate) fn next_deadline(&self) -> u64 {
+        if self.is_empty() { NEVER } else { self.look_up_next(&mut self.shell.open()) }
     }
 
     /// When to wake up: at the next deadline, or somewhat later if timers are dense.
-    pub(crate) fn wake_up_at(&self) -> Option<u64> {
-        let next = self.next_deadline()?;
-        Some(self.pace.borrow_mut().wake_up_at(next, &self.wheel.borrow()))
+    pub(crate) fn wake_up_at(&self) -> u64 {
+        if self.is_empty() {
+            return NEVER;
+        }
+        let mut core = self.shell.open();
+        let next = self.look_up_next(&mut core);
+        if next == NEVER { NEVER } else { core.slack.wake_up_at(next, &core.wheel) }
+    }
+
+    fn look_up_next(&self, core: &mut Core<V::Call>) -> u64 {
+        let next = core.wheel.next_deadline().unwrap_or(NEVER);
+        if !seeded("timers_keep_an_old_deadline") {
+            self.earliest.store(next, Ordering::Relaxed);
+        }
+        next
     }
 
     /// Fires what is due at `now`. Returns how many that were.
+    #[inline]
     pub(crate) fn fire(&self, now: u64) -> usize {
-        if self.next_deadline().is_none_or(|next| next > now) {
+        if self.earliest() > now { 0 } else { self.fire_due(now) }
+    }
+
+    fn fire_due(&self, now: u64) -> usize {
+        let mut due = {
+            let mut core = self.shell.open();
+            let mut due = mem::take(&mut core.due);
+            core.wheel.expire(now, &mut due);
+            core.slack.fired(now, due.len());
+            let next = core.wheel.next_deadline().unwrap_or(NEVER);
+            if seeded("timers_fire_notes_unlocked") {
+                drop(core);
+            }
+            self.earliest.store(next, Ordering::Relaxed);
+            due
+        };
+        let fired = due.len();
+        if fired == 0 {
             return 0;
         }
-        let mut due = self.due.take();
-        self.wheel.borrow_mut().expire(now, &mut due);
-        let fired = due.len();
-        self.len.set(self.len.get() - fired);
-        debug_assert_eq!(self.len.get(), self.wheel.borrow().len());
-        self.pace.borrow_mut().fired(now, fired);
-        wake_due(&mut due);
-        self.due.replace(due);
+        for Due { id, value: action, .. } in due.drain(..) {
+            if trace::on() {
+                trace::report(|| Event::Fired { timer: id });
+                let before = trace::set_cause(Cause::Timer(id));
+                action.run();
+                trace::set_cause(before);
+            } else {
+                action.run();
+            }
+        }
+        due.shrink_to(KEPT);
+        self.shell.open().due = due;
         fired
     }
 
-    /// The loop goes: hands out all wakers.
-    pub(crate) fn close(&self) -> Vec<Waker> {
-        self.len.set(0);
-        self.wheel.borrow_mut().take_all()
+    /// The loop is closed, and takes no timer any more. Those who wait are woken; calls are dropped.
+    /// Returns how many timers there were.
+    pub(crate) fn close(&self) -> usize {
+        let left = self.take_all();
+        let count = left.len();
+        left.into_iter().for_each(Action::give_up);
+        count
+    }
+
+    fn take_all(&self) -> Vec<Action<V::Call>> {
+        if seeded("timers_close_in_two_steps") {
+            let left = self.shell.open().wheel.take_all();
+            self.shell.open().closed = true;
+            return left;
+        }
+        let mut core = self.shell.open();
+        core.closed = true;
+        core.due = Vec::new();
+        self.earliest.store(NEVER, Ordering::Relaxed);
+        core.wheel.take_all()
     }
 }
 
-/// Wakes those whose time has come, in order. Wakers are foreign code: with nothing borrowed.
-fn wake_due(due: &mut Vec<Due<Waker>>) {
-    for Due { id, value: waker, .. } in due.drain(..) {
-        if trace::on() {
-            trace::report(|| Event::Fired { timer: id });
-            let before = trace::set_cause(Cause::Timer(id));
-            foreign::wake(waker);
-            trace::set_cause(before);
-        } else {
-            foreign::wake(waker);
+impl<C> Action<C> {
+    fn will_wake(&self, waker: &Waker) -> bool {
+        matches!(self, Self::Wake(kept) if kept.will_wake(waker))
+    }
+}
+
+impl<C: FnOnce()> Action<C> {
+    /// Does it. A panic of one is reported, and harms none of the others.
+    fn run(self) {
+        match self {
+            Self::Wake(waker) => foreign::wake(waker),
+            Self::Call(call) => foreign::call("a closure called by a timer", *call),
+        }
+    }
+
+    /// Its moment never comes: a task that waits for it is polled, and a call is dropped.
+    fn give_up(self) {
+        match self {
+            Self::Wake(waker) => foreign::wake(waker),
+            Self::Call(call) => foreign::call("a closure that a timer held", || drop(call)),
         }
     }
 }
 
-impl fmt::Debug for Timers {
+impl<V: Variant> fmt::Debug for Timers<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Timers").field("len", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "timers_tests.rs"]
+mod tests;

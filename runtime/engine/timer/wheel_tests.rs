@@ -1,10 +1,10 @@
 //! The wheel against a sorted map, and the edges by name.
 //!
 //! The map is the oracle: it sorts by (deadline, id), so its front is what must expire next. After
-//! each step the wheel's lists and bitmaps are walked too: a wrong place that happens to fire in time
+//! each step the wheel's lists and bitmaps are walked too: a wrong slot that happens to fire in time
 //! is still an error.
 
-use std::{collections::BTreeMap, task::Waker};
+use std::collections::BTreeMap;
 
 use proptest::{prelude::*, test_runner::RngSeed};
 
@@ -12,19 +12,19 @@ use super::*;
 
 /// The width of a slot of a level, in nanoseconds.
 fn width(level: usize) -> u64 {
-    1 << (NOTCH_BITS + DIGIT_BITS * level as u32)
+    1 << (DIGIT_BITS * level as u32)
 }
 
 /// Expires and returns the values, in order.
-fn fire<T>(wheel: &mut Wheel<T>, now: u64) -> Vec<T> {
+fn fire<T: Default>(wheel: &mut Wheel<T>, now: u64) -> Vec<T> {
     let mut due = Vec::new();
     wheel.expire(now, &mut due);
     check(wheel);
     due.into_iter().map(|due| due.value).collect()
 }
 
-/// Walks everything: each timer stands where its deadline says, linked both ways, under a set bit.
-fn check<T>(wheel: &Wheel<T>) {
+/// Walks everything: each timer is in the slot its deadline says, linked both ways, under a set bit.
+fn check<T: Default>(wheel: &Wheel<T>) {
     let mut found = 0;
     for (slot, lists) in wheel.first.iter().enumerate() {
         let bit = wheel.occupied[slot / SLOTS].0[slot % SLOTS / 64] >> (slot % 64) & 1;
@@ -34,9 +34,9 @@ fn check<T>(wheel: &Wheel<T>) {
         let (mut index, mut prev) = (first, FIRST | list as u32);
         while index != NIL {
             let entry = &wheel.entries[index as usize];
-            let place = slot_of(entry.deadline, wheel.notch) * LISTS + index as usize % LISTS;
-            assert_eq!((entry.prev, place), (prev, list), "the way back and the place of a timer");
-            assert!(entry.value.is_some() && entry.id < wheel.inserted);
+            let here = slot_of(entry.deadline, wheel.now) * LISTS + index as usize % LISTS;
+            assert_eq!((entry.prev, here), (prev, list), "the way back and the list of a timer");
+            assert!(entry.id < wheel.inserted);
             assert!(entry.deadline >= wheel.earliest, "a timer before the earliest");
             found += 1;
             (index, prev) = (entry.next, index);
@@ -46,7 +46,7 @@ fn check<T>(wheel: &Wheel<T>) {
     let (mut index, mut vacant) = (wheel.vacant, 0);
     while index != NIL {
         let entry = &wheel.entries[index as usize];
-        assert!(entry.id == VACANT && entry.value.is_none());
+        assert!(entry.id == VACANT);
         vacant += 1;
         index = entry.next;
     }
@@ -323,10 +323,11 @@ proptest! {
 #[test]
 fn each_edge_of_each_level_fires_exactly_on_time() {
     // From here every level's slots are reached by a step up, not from zero.
-    for start in [0, 1, width(0) - 1, width(3) + 5, width(5) - 1, width(5) * 255 + 12_345] {
+    for start in [0, 1, width(2) - 1, width(5) + 5, width(7) - 1, width(7) * 255 + 12_345] {
         let edges = (0..LEVELS)
             .flat_map(|level| [width(level), width(level).saturating_mul(SLOTS as u64 - 1)]);
-        for edge in edges.flat_map(|edge| [edge - 1, edge, edge + 1]) {
+        let around = edges.flat_map(|edge| [edge - 1, edge, edge + 1]);
+        for edge in around.filter(|&edge| edge > 0) {
             let deadline = start.saturating_add(edge).min(u64::MAX - 1);
             let mut wheel = Wheel::new();
             assert!(fire(&mut wheel, start).is_empty());
@@ -344,17 +345,17 @@ fn each_edge_of_each_level_fires_exactly_on_time() {
 fn one_jump_fires_every_level_in_order() {
     let mut wheel = Wheel::new();
     (0..LEVELS).rev().for_each(|level| _ = wheel.insert(width(level) + 7, level));
-    assert_eq!(fire(&mut wheel, u64::MAX), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(fire(&mut wheel, u64::MAX), [0, 1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[test]
 fn a_slot_is_looked_through_to_the_nanosecond() {
     let mut wheel = Wheel::new();
-    [3, 1, 2].into_iter().for_each(|n| _ = wheel.insert(width(2) + n, n));
-    assert!(fire(&mut wheel, width(2)).is_empty());
-    assert_eq!(fire(&mut wheel, width(2) + 2), [1, 2]);
-    assert_eq!(wheel.next_deadline(), Some(width(2) + 3));
-    assert_eq!(fire(&mut wheel, width(2) + 3), [3]);
+    [3, 1, 2].into_iter().for_each(|n| _ = wheel.insert(width(4) + n, n));
+    assert!(fire(&mut wheel, width(4)).is_empty());
+    assert_eq!(fire(&mut wheel, width(4) + 2), [1, 2]);
+    assert_eq!(wheel.next_deadline(), Some(width(4) + 3));
+    assert_eq!(fire(&mut wheel, width(4) + 3), [3]);
 }
 
 #[test]
@@ -383,11 +384,11 @@ fn many_that_never_fire_do_not_hide_that_nothing_is_due() {
 #[test]
 fn what_is_overdue_fires_at_the_next_look_also_if_time_stands_still_or_goes_back() {
     let mut wheel = Wheel::new();
-    let now = 5 * width(1) + 17;
+    let now = 5 * width(3) + 17;
     assert!(fire(&mut wheel, now).is_empty());
     wheel.insert(0, 'z');
     wheel.insert(now, 'n');
-    wheel.insert(now - width(1), 'p');
+    wheel.insert(now - width(3), 'p');
     wheel.insert(now + 1, 'f');
     assert_eq!(wheel.next_deadline(), Some(0));
     assert_eq!(wheel.due_until(now, 9), (3, now));
@@ -401,9 +402,9 @@ fn what_is_overdue_fires_at_the_next_look_also_if_time_stands_still_or_goes_back
 #[test]
 fn ties_fire_in_the_order_of_creation_also_when_re_armed() {
     let mut wheel = Wheel::new();
-    let at = 3 * width(2);
+    let at = 3 * width(4);
     let keys: Vec<_> = (0..40).map(|n| wheel.insert(at + 40 - n, n)).collect();
-    // Entries are reused, last freed first: the order must not come from where they lie.
+    // Entries are reused, last freed first: the order must not come from where they are.
     [30, 3, 20].into_iter().for_each(|n| _ = wheel.cancel(keys[n]));
     [40, 41, 42].into_iter().for_each(|n| _ = wheel.insert(at, n));
     for n in (0..40).rev() {
@@ -414,12 +415,12 @@ fn ties_fire_in_the_order_of_creation_also_when_re_armed() {
 }
 
 #[test]
-fn a_stale_key_does_nothing_to_the_timer_in_its_place() {
+fn a_stale_key_does_nothing_to_the_timer_in_its_entry() {
     let mut wheel = Wheel::new();
     let old = wheel.insert(10, 'o');
     assert_eq!(wheel.cancel(old), Some('o'));
     let new = wheel.insert(20, 'n');
-    assert_eq!(old.place, new.place);
+    assert_eq!(old.number, new.number);
     assert_eq!((wheel.cancel(old), wheel.get_mut(old)), (None, None));
     assert!(!wheel.re_arm(old, 5));
     assert_eq!(wheel.get_mut(new), Some(&mut 'n'));
@@ -432,29 +433,29 @@ fn a_stale_key_does_nothing_to_the_timer_in_its_place() {
 #[test]
 fn only_losing_the_earliest_asks_for_a_search() {
     let mut wheel = Wheel::new();
-    let first = wheel.insert(width(3), 0);
-    let later = wheel.insert(width(3) + 9, 1);
-    let far = wheel.insert(width(5), 2);
-    assert!(wheel.re_arm(later, width(3) + 8) && wheel.re_arm(far, width(4)));
+    let first = wheel.insert(width(5), 0);
+    let later = wheel.insert(width(5) + 9, 1);
+    let far = wheel.insert(width(7), 2);
+    assert!(wheel.re_arm(later, width(5) + 8) && wheel.re_arm(far, width(6)));
     wheel.cancel(later);
     wheel.cancel(far);
-    assert!(fire(&mut wheel, 3 * width(1)).is_empty());
-    assert!(wheel.known && wheel.earliest == width(3));
-    wheel.insert(width(4), 3);
-    assert!(wheel.re_arm(first, width(5)));
+    assert!(fire(&mut wheel, 3 * width(3)).is_empty());
+    assert!(wheel.known && wheel.earliest == width(5));
+    wheel.insert(width(6), 3);
+    assert!(wheel.re_arm(first, width(7)));
     assert!(!wheel.known);
-    assert_eq!(wheel.next_deadline(), Some(width(4)));
+    assert_eq!(wheel.next_deadline(), Some(width(6)));
 }
 
 #[test]
 fn a_crowded_slot_answers_with_its_start_until_it_is_empty() {
     let mut wheel = Wheel::new();
-    let start = 2 * width(3);
-    let keys: Vec<_> = (1..=40).map(|n| wheel.insert(start + n * width(2), n)).collect();
-    assert_eq!(wheel.next_deadline(), Some(start + width(2)));
+    let start = 2 * width(5);
+    let keys: Vec<_> = (1..=40).map(|n| wheel.insert(start + n * width(4), n)).collect();
+    assert_eq!(wheel.next_deadline(), Some(start + width(4)));
     wheel.cancel(keys[0]);
     // Forty less one cannot be searched, and what was the earliest is the better bound.
-    assert_eq!(wheel.next_deadline(), Some(start + width(2)));
+    assert_eq!(wheel.next_deadline(), Some(start + width(4)));
     wheel.insert(7, 0);
     assert_eq!(fire(&mut wheel, 7), [0]);
     assert_eq!(wheel.next_deadline(), Some(start));
@@ -467,23 +468,23 @@ fn a_crowded_slot_answers_with_its_start_until_it_is_empty() {
 #[test]
 fn due_until_counts_no_further_than_asked() {
     let mut wheel = Wheel::new();
-    (1..=100).for_each(|n| _ = wheel.insert(n * width(0), n));
+    (1..=100).for_each(|n| _ = wheel.insert(n * width(2), n));
     assert_eq!(wheel.due_until(0, 10), (0, 0));
-    assert_eq!(wheel.due_until(5 * width(0) - 1, 10), (4, 4 * width(0)));
-    assert_eq!(wheel.due_until(5 * width(0), 10), (5, 5 * width(0)));
-    assert_eq!(wheel.due_until(u64::MAX, 10), (10, 10 * width(0)));
+    assert_eq!(wheel.due_until(5 * width(2) - 1, 10), (4, 4 * width(2)));
+    assert_eq!(wheel.due_until(5 * width(2), 10), (5, 5 * width(2)));
+    assert_eq!(wheel.due_until(u64::MAX, 10), (10, 10 * width(2)));
 }
 
 #[test]
 fn allocates_at_the_first_insert_and_then_only_to_grow() {
     let mut wheel = Wheel::new();
-    assert!(fire(&mut wheel, width(4)).is_empty());
+    assert!(fire(&mut wheel, width(6)).is_empty());
     assert_eq!((wheel.entries.capacity(), wheel.first.capacity()), (0, 0));
-    let mut keys: Vec<_> = (0..100).map(|n| wheel.insert(n * width(1), n)).collect();
+    let mut keys: Vec<_> = (0..100).map(|n| wheel.insert(n * width(3), n)).collect();
     for n in 0..10_000 {
         let key = &mut keys[n as usize * 7 % 100];
         assert!(wheel.cancel(*key).is_some());
-        *key = wheel.insert(width(5) + n * width(0), n);
+        *key = wheel.insert(width(7) + n * width(2), n);
     }
     assert_eq!((wheel.entries.len(), wheel.len()), (100, 100));
     assert_eq!(fire(&mut wheel, u64::MAX).len(), 100);
@@ -493,8 +494,101 @@ fn allocates_at_the_first_insert_and_then_only_to_grow() {
     assert_eq!(wheel.entries.capacity() + wheel.first.capacity() + wheel.walk.capacity(), 0);
 }
 
+/// How many timers `f` has the wheel look at.
+fn looks(f: impl FnOnce()) -> usize {
+    let before = LOOKED_AT.get();
+    f();
+    LOOKED_AT.get() - before
+}
+
+const CROWD: usize = 20_000;
+
 #[test]
-#[cfg(target_pointer_width = "64")]
-fn a_timer_with_a_waker_takes_forty_bytes() {
-    assert_eq!(size_of::<Entry<Waker>>(), 40);
+fn timers_a_nanosecond_apart_are_walked_once_a_level_and_not_once_a_deadline() {
+    let mut wheel = Wheel::new();
+    let start = 3 * width(4);
+    (0..CROWD as u64).for_each(|n| _ = wheel.insert(start + n, n));
+    let mut fired = 0;
+    let looked = looks(|| {
+        let mut due = Vec::new();
+        while let Some(next) = wheel.next_deadline() {
+            wheel.expire(next, &mut due);
+            fired += due.drain(..).count();
+        }
+    });
+    assert_eq!(fired, CROWD);
+    // Each is walked once a level; each answer and each firing looks at a few more.
+    assert!(looked <= CROWD * (LEVELS + SEARCH), "{looked} for {CROWD}");
+}
+
+#[test]
+fn a_storm_of_cancels_looks_at_a_few_timers_for_each() {
+    for apart in [0, 1, width(1)] {
+        let mut wheel = Wheel::new();
+        let start = 7 * width(4);
+        let keys: Vec<_> = (0..CROWD as u64).map(|n| wheel.insert(start + n * apart, n)).collect();
+        let looked = looks(|| {
+            for key in keys {
+                assert!(wheel.next_deadline().is_some() && wheel.cancel(key).is_some());
+            }
+        });
+        // A search for each, and now and then the vacant entries at the end.
+        assert!(looked <= CROWD * (SEARCH + 2), "{looked} for {CROWD}");
+        assert_eq!(wheel.next_deadline(), None);
+    }
+}
+
+#[test]
+fn a_storm_of_moves_looks_at_a_few_timers_for_each() {
+    let mut wheel = Wheel::new();
+    let keys: Vec<_> = (0..CROWD as u64).map(|n| wheel.insert(width(4) + n, n)).collect();
+    let looked = looks(|| {
+        for round in 1..=4 {
+            for (n, key) in keys.iter().enumerate() {
+                assert!(wheel.re_arm(*key, (round + 1) * width(4) + n as u64));
+                assert!(wheel.next_deadline().is_some());
+            }
+        }
+    });
+    assert!(looked <= 4 * CROWD * (SEARCH + 1), "{looked} for {CROWD}");
+}
+
+#[test]
+fn after_a_burst_the_memory_goes_back() {
+    let mut wheel = Wheel::new();
+    let burst = |wheel: &mut Wheel<u64>| -> Vec<_> {
+        (0..100_000).map(|n| wheel.insert(width(4) + n, n)).collect()
+    };
+    let elements = |wheel: &Wheel<u64>| (wheel.entries.capacity(), wheel.walk.capacity());
+    // Fired, with one that stays and was there first.
+    let first = wheel.insert(u64::MAX, 7);
+    burst(&mut wheel);
+    assert_eq!(fire(&mut wheel, width(5)).len(), 100_000);
+    assert_eq!(elements(&wheel), (KEPT, KEPT));
+    assert_eq!(wheel.get_mut(first), Some(&mut 7));
+    // Cancelled, in an order that leaves the last entry for the end.
+    let keys = burst(&mut wheel);
+    for key in keys {
+        assert!(wheel.cancel(key).is_some());
+    }
+    check(&wheel);
+    assert_eq!(elements(&wheel), (KEPT, KEPT));
+    // What comes after goes where there is memory.
+    (0..KEPT as u64 - 1).for_each(|n| _ = wheel.insert(width(5), n));
+    assert_eq!(elements(&wheel).0, KEPT);
+    check(&wheel);
+}
+
+#[test]
+fn an_entry_in_use_keeps_those_before_it_until_it_is_cancelled() {
+    let mut wheel = Wheel::new();
+    let mut keys: Vec<_> = (0..10_000).map(|n| wheel.insert(width(4) + n, n)).collect();
+    let last = keys.pop().unwrap();
+    let looked = looks(|| keys.iter().for_each(|key| _ = wheel.cancel(*key)));
+    assert!(wheel.entries.capacity() >= 10_000);
+    assert!(looked <= 10, "it is looked for from the end: {looked}");
+    assert_eq!(wheel.get_mut(last), Some(&mut 9_999));
+    assert_eq!(wheel.cancel(last), Some(9_999));
+    assert_eq!(wheel.entries.capacity(), KEPT);
+    check(&wheel);
 }

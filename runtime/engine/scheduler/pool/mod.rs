@@ -39,7 +39,7 @@ use futures_task::ArcWake;
 use self::{idle::Idle, numbers::Numbers, watch::Watch};
 use crate::engine::{
     base::{
-        clock, foreign,
+        clock,
         id::{self, TaskId},
         place::{Name, Origin},
         primitives::{Arc, Condvar, Mutex, lock, seeded, sized, wait_timeout},
@@ -58,7 +58,7 @@ use crate::engine::{
         owned::Owned,
         shared::{self, Task},
     },
-    timer::{TimerKey, shared::SharedTimers},
+    timer::{SharedTimers, TimerKey},
 };
 
 pub(crate) mod idle;
@@ -355,7 +355,7 @@ impl Pool {
             task.shut_down();
         }
         for worker in &self.workers {
-            foreign::wake_all(worker.timers.close().into_iter());
+            worker.timers.close();
         }
         for worker in 0..self.workers.len() {
             self.unpark(self.idle.rouse(worker).then_some(worker));

@@ -44,10 +44,7 @@ use crate::engine::{
         shared::{Ran, Schedule},
         visit::End,
     },
-    timer::{
-        TimerKey,
-        shared::{DueTimers, SharedTimers},
-    },
+    timer::{SharedTimers, TimerKey},
 };
 
 /// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
@@ -70,8 +67,6 @@ pub(crate) struct Worker {
     pub(super) next_victim: Cell<usize>,
     /// Whether to look before parking. `None`: never.
     pub(super) ledger: Option<RefCell<Ledger>>,
-    /// What is about to fire, kept for its memory.
-    due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
     pub(super) woken: RefCell<Woken>,
     /// Polls when the clock was last read.
@@ -158,7 +153,6 @@ impl Worker {
             searching: Cell::new(false),
             next_victim: Cell::new(number + 1),
             ledger: look_before_parking.then(|| RefCell::new(Ledger::new(now))),
-            due: RefCell::new(DueTimers::new()),
             woken: RefCell::default(),
             polls_sampled: Cell::new(0),
             busy_since: Cell::new(now),
@@ -306,9 +300,7 @@ impl Worker {
 
     /// Fires what is due of its own timers, or of a neighbour's. Returns how many that were.
     pub(super) fn fire(&self, timers: &SharedTimers, now: u64) -> usize {
-        let mut due = self.due.take();
-        let fired = timers.fire(now, &mut due);
-        self.due.replace(due);
+        let fired = timers.fire(now);
         self.counters().timers_fired.add(fired as u64);
         fired
     }
