@@ -29,6 +29,7 @@ ground
     engine/base/clock.rs
 shelves
     engine/waiting/mod.rs
+    engine/waiting/shell.rs
     engine/waiting/wait_list.rs
     engine/waiting/waiter.rs
     engine/run_queue/batches.rs
