@@ -25,16 +25,22 @@
 //! of. The other rival hands the item itself to the waiter: then an item lives in a future that
 //! may be dropped at any time, and must find its way back to the front of the queue.
 
-use std::{mem, task::Waker};
+use std::mem;
 
 use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
-    ring::Ring,
-    waiting::{Offer, Stage, Step, Wakes, wait},
+    items::Items,
 };
 use crate::engine::{
-    base::primitives::seeded,
-    waiting::wait_list::{WaitKey, WaitList},
+    base::primitives::{
+        counter::{AtomicU64, Relaxed},
+        seeded,
+    },
+    waiting::{
+        leaf::{Offer, Stage, Step, Wakes, wait},
+        wait_list::{WaitKey, WaitList},
+        waiter::Waiter,
+    },
 };
 
 /// What `task_done` panics with.
@@ -43,6 +49,9 @@ pub(super) const TOO_OFTEN: &str = "`task_done` was called more often than items
 
 /// No bound: more than any queue can hold.
 const UNBOUNDED: usize = usize::MAX;
+
+/// The identity of the next queue that is asked for one. From 1 on.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A queue's numbers at one moment.
 ///
@@ -72,7 +81,7 @@ pub struct Stats {
 
 /// The queue without its shell.
 pub(super) struct Core<T> {
-    items: Ring<T>,
+    items: Items<T>,
     capacity: usize,
     /// How many items it takes in: the capacity, or 0 once it is closed.
     limit: usize,
@@ -83,12 +92,15 @@ pub(super) struct Core<T> {
     promised_room: usize,
     unfinished: usize,
     closed: bool,
+    /// 0 until it is asked for.
+    id: u64,
 }
 
 impl<T> Core<T> {
     pub(super) fn unbounded() -> Self {
         Self {
-            items: Ring::new(),
+            id: 0,
+            items: Items::new(),
             capacity: UNBOUNDED,
             limit: UNBOUNDED,
             getters: WaitList::new(),
@@ -121,7 +133,7 @@ impl<T> Core<T> {
     ) -> Step<Result<(), PutError<T>>> {
         let may_go = match *stage {
             Stage::New => (self.may_push() || self.closed) && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.putters.remove_woken(key),
+            Stage::Waiting(key) => self.putters.is_woken(key),
             Stage::Done => false,
         };
         if !may_go {
@@ -132,9 +144,9 @@ impl<T> Core<T> {
         {
             self.promised_room -= 1;
         }
-        match item.take_if(|_| self.closed) {
-            Some(item) => Step::Ready(Err(PutError(item)), Wakes::Nobody),
-            None if item.is_some() => Step::Ready(Ok(()), self.push(item)),
+        match item.take() {
+            Some(item) if self.closed => Step::Ready(Err(PutError(item)), Wakes::Nothing),
+            Some(item) => Step::Ready(Ok(()), self.push(item)),
             None => Step::Spent,
         }
     }
@@ -149,7 +161,7 @@ impl<T> Core<T> {
         // ANCHOR: get
         let may_go = match *stage {
             Stage::New => (self.may_take() || self.is_drained()) && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.getters.remove_woken(key),
+            Stage::Waiting(key) => self.getters.is_woken(key),
             Stage::Done => false,
         };
         if !may_go {
@@ -163,7 +175,7 @@ impl<T> Core<T> {
         // END: get
         match self.take() {
             Some((item, wakes)) => Step::Ready(Ok(item), wakes),
-            None => Step::Ready(Err(GetError), Wakes::Nobody),
+            None => Step::Ready(Err(GetError), Wakes::Nothing),
         }
     }
 
@@ -172,14 +184,14 @@ impl<T> Core<T> {
     pub(super) fn join(&mut self, stage: &mut Stage, offer: &mut Offer<'_>) -> Step<()> {
         let may_go = match *stage {
             Stage::New => self.unfinished == 0 && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.joiners.remove_woken(key),
+            Stage::Waiting(key) => self.joiners.is_woken(key),
             Stage::Done => false,
         };
         if !may_go {
             return wait(&mut self.joiners, stage, offer);
         }
         *stage = Stage::Done;
-        Step::Ready((), Wakes::Nobody)
+        Step::Ready((), Wakes::Nothing)
     }
 
     /// Whether an item may be pushed at once.
@@ -197,7 +209,7 @@ impl<T> Core<T> {
     #[inline]
     pub(super) fn try_put(&mut self, item: T) -> Result<Wakes, TryPutError<T>> {
         if self.may_push() {
-            Ok(self.push(&mut Some(item)))
+            Ok(self.push(item))
         } else if self.closed {
             Err(TryPutError::Closed(item))
         } else {
@@ -218,34 +230,34 @@ impl<T> Core<T> {
 
     /// Ends a `put` that is dropped while it waits. Its waker, if it was still in line, comes back to
     /// be dropped; room promised to it is promised to the next.
-    pub(super) fn cancel_put(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
+    pub(super) fn cancel_put(&mut self, key: WaitKey) -> (Option<Waiter>, Wakes) {
         let waker = self.putters.remove(key);
         if waker.is_some() || self.closed {
-            return (waker, Wakes::Nobody);
+            return (waker, Wakes::Nothing);
         }
         self.promised_room -= 1;
         if seeded("queue_cancelled_put_keeps_room") {
-            return (None, Wakes::Nobody);
+            return (None, Wakes::Nothing);
         }
         (None, self.promise_room())
     }
 
     /// Ends a `get` that is dropped while it waits. Its waker, if it was still in line, comes back to
     /// be dropped; an item promised to it is promised to the next.
-    pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
+    pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waiter>, Wakes) {
         let waker = self.getters.remove(key);
         if waker.is_some() || self.is_drained() {
-            return (waker, Wakes::Nobody);
+            return (waker, Wakes::Nothing);
         }
         self.promised_items -= 1;
         if seeded("queue_cancelled_get_keeps_item") {
-            return (None, Wakes::Nobody);
+            return (None, Wakes::Nothing);
         }
         (None, self.promise_item())
     }
 
     /// Ends a `join` that is dropped while it waits. Nothing was promised to it.
-    pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waker> {
+    pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waiter> {
         self.joiners.remove(key)
     }
 
@@ -253,7 +265,7 @@ impl<T> Core<T> {
     pub(super) fn task_done(&mut self) -> Option<Wakes> {
         self.unfinished = self.unfinished.checked_sub(1)?;
         if self.unfinished != 0 {
-            return Some(Wakes::Nobody);
+            return Some(Wakes::Nothing);
         }
         Some(Wakes::all([&mut self.joiners]))
     }
@@ -270,12 +282,12 @@ impl<T> Core<T> {
     }
 
     /// Closes, and gives up what is in the queue. Items not yet got count as finished.
-    pub(super) fn close_now(&mut self) -> (Ring<T>, Wakes) {
+    pub(super) fn close_now(&mut self) -> (Items<T>, Wakes) {
         self.closed = true;
         self.limit = 0;
         self.promised_room = 0;
         self.promised_items = 0;
-        let items = mem::replace(&mut self.items, Ring::new());
+        let items = mem::replace(&mut self.items, Items::new());
         // Less were left than are dropped if `task_done` was called ahead of `get`.
         self.unfinished = self.unfinished.saturating_sub(items.len());
         let wakes = if self.unfinished == 0 {
@@ -284,6 +296,14 @@ impl<T> Core<T> {
             Wakes::all([&mut self.putters, &mut self.getters])
         };
         (items, wakes)
+    }
+
+    /// This queue's identity, which no other has or will have.
+    pub(super) fn id(&mut self) -> u64 {
+        if self.id == 0 {
+            self.id = NEXT_ID.fetch_add(1, Relaxed);
+        }
+        self.id
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -325,50 +345,42 @@ impl<T> Core<T> {
         self.closed && self.items.is_empty()
     }
 
-    /// Takes in the item that is there. The caller has made sure of it, and of room.
+    /// Takes the item in. The caller has made sure of room.
     #[inline]
-    pub(super) fn push(&mut self, item: &mut Option<T>) -> Wakes {
-        debug_assert!(item.is_some());
+    pub(super) fn push(&mut self, item: T) -> Wakes {
         self.items.push_back(item);
         self.unfinished += 1;
         self.promise_item()
     }
 
-    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and that this
-    /// concerns nobody else; or sees to who is woken. (Apart, so that an item is moved once and not in a
-    /// bundle.)
+    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and sees to what is
+    /// to be woken.
     #[inline]
-    pub(super) fn pop(&mut self) -> T {
+    pub(super) fn pop(&mut self) -> Option<T> {
         self.items.pop_front()
     }
 
-    /// Whether a free item that is given out concerns nobody else: no putter is in line, and a getter never is
-    /// beside a free item. Mostly so; asked first, it spares making and taking apart an empty [`Wakes`].
+    /// Whether a free item that is given out wakes nothing: no putter waits, and a getter never does beside
+    /// a free item. Mostly so.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
         self.putters.is_empty()
     }
 
-    /// An item was given out: who is to be woken.
-    #[inline]
-    fn taken(&mut self) -> Wakes {
-        if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() }
-    }
-
     #[inline]
     fn take(&mut self) -> Option<(T, Wakes)> {
-        if self.items.is_empty() {
-            return None;
-        }
-        let item = self.pop();
-        Some((item, self.taken()))
+        let item = self.pop()?;
+        // With the last item of a closed queue there will never be one again.
+        let wakes =
+            if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() };
+        Some((item, wakes))
     }
 
     /// Promises a free item to the first getter in line, if there is one.
     #[inline]
     // ANCHOR: promise
     fn promise_item(&mut self) -> Wakes {
-        let Some(first) = self.getters.pop_front() else { return Wakes::Nobody };
+        let Some(first) = self.getters.pop_front() else { return Wakes::Nothing };
         self.promised_items += 1;
         Wakes::One(first)
     }
@@ -377,7 +389,7 @@ impl<T> Core<T> {
     /// Promises free room to the first putter in line, if there is one.
     #[inline]
     fn promise_room(&mut self) -> Wakes {
-        let Some(first) = self.putters.pop_front() else { return Wakes::Nobody };
+        let Some(first) = self.putters.pop_front() else { return Wakes::Nothing };
         self.promised_room += 1;
         Wakes::One(first)
     }

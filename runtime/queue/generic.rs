@@ -1,28 +1,59 @@
-//! The async queue, shared between tasks and between threads: the core behind a lock.
+//! The async queue: one struct, in a shell for one thread or for many.
 //!
-//! Its twin is `local.rs`. A lock-free list in place of the lock would save one atomic of the two while
-//! nobody contends, and cost the capacity, the order of waiters, the exact cancellation, and the reader.
+//! [`Queue`] and [`local::Queue`] are [`GenericQueue`] in a `Mutex` and in a `RefCell`. Every method is one
+//! visit to the core behind it, in which no user code runs: what the visit leaves to be woken or dropped
+//! is woken and dropped after it, each by itself. So a waker, or an item's `Drop`, may call anything on the
+//! very same queue, and one that panics is reported and harms nothing else.
+//!
+//! **Alternative:** two structs, line by line alike. The compiler's messages would be shorter by a
+//! parameter, and each change made twice. Or one thread-safe queue for all: a local one needs no atomic
+//! operation, and may hold items that are not `Send`. Or a lock-free list in place of the lock: it saves
+//! one atomic operation of two while threads do not meet, and costs the capacity, the order of waiters
+//! and the exact cancellation.
 
 use std::{
+    cell::RefCell,
     fmt,
-    panic::Location,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    panic::{RefUnwindSafe, UnwindSafe},
 };
 
 use super::{
     core::{Core, Stats, TOO_OFTEN},
-    error::{GetError, PutError, TryGetError, TryPutError},
-    waiting::{Offer, Stage, poll_in_line},
+    error::{TryGetError, TryPutError},
+    futures::{Get, Join, Put},
 };
-use crate::engine::{
-    base::{
-        place::WaitsFor,
-        primitives::{Mutex, MutexGuard, lock},
-        this_poll,
-    },
-    waiting::wait_list::WaitKey,
-};
+use crate::engine::{base::primitives::Mutex, waiting::shell::Shell};
+
+/// Between which tasks a [`GenericQueue`] is shared: [`Shared`] or [`Local`]. There is no third.
+pub trait Sharing: sealed::Sealed {}
+
+/// Between tasks on any thread: the queue is behind a lock.
+#[derive(Debug)]
+pub enum Shared {}
+
+/// Between tasks of one thread: no lock and no atomic operation.
+#[derive(Debug)]
+pub enum Local {}
+
+impl Sharing for Shared {}
+impl Sharing for Local {}
+
+mod sealed {
+    use super::{Local, Mutex, RefCell, Shared, Shell};
+
+    pub trait Sealed {
+        /// The shell around a core.
+        type Around<C>: Shell<C>;
+    }
+
+    impl Sealed for Shared {
+        type Around<C> = Mutex<C>;
+    }
+
+    impl Sealed for Local {
+        type Around<C> = RefCell<C>;
+    }
+}
 
 /// A first-in, first-out queue between tasks, on one thread or on many.
 ///
@@ -64,11 +95,69 @@ use crate::engine::{
 /// });
 /// ```
 #[doc(alias("channel", "mpsc"))]
-pub struct Queue<T> {
-    core: Mutex<Core<T>>,
+pub type Queue<T> = GenericQueue<T, Shared>;
+
+/// The async queue for the tasks of one thread: no lock, no atomic operation.
+pub mod local {
+    use super::Local;
+
+    /// A first-in, first-out queue between tasks of one thread.
+    ///
+    /// Share it by reference, or in an [`Rc`](std::rc::Rc). It is the thread-safe
+    /// [`Queue`](super::Queue) without its lock: order, cancel safety, memory, borrowing, errors and panics are
+    /// the same, method by method.
+    ///
+    /// ```
+    /// use whirligig::queue::local::Queue;
+    ///
+    /// whirligig::run(async {
+    ///     let queue = Queue::bounded(2);
+    ///     queue.put("first").await.unwrap();
+    ///     queue.close();
+    ///     while let Ok(item) = queue.get().await {
+    ///         println!("{item}");
+    ///     }
+    /// });
+    /// ```
+    #[doc(alias("channel", "mpsc"))]
+    pub type Queue<T> = super::GenericQueue<T, Local>;
+
+    /// The future of [`Queue::put`].
+    pub type Put<'a, T> = super::Put<'a, T, Local>;
+
+    /// The future of [`Queue::get`].
+    pub type Get<'a, T> = super::Get<'a, T, Local>;
+
+    /// The future of [`Queue::join`].
+    pub type Join<'a, T> = super::Join<'a, T, Local>;
 }
 
-impl<T> Queue<T> {
+/// The struct behind [`Queue`] and [`local::Queue`](local::Queue), which are told there.
+///
+/// Name it to write what serves both:
+///
+/// ```
+/// use whirligig::queue::{GenericQueue, Queue, Sharing, local};
+///
+/// /// Takes all that is there now.
+/// fn drain<T, S: Sharing>(queue: &GenericQueue<T, S>) -> Vec<T> {
+///     std::iter::from_fn(|| queue.try_get().ok()).collect()
+/// }
+///
+/// let (local, shared) = (local::Queue::unbounded(), Queue::unbounded());
+/// local.try_put(1).unwrap();
+/// shared.try_put(2).unwrap();
+/// assert_eq!((drain(&local), drain(&shared)), (vec![1], vec![2]));
+/// ```
+pub struct GenericQueue<T, S: Sharing> {
+    core: S::Around<Core<T>>,
+}
+
+// No user code runs while the core is open, so a panic never finds it half changed.
+impl<T, S: Sharing> UnwindSafe for GenericQueue<T, S> {}
+impl<T, S: Sharing> RefUnwindSafe for GenericQueue<T, S> {}
+
+impl<T, S: Sharing> GenericQueue<T, S> {
     /// A queue that always has room. Nothing is allocated before the first item.
     ///
     /// ```
@@ -78,7 +167,7 @@ impl<T> Queue<T> {
     /// ```
     #[doc(alias = "unbounded_channel")]
     pub fn unbounded() -> Self {
-        Self { core: Mutex::new(Core::unbounded()) }
+        Self { core: S::Around::around(Core::unbounded()) }
     }
 
     /// A queue that holds at most `capacity` items: a `put` waits while it is full. Memory is
@@ -95,13 +184,13 @@ impl<T> Queue<T> {
     #[doc(alias = "maxsize")]
     #[track_caller]
     pub fn bounded(capacity: usize) -> Self {
-        Self { core: Mutex::new(Core::bounded(capacity)) }
+        Self { core: S::Around::around(Core::bounded(capacity)) }
     }
 
     /// Puts `item` at the end, as soon as there is room.
     ///
     /// # Errors
-    /// [`PutError`] with the item, if the queue is closed or is closed while this waits.
+    /// [`PutError`](super::PutError) with the item, if the queue is closed or is closed while this waits.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
@@ -118,14 +207,14 @@ impl<T> Queue<T> {
     #[doc(alias = "send")]
     #[inline]
     #[track_caller]
-    pub fn put(&self, item: T) -> Put<'_, T> {
-        Put { queue: self, item: Some(item), stage: Stage::New, place: Location::caller() }
+    pub fn put(&self, item: T) -> Put<'_, T, S> {
+        Put::new(self, item)
     }
 
     /// Takes the first item, as soon as there is one that nobody before has been promised.
     ///
     /// # Errors
-    /// [`GetError`] once the queue is closed and nothing is left in it, not even for others.
+    /// [`GetError`](super::GetError) once the queue is closed and nothing is left in it, not even for others.
     ///
     /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
     ///
@@ -137,8 +226,8 @@ impl<T> Queue<T> {
     #[doc(alias = "recv")]
     #[inline]
     #[track_caller]
-    pub fn get(&self) -> Get<'_, T> {
-        Get { queue: self, stage: Stage::New, place: Location::caller() }
+    pub fn get(&self) -> Get<'_, T, S> {
+        Get::new(self)
     }
 
     /// Puts `item` at the end if there is room now.
@@ -154,7 +243,7 @@ impl<T> Queue<T> {
     #[doc(alias("put_nowait", "try_send"))]
     #[inline]
     pub fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
-        let put = self.core().try_put(item);
+        let put = self.open().try_put(item);
         put.map(|wakes| wakes.wake())
     }
 
@@ -172,7 +261,7 @@ impl<T> Queue<T> {
     #[doc(alias("get_nowait", "try_recv"))]
     #[inline]
     pub fn try_get(&self) -> Result<T, TryGetError> {
-        let got = self.core().try_get();
+        let got = self.open().try_get();
         got.map(|(item, wakes)| {
             wakes.wake();
             item
@@ -192,7 +281,7 @@ impl<T> Queue<T> {
     /// ```
     #[track_caller]
     pub fn task_done(&self) {
-        let done = self.core().task_done();
+        let done = self.open().task_done();
         done.expect(TOO_OFTEN).wake();
     }
 
@@ -209,8 +298,8 @@ impl<T> Queue<T> {
     /// ```
     #[inline]
     #[track_caller]
-    pub fn join(&self) -> Join<'_, T> {
-        Join { queue: self, stage: Stage::New, place: Location::caller() }
+    pub fn join(&self) -> Join<'_, T, S> {
+        Join::new(self)
     }
 
     /// Closes the queue: nothing more comes in. What is in it can still be got, then `get` ends with
@@ -224,7 +313,7 @@ impl<T> Queue<T> {
     /// ```
     #[doc(alias = "shutdown")]
     pub fn close(&self) {
-        let wakes = self.core().close();
+        let wakes = self.open().close();
         wakes.wake();
     }
 
@@ -239,7 +328,7 @@ impl<T> Queue<T> {
     /// ```
     #[doc(alias = "shutdown")]
     pub fn close_now(&self) {
-        let (items, wakes) = self.core().close_now();
+        let (items, wakes) = self.open().close_now();
         wakes.wake();
         drop(items);
     }
@@ -252,7 +341,7 @@ impl<T> Queue<T> {
     /// assert!(queue.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.core().is_closed()
+        self.open().is_closed()
     }
 
     /// Items in the queue, those promised to a woken `get` included.
@@ -265,7 +354,7 @@ impl<T> Queue<T> {
     #[doc(alias = "qsize")]
     #[inline]
     pub fn len(&self) -> usize {
-        self.core().len()
+        self.open().len()
     }
 
     /// Whether [`len`](Self::len) is 0.
@@ -276,7 +365,7 @@ impl<T> Queue<T> {
     #[doc(alias = "empty")]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.core().len() == 0
+        self.open().len() == 0
     }
 
     /// Whether [`len`](Self::len) is the capacity. If not, the room may still be promised to others.
@@ -289,7 +378,7 @@ impl<T> Queue<T> {
     #[doc(alias = "full")]
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.core().is_full()
+        self.open().is_full()
     }
 
     /// The most items the queue holds; `None` if unbounded.
@@ -299,7 +388,7 @@ impl<T> Queue<T> {
     /// ```
     #[doc(alias = "maxsize")]
     pub fn capacity(&self) -> Option<usize> {
-        self.core().capacity()
+        self.open().capacity()
     }
 
     /// Items put for which [`task_done`](Self::task_done) has not been called.
@@ -310,193 +399,29 @@ impl<T> Queue<T> {
     /// assert_eq!(queue.unfinished(), 1);
     /// ```
     pub fn unfinished(&self) -> usize {
-        self.core().unfinished()
+        self.open().unfinished()
     }
 
     /// The queue's numbers, all of one moment. See [`Stats`].
     pub fn stats(&self) -> Stats {
-        self.core().stats()
+        self.open().stats()
     }
 
-    /// One visit to the core. Nothing foreign runs while it lasts.
+    /// The identity by which reports name this queue.
+    pub(crate) fn id(&self) -> u64 {
+        self.open().id()
+    }
+
+    /// One visit to the core. No user code runs while it lasts.
     #[inline]
-    fn core(&self) -> MutexGuard<'_, Core<T>> {
-        lock(&self.core)
+    pub(super) fn open(&self) -> <S::Around<Core<T>> as Shell<Core<T>>>::Open<'_> {
+        self.core.open()
     }
 }
 
-impl<T> fmt::Debug for Queue<T> {
+/// Shows the queue's identity and its numbers, and asks nothing of the items.
+impl<T, S: Sharing> fmt::Debug for GenericQueue<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Queue").field(&self.stats()).finish()
-    }
-}
-
-/// The future of [`Queue::put`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct Put<'a, T> {
-    queue: &'a Queue<T>,
-    item: Option<T>,
-    stage: Stage,
-    place: &'static Location<'static>,
-}
-
-// The item is moved in and out, never pinned.
-impl<T> Unpin for Put<'_, T> {}
-
-impl<T> Put<'_, T> {
-    /// The way of a full queue. Not inlined, so that the way of a ready one is.
-    #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
-        let Self { queue, item, stage, place } = self;
-        let offer = Offer::new(cx, stage, false);
-        poll_in_line(offer, WaitsFor::Room, place, |offer| queue.core().put(stage, item, offer))
-    }
-
-    #[inline(never)]
-    fn cancel(&mut self, key: WaitKey) {
-        let (waker, wakes) = self.queue.core().cancel_put(key);
-        wakes.wake();
-        drop(waker);
-    }
-}
-
-impl<T> Future for Put<'_, T> {
-    type Output = Result<(), PutError<T>>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        ready!(this_poll::poll_budget(cx, this.place));
-        if let Stage::New = this.stage {
-            let mut core = this.queue.core();
-            if this.item.is_some() && core.may_push() {
-                let wakes = core.push(&mut this.item);
-                drop(core);
-                wakes.wake();
-                this.stage = Stage::Done;
-                this_poll::charge();
-                return Poll::Ready(Ok(()));
-            }
-        }
-        this.wait(cx)
-    }
-}
-
-impl<T> Drop for Put<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Stage::Waiting(key) = self.stage {
-            self.cancel(key);
-        }
-    }
-}
-
-impl<T> fmt::Debug for Put<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Put").field("place", self.place).finish_non_exhaustive()
-    }
-}
-
-/// The future of [`Queue::get`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct Get<'a, T> {
-    queue: &'a Queue<T>,
-    stage: Stage,
-    place: &'static Location<'static>,
-}
-
-impl<T> Get<'_, T> {
-    /// The way of an empty queue, or of a `get` that concerns others too: there `is_there` an item. Not
-    /// inlined, so that the common way is.
-    #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>, is_there: bool) -> Poll<Result<T, GetError>> {
-        let Self { queue, stage, place } = self;
-        let offer = Offer::new(cx, stage, is_there);
-        poll_in_line(offer, WaitsFor::Item, place, |offer| queue.core().get(stage, offer))
-    }
-
-    #[inline(never)]
-    fn cancel(&mut self, key: WaitKey) {
-        let (waker, wakes) = self.queue.core().cancel_get(key);
-        wakes.wake();
-        drop(waker);
-    }
-}
-
-impl<T> Future for Get<'_, T> {
-    type Output = Result<T, GetError>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        ready!(this_poll::poll_budget(cx, this.place));
-        let mut is_there = false;
-        if let Stage::New = this.stage {
-            let mut core = this.queue.core();
-            is_there = core.may_take();
-            if is_there && core.is_quiet() {
-                let item = core.pop();
-                this.stage = Stage::Done;
-                this_poll::charge();
-                return Poll::Ready(Ok(item));
-            }
-        }
-        this.wait(cx, is_there)
-    }
-}
-
-impl<T> Drop for Get<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Stage::Waiting(key) = self.stage {
-            self.cancel(key);
-        }
-    }
-}
-
-impl<T> fmt::Debug for Get<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Get").field("place", self.place).finish_non_exhaustive()
-    }
-}
-
-/// The future of [`Queue::join`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct Join<'a, T> {
-    queue: &'a Queue<T>,
-    stage: Stage,
-    place: &'static Location<'static>,
-}
-
-impl<T> Future for Join<'_, T> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, stage, place } = self.get_mut();
-        ready!(this_poll::poll_budget(cx, place));
-        if let Stage::New = stage
-            && queue.unfinished() == 0
-        {
-            *stage = Stage::Done;
-            this_poll::charge();
-            return Poll::Ready(());
-        }
-        let offer = Offer::new(cx, stage, false);
-        poll_in_line(offer, WaitsFor::QueueDone, place, |offer| queue.core().join(stage, offer))
-    }
-}
-
-impl<T> Drop for Join<'_, T> {
-    fn drop(&mut self) {
-        if let Stage::Waiting(key) = self.stage {
-            let waker = self.queue.core().cancel_join(key);
-            drop(waker);
-        }
-    }
-}
-
-impl<T> fmt::Debug for Join<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Join").field("place", self.place).finish_non_exhaustive()
+        f.debug_tuple("Queue").field(&self.id()).field(&self.stats()).finish()
     }
 }

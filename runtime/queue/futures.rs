@@ -1,0 +1,218 @@
+//! The futures of the async queue, in either shell.
+//!
+//! Each first looks whether the queue is ready, as `try_put` and `try_get` do, and mostly that is all: no
+//! waker is cloned and nothing joins a list. Else `leaf.rs` takes it on in steps. A future that is dropped
+//! while it waits leaves its list, or passes on what it was woken for.
+
+use std::{
+    fmt,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    error::{GetError, PutError},
+    generic::{GenericQueue, Shared, Sharing},
+};
+use crate::engine::{
+    base::{place::WaitsFor, this_poll},
+    waiting::{
+        leaf::{Offer, Stage, poll_wait},
+        wait_list::{WaitKey, discard},
+    },
+};
+
+/// The future of [`Queue::put`](super::Queue::put).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Put<'a, T, S: Sharing = Shared> {
+    queue: &'a GenericQueue<T, S>,
+    item: Option<T>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+// The item is moved in and out, never pinned.
+impl<T, S: Sharing> Unpin for Put<'_, T, S> {}
+
+impl<'a, T, S: Sharing> Put<'a, T, S> {
+    #[inline]
+    #[track_caller]
+    pub(super) fn new(queue: &'a GenericQueue<T, S>, item: T) -> Self {
+        Self { queue, item: Some(item), stage: Stage::New, place: Location::caller() }
+    }
+
+    /// The way of a full queue. Not inlined, so that the way of a ready one is.
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
+        let Self { queue, item, stage, place } = self;
+        let offer = Offer::new(cx, stage, true);
+        poll_wait(offer, WaitsFor::Room, place, |offer| queue.open().put(stage, item, offer))
+    }
+
+    #[inline(never)]
+    fn cancel(&mut self, key: WaitKey) {
+        let (waiter, wakes) = self.queue.open().cancel_put(key);
+        wakes.wake();
+        discard(waiter);
+    }
+}
+
+impl<T, S: Sharing> Future for Put<'_, T, S> {
+    type Output = Result<(), PutError<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(this_poll::poll_budget(cx, this.place));
+        if let Stage::New = this.stage {
+            let mut core = this.queue.open();
+            if core.may_push()
+                && let Some(item) = this.item.take()
+            {
+                let wakes = core.push(item);
+                drop(core);
+                wakes.wake();
+                this.stage = Stage::Done;
+                this_poll::charge();
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.wait(cx)
+    }
+}
+
+impl<T, S: Sharing> Drop for Put<'_, T, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            self.cancel(key);
+        }
+    }
+}
+
+impl<T, S: Sharing> fmt::Debug for Put<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Put").field("place", self.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Queue::get`](super::Queue::get).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Get<'a, T, S: Sharing = Shared> {
+    queue: &'a GenericQueue<T, S>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+impl<'a, T, S: Sharing> Get<'a, T, S> {
+    #[inline]
+    #[track_caller]
+    pub(super) fn new(queue: &'a GenericQueue<T, S>) -> Self {
+        Self { queue, stage: Stage::New, place: Location::caller() }
+    }
+
+    /// The way of an empty queue, or of a `get` that frees room for a waiting `put`: then `is_there` an item.
+    /// Not inlined, so that the common way is.
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>, is_there: bool) -> Poll<Result<T, GetError>> {
+        let Self { queue, stage, place } = self;
+        let offer = Offer::new(cx, stage, !is_there);
+        poll_wait(offer, WaitsFor::Item, place, |offer| queue.open().get(stage, offer))
+    }
+
+    #[inline(never)]
+    fn cancel(&mut self, key: WaitKey) {
+        let (waiter, wakes) = self.queue.open().cancel_get(key);
+        wakes.wake();
+        discard(waiter);
+    }
+}
+
+impl<T, S: Sharing> Future for Get<'_, T, S> {
+    type Output = Result<T, GetError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(this_poll::poll_budget(cx, this.place));
+        let mut is_there = false;
+        if let Stage::New = this.stage {
+            let mut core = this.queue.open();
+            is_there = core.may_take();
+            if is_there
+                && core.is_quiet()
+                && let Some(item) = core.pop()
+            {
+                this.stage = Stage::Done;
+                this_poll::charge();
+                return Poll::Ready(Ok(item));
+            }
+        }
+        this.wait(cx, is_there)
+    }
+}
+
+impl<T, S: Sharing> Drop for Get<'_, T, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            self.cancel(key);
+        }
+    }
+}
+
+impl<T, S: Sharing> fmt::Debug for Get<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get").field("place", self.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Queue::join`](super::Queue::join).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Join<'a, T, S: Sharing = Shared> {
+    queue: &'a GenericQueue<T, S>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+impl<'a, T, S: Sharing> Join<'a, T, S> {
+    #[inline]
+    #[track_caller]
+    pub(super) fn new(queue: &'a GenericQueue<T, S>) -> Self {
+        Self { queue, stage: Stage::New, place: Location::caller() }
+    }
+}
+
+impl<T, S: Sharing> Future for Join<'_, T, S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { queue, stage, place } = self.get_mut();
+        ready!(this_poll::poll_budget(cx, place));
+        if let Stage::New = stage
+            && queue.unfinished() == 0
+        {
+            *stage = Stage::Done;
+            this_poll::charge();
+            return Poll::Ready(());
+        }
+        let offer = Offer::new(cx, stage, true);
+        poll_wait(offer, WaitsFor::QueueDone, place, |offer| queue.open().join(stage, offer))
+    }
+}
+
+impl<T, S: Sharing> Drop for Join<'_, T, S> {
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            let waiter = self.queue.open().cancel_join(key);
+            discard(waiter);
+        }
+    }
+}
+
+impl<T, S: Sharing> fmt::Debug for Join<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").field("place", self.place).finish_non_exhaustive()
+    }
+}
