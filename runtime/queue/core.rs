@@ -132,7 +132,7 @@ impl<T> Core<T> {
         offer: &mut Offer<'_>,
     ) -> Step<Result<(), PutError<T>>> {
         let may_go = match *stage {
-            Stage::New => (self.may_push() || self.closed) && !seeded("queue_no_second_look"),
+            Stage::New => (self.has_room() || self.closed) && !seeded("queue_no_second_look"),
             Stage::Waiting(key) => self.putters.is_woken(key),
             Stage::Done => false,
         };
@@ -160,7 +160,9 @@ impl<T> Core<T> {
     ) -> Step<Result<T, GetError>> {
         // ANCHOR: get
         let may_go = match *stage {
-            Stage::New => (self.may_take() || self.is_drained()) && !seeded("queue_no_second_look"),
+            Stage::New => {
+                (self.has_free_item() || self.is_drained()) && !seeded("queue_no_second_look")
+            }
             Stage::Waiting(key) => self.getters.is_woken(key),
             Stage::Done => false,
         };
@@ -194,21 +196,21 @@ impl<T> Core<T> {
         Step::Ready((), Wakes::Nothing)
     }
 
-    /// Whether an item may be pushed at once.
+    /// Whether there is room that is promised to no putter.
     #[inline]
-    pub(super) fn may_push(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.items.len() + self.promised_room < self.limit
     }
 
-    /// Whether an item may be taken at once: there is a free one.
+    /// Whether there is an item that is promised to no getter.
     #[inline]
-    pub(super) fn may_take(&self) -> bool {
+    fn has_free_item(&self) -> bool {
         self.items.len() > self.promised_items
     }
 
     #[inline]
     pub(super) fn try_put(&mut self, item: T) -> Result<Wakes, TryPutError<T>> {
-        if self.may_push() {
+        if self.has_room() {
             Ok(self.push(item))
         } else if self.closed {
             Err(TryPutError::Closed(item))
@@ -219,7 +221,7 @@ impl<T> Core<T> {
 
     #[inline]
     pub(super) fn try_get(&mut self) -> Result<(T, Wakes), TryGetError> {
-        if self.may_take() || seeded("queue_try_get_overtakes") {
+        if self.has_free_item() || seeded("queue_try_get_overtakes") {
             self.take().ok_or(TryGetError::Empty)
         } else if self.is_drained() {
             Err(TryGetError::Closed)
@@ -347,10 +349,16 @@ impl<T> Core<T> {
 
     /// Takes the item in. The caller has made sure of room.
     #[inline]
-    pub(super) fn push(&mut self, item: T) -> Wakes {
+    fn push(&mut self, item: T) -> Wakes {
+        self.push_quietly(item);
+        self.promise_item()
+    }
+
+    /// Takes the item in. The caller has made sure of room, and that no getter waits.
+    #[inline]
+    pub(super) fn push_quietly(&mut self, item: T) {
         self.items.push_back(item);
         self.unfinished += 1;
-        self.promise_item()
     }
 
     /// Gives the oldest item out. The caller has made sure that it is free, or its own, and sees to what is
@@ -360,11 +368,17 @@ impl<T> Core<T> {
         self.items.pop_front()
     }
 
-    /// Whether a free item that is given out wakes nothing: no putter waits, and a getter never does beside
-    /// a free item. Mostly so.
+    /// Whether an item may be pushed at once, and that wakes nothing.
     #[inline]
-    pub(super) fn is_quiet(&self) -> bool {
-        self.putters.is_empty()
+    pub(super) fn may_push_quietly(&self) -> bool {
+        self.has_room() && self.getters.is_empty()
+    }
+
+    /// Whether an item may be taken at once, and that wakes nothing: no putter waits, and a getter never
+    /// does beside a free item.
+    #[inline]
+    pub(super) fn may_pop_quietly(&self) -> bool {
+        self.has_free_item() && self.putters.is_empty()
     }
 
     #[inline]

@@ -18,7 +18,7 @@ use super::{
 use crate::engine::{
     base::{place::WaitsFor, this_poll},
     waiting::{
-        leaf::{Offer, Stage, poll_wait},
+        leaf::{Stage, poll_wait},
         wait_list::{WaitKey, discard},
     },
 };
@@ -42,12 +42,11 @@ impl<'a, T, S: Sharing> Put<'a, T, S> {
         Self { queue, item: Some(item), stage: Stage::New, place: Location::caller() }
     }
 
-    /// The way of a full queue. Not inlined, so that the way of a ready one is.
+    /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
         let Self { queue, item, stage, place } = self;
-        let offer = Offer::new(cx, stage, true);
-        poll_wait(offer, WaitsFor::Room, place, |offer| queue.open().put(stage, item, offer))
+        poll_wait(cx, WaitsFor::Room, place, |offer| queue.open().put(stage, item, offer))
     }
 
     #[inline(never)]
@@ -67,12 +66,10 @@ impl<T, S: Sharing> Future for Put<'_, T, S> {
         ready!(this_poll::poll_budget(cx, this.place));
         if let Stage::New = this.stage {
             let mut core = this.queue.open();
-            if core.may_push()
+            if core.may_push_quietly()
                 && let Some(item) = this.item.take()
             {
-                let wakes = core.push(item);
-                drop(core);
-                wakes.wake();
+                core.push_quietly(item);
                 this.stage = Stage::Done;
                 this_poll::charge();
                 return Poll::Ready(Ok(()));
@@ -112,13 +109,11 @@ impl<'a, T, S: Sharing> Get<'a, T, S> {
         Self { queue, stage: Stage::New, place: Location::caller() }
     }
 
-    /// The way of an empty queue, or of a `get` that frees room for a waiting `put`: then `is_there` an item.
-    /// Not inlined, so that the common way is.
+    /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
     #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>, is_there: bool) -> Poll<Result<T, GetError>> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
         let Self { queue, stage, place } = self;
-        let offer = Offer::new(cx, stage, !is_there);
-        poll_wait(offer, WaitsFor::Item, place, |offer| queue.open().get(stage, offer))
+        poll_wait(cx, WaitsFor::Item, place, |offer| queue.open().get(stage, offer))
     }
 
     #[inline(never)]
@@ -136,12 +131,9 @@ impl<T, S: Sharing> Future for Get<'_, T, S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         ready!(this_poll::poll_budget(cx, this.place));
-        let mut is_there = false;
         if let Stage::New = this.stage {
             let mut core = this.queue.open();
-            is_there = core.may_take();
-            if is_there
-                && core.is_quiet()
+            if core.may_pop_quietly()
                 && let Some(item) = core.pop()
             {
                 this.stage = Stage::Done;
@@ -149,7 +141,7 @@ impl<T, S: Sharing> Future for Get<'_, T, S> {
                 return Poll::Ready(Ok(item));
             }
         }
-        this.wait(cx, is_there)
+        this.wait(cx)
     }
 }
 
@@ -197,8 +189,7 @@ impl<T, S: Sharing> Future for Join<'_, T, S> {
             this_poll::charge();
             return Poll::Ready(());
         }
-        let offer = Offer::new(cx, stage, true);
-        poll_wait(offer, WaitsFor::QueueDone, place, |offer| queue.open().join(stage, offer))
+        poll_wait(cx, WaitsFor::QueueDone, place, |offer| queue.open().join(stage, offer))
     }
 }
 

@@ -39,22 +39,11 @@ pub(crate) enum Stage {
     Done,
 }
 
-/// What a poll brings to a step: the task's waker, and perhaps a waiter made of it. After the step
-/// stands there the waiter that was not kept, if any.
+/// What a poll brings to a step: the task's waker, and from the second step on a waiter made of it. The
+/// step may keep that, and leave here the one it kept before.
 pub(crate) struct Offer<'a> {
     waker: &'a Waker,
     waiter: Option<Waiter>,
-}
-
-impl<'a> Offer<'a> {
-    /// The offer of a poll that is about to join a list, if it `will_wait` by what it saw and is new. One
-    /// that waits already needs no waiter, unless its task has changed.
-    #[inline]
-    pub(crate) fn new(cx: &Context<'a>, stage: &Stage, will_wait: bool) -> Self {
-        let waker = cx.waker();
-        let waiter = (will_wait && matches!(stage, Stage::New)).then(|| waiter_of(waker));
-        Self { waker, waiter }
-    }
 }
 
 impl Drop for Offer<'_> {
@@ -71,7 +60,7 @@ pub(crate) enum Step<R> {
     /// In the list.
     Wait,
     /// Must wait, and the offer holds no waiter to keep. Make one, and step again.
-    Clone,
+    NeedsWaiter,
     /// The future was polled after its answer.
     Spent,
 }
@@ -106,13 +95,13 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
     match *stage {
         Stage::Done => return Step::Spent,
         Stage::New => {
-            let Some(waiter) = offer.waiter.take() else { return Step::Clone };
+            let Some(waiter) = offer.waiter.take() else { return Step::NeedsWaiter };
             *stage = Stage::Waiting(list.push(waiter));
         }
         Stage::Waiting(key) => {
             let kept = list.get_mut(key).expect("a waiter that was woken does not wait");
             if !is_waiter_of(kept, offer.waker) {
-                let Some(waiter) = offer.waiter.take() else { return Step::Clone };
+                let Some(waiter) = offer.waiter.take() else { return Step::NeedsWaiter };
                 offer.waiter = Some(std::mem::replace(kept, waiter));
             }
         }
@@ -120,20 +109,21 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
     Step::Wait
 }
 
-/// The rest of a poll that did not find its object ready at once: one step, or two if the waker must
-/// be cloned. `what` waits, `place` is the line that asks.
+/// The rest of a poll that did not find its object ready at once: one step, or two if the future is to
+/// wait for `what` with a waiter of its own. `place` is the line that asks.
 ///
 /// # Panics
 ///
 /// If the future has had its answer.
 #[inline]
 pub(crate) fn poll_wait<R>(
-    mut offer: Offer<'_>,
+    cx: &Context<'_>,
     what: WaitsFor,
     place: &'static Location<'static>,
     mut step: impl FnMut(&mut Offer<'_>) -> Step<R>,
 ) -> Poll<R> {
     // ANCHOR: steps
+    let mut offer = Offer { waker: cx.waker(), waiter: None };
     loop {
         match step(&mut offer) {
             Step::Ready(answer, wakes) => {
@@ -145,7 +135,7 @@ pub(crate) fn poll_wait<R>(
                 this_poll::note(what, place);
                 return Poll::Pending;
             }
-            Step::Clone => offer.waiter = Some(waiter_of(offer.waker)),
+            Step::NeedsWaiter => offer.waiter = Some(waiter_of(offer.waker)),
             Step::Spent => panic!("the future made at {place} was polled after it was ready"),
         }
     }
