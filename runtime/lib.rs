@@ -79,11 +79,11 @@
 //!                                               slot, flags, woken,
 //!                                               registration
 //!                                               blocking/mod, crew
+//!                                               waiting/leaf
 //! doors              inbox                      wait  park
 //! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
-//!                                               queue/core, ring, room,    injector
-//!                                               waiting, error
-//!                                               wait_list  waiter
+//!                                               wait_list  waiter          injector
+//!                                               shell
 //! ground             primitives  prefetch  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!

@@ -1,4 +1,4 @@
-//! The futures of the async queue, in either shell.
+//! The methods of the async queue that wait, and their futures, in either shell.
 //!
 //! Each first looks whether the queue is ready, as `try_put` and `try_get` do, and mostly that is all: no
 //! waker is cloned and nothing joins a list. Else `leaf.rs` takes it on in steps. A future that is dropped
@@ -22,6 +22,68 @@ use crate::engine::{
         wait_list::{WaitKey, discard},
     },
 };
+
+impl<T, S: Sharing> GenericQueue<T, S> {
+    /// Puts `item` at the end, as soon as there is room.
+    ///
+    /// # Errors
+    /// [`PutError`](super::PutError) with the item, if the queue is closed or is closed while this waits.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
+    /// item must survive, keep the future or use [`try_put`](Self::try_put).
+    ///
+    /// # Panics
+    /// The future panics if polled after it was ready; so do those of `get` and `join`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// whirligig::run(async { queue.put("letter").await.unwrap() });
+    /// assert!(queue.is_full());
+    /// ```
+    #[doc(alias = "send")]
+    #[inline]
+    #[track_caller]
+    pub fn put(&self, item: T) -> Put<'_, T, S> {
+        Put::new(self, item)
+    }
+
+    /// Takes the first item, as soon as there is one that nobody before has been promised.
+    ///
+    /// # Errors
+    /// [`GetError`](super::GetError) once the queue is closed and nothing is left in it, not even for others.
+    ///
+    /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(7).unwrap();
+    /// whirligig::run(async { assert_eq!(queue.get().await, Ok(7)) });
+    /// ```
+    #[doc(alias = "recv")]
+    #[inline]
+    #[track_caller]
+    pub fn get(&self) -> Get<'_, T, S> {
+        Get::new(self)
+    }
+
+    /// Waits until no item is unfinished: `task_done` was called for every item put so far. Who waits
+    /// when the count comes to zero is not held back by items put after.
+    ///
+    /// *Cancel safety*: nothing is lost by dropping it.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put("job").unwrap();
+    /// queue.task_done();
+    /// whirligig::run(async { queue.join().await });
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn join(&self) -> Join<'_, T, S> {
+        Join::new(self)
+    }
+}
 
 /// The future of [`Queue::put`](super::Queue::put).
 #[must_use = "a future does nothing unless it is awaited"]

@@ -20,7 +20,6 @@ use std::{
 use super::{
     core::{Core, Stats, TOO_OFTEN},
     error::{TryGetError, TryPutError},
-    futures::{Get, Join, Put},
 };
 use crate::engine::{base::primitives::Mutex, waiting::shell::Shell};
 
@@ -97,41 +96,6 @@ mod sealed {
 #[doc(alias("channel", "mpsc"))]
 pub type Queue<T> = GenericQueue<T, Shared>;
 
-/// The async queue for the tasks of one thread: no lock, no atomic operation.
-pub mod local {
-    use super::Local;
-
-    /// A first-in, first-out queue between tasks of one thread.
-    ///
-    /// Share it by reference, or in an [`Rc`](std::rc::Rc). It is the thread-safe
-    /// [`Queue`](super::Queue) without its lock: order, cancel safety, memory, borrowing, errors and panics are
-    /// the same, method by method.
-    ///
-    /// ```
-    /// use whirligig::queue::local::Queue;
-    ///
-    /// whirligig::run(async {
-    ///     let queue = Queue::bounded(2);
-    ///     queue.put("first").await.unwrap();
-    ///     queue.close();
-    ///     while let Ok(item) = queue.get().await {
-    ///         println!("{item}");
-    ///     }
-    /// });
-    /// ```
-    #[doc(alias("channel", "mpsc"))]
-    pub type Queue<T> = super::GenericQueue<T, Local>;
-
-    /// The future of [`Queue::put`].
-    pub type Put<'a, T> = super::Put<'a, T, Local>;
-
-    /// The future of [`Queue::get`].
-    pub type Get<'a, T> = super::Get<'a, T, Local>;
-
-    /// The future of [`Queue::join`].
-    pub type Join<'a, T> = super::Join<'a, T, Local>;
-}
-
 /// The struct behind [`Queue`] and [`local::Queue`](local::Queue), which are told there.
 ///
 /// Name it to write what serves both:
@@ -187,49 +151,6 @@ impl<T, S: Sharing> GenericQueue<T, S> {
         Self { core: S::Around::around(Core::bounded(capacity)) }
     }
 
-    /// Puts `item` at the end, as soon as there is room.
-    ///
-    /// # Errors
-    /// [`PutError`](super::PutError) with the item, if the queue is closed or is closed while this waits.
-    ///
-    /// # Cancel safety
-    /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
-    /// item must survive, keep the future or use [`try_put`](Self::try_put).
-    ///
-    /// # Panics
-    /// The future panics if polled after it was ready; so do those of `get` and `join`.
-    ///
-    /// ```
-    /// let queue = whirligig::queue::Queue::bounded(1);
-    /// whirligig::run(async { queue.put("letter").await.unwrap() });
-    /// assert!(queue.is_full());
-    /// ```
-    #[doc(alias = "send")]
-    #[inline]
-    #[track_caller]
-    pub fn put(&self, item: T) -> Put<'_, T, S> {
-        Put::new(self, item)
-    }
-
-    /// Takes the first item, as soon as there is one that nobody before has been promised.
-    ///
-    /// # Errors
-    /// [`GetError`](super::GetError) once the queue is closed and nothing is left in it, not even for others.
-    ///
-    /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
-    ///
-    /// ```
-    /// let queue = whirligig::queue::Queue::unbounded();
-    /// queue.try_put(7).unwrap();
-    /// whirligig::run(async { assert_eq!(queue.get().await, Ok(7)) });
-    /// ```
-    #[doc(alias = "recv")]
-    #[inline]
-    #[track_caller]
-    pub fn get(&self) -> Get<'_, T, S> {
-        Get::new(self)
-    }
-
     /// Puts `item` at the end if there is room now.
     ///
     /// # Errors
@@ -283,23 +204,6 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     pub fn task_done(&self) {
         let done = self.open().task_done();
         done.expect(TOO_OFTEN).wake();
-    }
-
-    /// Waits until no item is unfinished: `task_done` was called for every item put so far. Who waits
-    /// when the count comes to zero is not held back by items put after.
-    ///
-    /// *Cancel safety*: nothing is lost by dropping it.
-    ///
-    /// ```
-    /// let queue = whirligig::queue::Queue::unbounded();
-    /// queue.try_put("job").unwrap();
-    /// queue.task_done();
-    /// whirligig::run(async { queue.join().await });
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn join(&self) -> Join<'_, T, S> {
-        Join::new(self)
     }
 
     /// Closes the queue: nothing more comes in. What is in it can still be got, then `get` ends with

@@ -1,8 +1,9 @@
 //! The async queue: asyncio's `Queue`.
 //!
 //! ```text
-//! generic.rs   Queue, thread-safe, and local::Queue: one struct in two shells
-//! futures.rs   Put, Get, Join, in either
+//! local.rs     the names of the queue of one thread
+//! futures.rs   put, get, join: the methods that wait, and their futures
+//! generic.rs   the queue: one struct in two shells, a lock or a RefCell
 //! core.rs      the rules: items, what waits, what is promised to which waiter
 //! items.rs     the items, and their memory
 //! error.rs     what a queue answers when it cannot do as asked
@@ -20,6 +21,7 @@ mod error;
 mod futures;
 mod generic;
 mod items;
+pub mod local;
 
 #[cfg(all(test, not(loom)))]
 mod core_tests;
@@ -30,5 +32,5 @@ pub use self::{
     core::Stats,
     error::{GetError, PutError, TryGetError, TryPutError},
     futures::{Get, Join, Put},
-    generic::{GenericQueue, Local, Queue, Shared, Sharing, local},
+    generic::{GenericQueue, Local, Queue, Shared, Sharing},
 };
