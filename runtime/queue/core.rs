@@ -1,29 +1,28 @@
-//! The rules of the async queue: items, those who wait, and what is promised to whom.
+//! The rules of the async queue: items, what waits, and what is promised to which waiter.
 //!
-//! Plain data behind `&mut`. The two shells, [`Queue`](super::Queue) behind a lock and
-//! [`local::Queue`](super::local::Queue) behind a `RefCell`, hold one each and add nothing to the
-//! rules. Nothing here clones, wakes or drops a waker or drops an item: what must be woken or dropped
-//! is returned, and the shell does it with the core let go.
+//! Plain data behind `&mut`. `generic.rs` puts it into a shell, and adds nothing to the rules. Nothing here
+//! clones, wakes or drops a waker, or drops an item: what must be woken or dropped is returned, and the
+//! caller does it with the core let go.
 //!
 //! The rules rest on **promises**. When an item comes and getters wait, the first of them leaves the
-//! line, is woken, and the item is promised to it: it stays in the queue, and nobody else may count
-//! on it, until that getter is polled and takes it, or is dropped and the promise passes to the next
-//! in line. Room for putters is promised in the same way. So nobody who comes later, `try_get` and
-//! `try_put` included, overtakes one who waited; and a cancelled future loses nothing.
+//! list, is woken, and the item is promised to it: it stays in the queue, and nothing else may count
+//! on it, until that getter is polled and takes it, or is dropped and the promise passes to the next.
+//! Room for putters is promised in the same way. So nothing that comes later, `try_get` and `try_put`
+//! included, overtakes what waited; and a cancelled future loses nothing.
 //!
 //! What holds between any two calls:
 //! - the getters woken for an item are as many as `promised_items`, at most `items.len()`;
-//! - while a getter is in line, every item is promised: a free item and a getter in line are never side by side;
+//! - while a getter waits, every item is promised: a free item and a waiting getter are never side by side;
 //! - the putters woken for room are as many as `promised_room`, and `items.len() + promised_room` is
-//!   at most `capacity`; while a putter is in line it is equal;
-//! - once closed, no putter is in line and no room is promised; once closed and empty (*drained*,
-//!   which it stays for ever), no getter is in line;
-//! - while a joiner is in line, `unfinished` is not 0.
+//!   at most `capacity`; while a putter waits it is equal;
+//! - once closed, no putter waits and no room is promised; once closed and empty (*drained*, which it
+//!   stays for ever), no getter waits;
+//! - while a joiner waits, `unfinished` is not 0.
 //!
-//! The rival is asyncio's: wake the first waiter, promise nothing, and let it look again. There a
-//! newcomer may take the item first, and the waiter goes to the end of the line it stood at the head
-//! of. The other rival hands the item itself to the waiter: then an item lives in a future that
-//! may be dropped at any time, and must find its way back to the front of the queue.
+//! **Alternative:** asyncio's, to wake the first waiter, promise nothing, and let it look again. There a
+//! newcomer may take the item first, and the waiter goes to the end of the list whose head it was. Or
+//! to hand the item itself to the waiter: then an item lives in a future that may be dropped at any
+//! time, and must find its way back to the front of the queue.
 
 use std::mem;
 
@@ -69,9 +68,9 @@ pub struct Stats {
     pub len: usize,
     /// The most items it holds; `None` if unbounded.
     pub capacity: Option<usize>,
-    /// `get`s in line. One that has been woken no longer is.
+    /// `get`s that wait. One that has been woken no longer does.
     pub getters: usize,
-    /// `put`s in line. One that has been woken no longer is.
+    /// `put`s that wait. One that has been woken no longer does.
     pub putters: usize,
     /// Items put for which `task_done` has not been called.
     pub unfinished: usize,
@@ -230,12 +229,12 @@ impl<T> Core<T> {
         }
     }
 
-    /// Ends a `put` that is dropped while it waits. Its waker, if it was still in line, comes back to
-    /// be dropped; room promised to it is promised to the next.
+    /// Ends a `put` that is dropped. If it was not woken yet, its waiter comes back to be discarded;
+    /// else the room promised to it is promised to the next.
     pub(super) fn cancel_put(&mut self, key: WaitKey) -> (Option<Waiter>, Wakes) {
-        let waker = self.putters.remove(key);
-        if waker.is_some() || self.closed {
-            return (waker, Wakes::Nothing);
+        let waiter = self.putters.remove(key);
+        if waiter.is_some() || self.closed {
+            return (waiter, Wakes::Nothing);
         }
         self.promised_room -= 1;
         if seeded("queue_cancelled_put_keeps_room") {
@@ -244,12 +243,12 @@ impl<T> Core<T> {
         (None, self.promise_room())
     }
 
-    /// Ends a `get` that is dropped while it waits. Its waker, if it was still in line, comes back to
-    /// be dropped; an item promised to it is promised to the next.
+    /// Ends a `get` that is dropped. If it was not woken yet, its waiter comes back to be discarded;
+    /// else the item promised to it is promised to the next.
     pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waiter>, Wakes) {
-        let waker = self.getters.remove(key);
-        if waker.is_some() || self.is_drained() {
-            return (waker, Wakes::Nothing);
+        let waiter = self.getters.remove(key);
+        if waiter.is_some() || self.is_drained() {
+            return (waiter, Wakes::Nothing);
         }
         self.promised_items -= 1;
         if seeded("queue_cancelled_get_keeps_item") {
@@ -258,7 +257,7 @@ impl<T> Core<T> {
         (None, self.promise_item())
     }
 
-    /// Ends a `join` that is dropped while it waits. Nothing was promised to it.
+    /// Ends a `join` that is dropped. Nothing was promised to it.
     pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waiter> {
         self.joiners.remove(key)
     }
@@ -390,7 +389,7 @@ impl<T> Core<T> {
         Some((item, wakes))
     }
 
-    /// Promises a free item to the first getter in line, if there is one.
+    /// Promises a free item to the first getter that waits, if one does.
     #[inline]
     // ANCHOR: promise
     fn promise_item(&mut self) -> Wakes {
@@ -400,7 +399,7 @@ impl<T> Core<T> {
     }
     // END: promise
 
-    /// Promises free room to the first putter in line, if there is one.
+    /// Promises free room to the first putter that waits, if one does.
     #[inline]
     fn promise_room(&mut self) -> Wakes {
         let Some(first) = self.putters.pop_front() else { return Wakes::Nothing };

@@ -45,10 +45,10 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[inline]
     #[track_caller]
     pub fn put(&self, item: T) -> Put<'_, T, S> {
-        Put::new(self, item)
+        Put { queue: self, item: Some(item), stage: Stage::New, place: Location::caller() }
     }
 
-    /// Takes the first item, as soon as there is one that nobody before has been promised.
+    /// Takes the first item, as soon as there is one that is not promised to an earlier `get`.
     ///
     /// # Errors
     /// [`GetError`](super::GetError) once the queue is closed and nothing is left in it, not even for others.
@@ -64,11 +64,11 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Get<'_, T, S> {
-        Get::new(self)
+        Get { queue: self, stage: Stage::New, place: Location::caller() }
     }
 
-    /// Waits until no item is unfinished: `task_done` was called for every item put so far. Who waits
-    /// when the count comes to zero is not held back by items put after.
+    /// Waits until no item is unfinished: `task_done` was called for every item put so far. One that
+    /// waits when the count comes to zero is not held back by items put after.
     ///
     /// *Cancel safety*: nothing is lost by dropping it.
     ///
@@ -81,7 +81,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[inline]
     #[track_caller]
     pub fn join(&self) -> Join<'_, T, S> {
-        Join::new(self)
+        Join { queue: self, stage: Stage::New, place: Location::caller() }
     }
 }
 
@@ -97,13 +97,7 @@ pub struct Put<'a, T, S: Sharing = Shared> {
 // The item is moved in and out, never pinned.
 impl<T, S: Sharing> Unpin for Put<'_, T, S> {}
 
-impl<'a, T, S: Sharing> Put<'a, T, S> {
-    #[inline]
-    #[track_caller]
-    pub(super) fn new(queue: &'a GenericQueue<T, S>, item: T) -> Self {
-        Self { queue, item: Some(item), stage: Stage::New, place: Location::caller() }
-    }
-
+impl<T, S: Sharing> Put<'_, T, S> {
     /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
@@ -164,13 +158,7 @@ pub struct Get<'a, T, S: Sharing = Shared> {
     place: &'static Location<'static>,
 }
 
-impl<'a, T, S: Sharing> Get<'a, T, S> {
-    #[inline]
-    #[track_caller]
-    pub(super) fn new(queue: &'a GenericQueue<T, S>) -> Self {
-        Self { queue, stage: Stage::New, place: Location::caller() }
-    }
-
+impl<T, S: Sharing> Get<'_, T, S> {
     /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
@@ -228,14 +216,6 @@ pub struct Join<'a, T, S: Sharing = Shared> {
     queue: &'a GenericQueue<T, S>,
     stage: Stage,
     place: &'static Location<'static>,
-}
-
-impl<'a, T, S: Sharing> Join<'a, T, S> {
-    #[inline]
-    #[track_caller]
-    pub(super) fn new(queue: &'a GenericQueue<T, S>) -> Self {
-        Self { queue, stage: Stage::New, place: Location::caller() }
-    }
 }
 
 impl<T, S: Sharing> Future for Join<'_, T, S> {

@@ -59,20 +59,23 @@ mod sealed {
 /// Share it by reference, or in an [`Arc`](std::sync::Arc). Between the tasks of one event loop
 /// [`local::Queue`](super::local::Queue) does the same without a lock.
 ///
-/// **Order.** Items leave in the order in which they came. Those who wait are served in the order in which they
-/// were first polled, and nobody overtakes them: an item that comes while a `get` waits is promised to it, and
-/// neither [`try_get`](Self::try_get) nor a later `get` can have it. So is room to a waiting `put`.
+/// **Order.** Items leave in the order in which they came. Futures that wait are served in the order in which
+/// they were first polled, and nothing overtakes them: an item that comes while a `get` waits is promised to it, and
+/// neither [`try_get`](GenericQueue::try_get) nor a later `get` can have it. So is room to a waiting `put`.
 ///
 /// **Budget.** A task that has done 128 ready operations in one poll gives way: what it awaits then does not look
-/// at the queue, and joins the line only in its next poll. So `now_or_never` may find a queue not ready that is;
-/// [`try_get`](Self::try_get) and [`try_put`](Self::try_put) have no budget.
+/// at the queue, and begins to wait only in its next poll. So `now_or_never` may find a queue not ready that is;
+/// [`try_get`](GenericQueue::try_get) and [`try_put`](GenericQueue::try_put) have no budget.
 ///
-/// **Cancel safety.** A future that is dropped while it waits leaves its line. If it had been woken already, what
+/// **Cancel safety.** A future that is dropped while it waits gives its turn up. If it had been woken already, what
 /// it was woken for goes to the next: no item, no room and no wake is lost. A [`Put`] that is dropped before it is
-/// ready drops the item it holds; see [`put`](Self::put).
+/// ready drops the item it holds; see [`put`](GenericQueue::put).
 ///
-/// **Memory** is kept for later items. From a megabyte and a half on it lies in huge pages, if Linux has them: each
-/// is resident as a whole once an item was in it. A waiting future that is leaked keeps its place in line.
+/// **Memory** follows the items: what a burst took goes back as it is worked off, but for some kilobytes. A
+/// waiting future that is leaked keeps its turn.
+///
+/// **Panics** of an item's `Drop` in [`close_now`](GenericQueue::close_now), or when the queue is dropped, are
+/// reported on the standard error, and the other items are dropped all the same. So are those of wakers.
 ///
 /// **Borrowing.** What items borrow must live longer than the queue, so it is declared before it:
 /// ```compile_fail,E0597

@@ -11,7 +11,8 @@
 //! dropped, would end the process. So each is called by itself, and a panic is reported.
 //!
 //! **Alternative:** a ring of our own, with a power of two of slots, an index that is masked, and items
-//! moved in by words. It took `unsafe`, and won two instructions of a hundred.
+//! moved in by words. It takes `unsafe`, and saves a dozen instructions of the hundred and twenty
+//! of a `put` and a `get`.
 
 use std::collections::VecDeque;
 
@@ -55,6 +56,7 @@ impl<T> Items<T> {
 
     /// Gives out the oldest item.
     #[inline]
+    // ANCHOR: pop
     pub(super) fn pop_front(&mut self) -> Option<T> {
         let item = self.0.pop_front();
         if self.0.len() + Self::KEPT / 4 < self.0.capacity() / 4 {
@@ -62,6 +64,7 @@ impl<T> Items<T> {
         }
         item
     }
+    // END: pop
 
     #[cold]
     #[inline(never)]

@@ -110,7 +110,7 @@ what users await
     queue/items.rs
     queue/core.rs           <- queue/error.rs queue/items.rs
     queue/generic.rs        <- queue/error.rs queue/core.rs
-    queue/futures.rs        <- queue/error.rs queue/core.rs queue/generic.rs
+    queue/futures.rs        <- queue/error.rs queue/generic.rs
     queue/local.rs          <- queue/futures.rs queue/generic.rs
     queue/mod.rs            <- queue/error.rs queue/core.rs queue/futures.rs queue/generic.rs
     io/source.rs
