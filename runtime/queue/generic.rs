@@ -1,6 +1,6 @@
 //! The async queue: one struct, in a shell for one thread or for many.
 //!
-//! [`Queue`] and [`local::Queue`] are [`GenericQueue`] in a `Mutex` and in a `RefCell`. Every method is one
+//! [`Queue`] and [`local::Queue`](super::local::Queue) are [`GenericQueue`] in a `Mutex` and in a `RefCell`. Every method is one
 //! visit to the core behind it, in which no user code runs: what the visit leaves to be woken or dropped
 //! is woken and dropped after it, each by itself. So a waker, or an item's `Drop`, may call anything on the
 //! very same queue, and one that panics is reported and harms nothing else.
@@ -68,7 +68,7 @@ mod sealed {
 /// [`try_get`](GenericQueue::try_get) and [`try_put`](GenericQueue::try_put) have no budget.
 ///
 /// **Cancel safety.** A future that is dropped while it waits gives its turn up. If it had been woken already, what
-/// it was woken for goes to the next: no item, no room and no wake is lost. A [`Put`] that is dropped before it is
+/// it was woken for goes to the next: no item, no room and no wake is lost. A [`Put`](super::Put) that is dropped before it is
 /// ready drops the item it holds; see [`put`](GenericQueue::put).
 ///
 /// **Memory** follows the items: what a burst took goes back as it is worked off, but for some kilobytes. A
@@ -99,7 +99,7 @@ mod sealed {
 #[doc(alias("channel", "mpsc"))]
 pub type Queue<T> = GenericQueue<T, Shared>;
 
-/// The struct behind [`Queue`] and [`local::Queue`](local::Queue), which are told there.
+/// The struct behind [`Queue`] and [`local::Queue`](super::local::Queue), which are told there.
 ///
 /// Name it to write what serves both:
 ///

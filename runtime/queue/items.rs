@@ -44,7 +44,7 @@ impl<T> Items<T> {
         self.0.is_empty()
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn capacity(&self) -> usize {
         self.0.capacity()
     }

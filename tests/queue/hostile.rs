@@ -1,5 +1,5 @@
 //! Wakers and items that fight back: in clone, wake and drop they call everything the queue has, on
-//! the very queue that is calling them, and drop futures that stand in its lines.
+//! the very queue that is calling them, and drop futures that wait in its lists.
 //!
 //! A borrow or a lock held over user code shows here as a second borrow (a panic) or as a thread
 //! that waits for itself (a test that never ends). And two panics at once would end the test's process.
@@ -96,7 +96,7 @@ fn waker(meddler: Rc<dyn Meddle>) -> Waker {
     unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) }
 }
 
-/// A queue, and futures that stand in its lines.
+/// A queue, and futures that wait in its lists.
 struct World<Q: 'static> {
     me: Weak<Self>,
     queue: &'static Q,
@@ -134,7 +134,7 @@ impl<Q: Shell<Item>> Meddle for World<Q> {
 
 impl<Q: Shell<Item>> World<Q> {
     /// One thing that a program may do. Every item is hostile; the waker is, in the outermost act.
-    /// A queue that would only grow would have nobody wait.
+    /// In a queue that would only grow, nothing would wait.
     fn act(&self, waker: &Waker) {
         let queue = self.queue;
         let item = || Item(self.me.upgrade().expect("the world outlives its items"));
