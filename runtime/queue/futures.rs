@@ -85,6 +85,13 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     }
 }
 
+impl<T, S: Sharing> GenericQueue<T, S> {
+    /// Notes what the task that is polled waits for.
+    fn note(&self, what: WaitsFor, place: &'static Location<'static>) {
+        this_poll::note(what, place);
+    }
+}
+
 /// The future of [`Queue::put`](super::Queue::put).
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Put<'a, T, S: Sharing = Shared> {
@@ -102,7 +109,12 @@ impl<T, S: Sharing> Put<'_, T, S> {
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
         let Self { queue, item, stage, place } = self;
-        poll_wait(cx, WaitsFor::Room, place, |offer| queue.open().put(stage, item, offer))
+        poll_wait(
+            cx,
+            place,
+            || queue.note(WaitsFor::Room, place),
+            |offer| queue.open().put(stage, item, offer),
+        )
     }
 
     #[inline(never)]
@@ -163,7 +175,12 @@ impl<T, S: Sharing> Get<'_, T, S> {
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
         let Self { queue, stage, place } = self;
-        poll_wait(cx, WaitsFor::Item, place, |offer| queue.open().get(stage, offer))
+        poll_wait(
+            cx,
+            place,
+            || queue.note(WaitsFor::Item, place),
+            |offer| queue.open().get(stage, offer),
+        )
     }
 
     #[inline(never)]
@@ -231,7 +248,12 @@ impl<T, S: Sharing> Future for Join<'_, T, S> {
             this_poll::charge();
             return Poll::Ready(());
         }
-        poll_wait(cx, WaitsFor::QueueDone, place, |offer| queue.open().join(stage, offer))
+        poll_wait(
+            cx,
+            place,
+            || queue.note(WaitsFor::QueueDone, place),
+            |offer| queue.open().join(stage, offer),
+        )
     }
 }
 

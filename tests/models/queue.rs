@@ -216,5 +216,5 @@ fn a_try_get_that_overtakes_is_caught() {
         "models::queue::nobody_overtakes_a_get_that_was_promised_an_item",
         "queue_try_get_overtakes",
     );
-    assert!(finding.contains("left: Err(GetError)"), "{finding}");
+    assert!(finding.contains("left: Err(GetError"), "{finding}");
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use crate::engine::{
-    base::{place::WaitsFor, this_poll},
+    base::this_poll,
     task::local::{is_waiter_of, waiter_of, wake_waiter},
     waiting::{
         wait_list::{WaitKey, WaitList, discard},
@@ -109,8 +109,8 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
     Step::Wait
 }
 
-/// The rest of a poll that did not find its object ready at once: one step, or two if the future is to
-/// wait for `what` with a waiter of its own. `place` is the line that asks.
+/// The rest of a poll that did not find its object ready at once: one step, or two if a waiter must be made.
+/// `place` is the line that made the future; `note` notes what it waits for.
 ///
 /// # Panics
 ///
@@ -118,8 +118,8 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
 #[inline]
 pub(crate) fn poll_wait<R>(
     cx: &Context<'_>,
-    what: WaitsFor,
     place: &'static Location<'static>,
+    note: impl FnOnce(),
     mut step: impl FnMut(&mut Offer<'_>) -> Step<R>,
 ) -> Poll<R> {
     // ANCHOR: steps
@@ -132,7 +132,7 @@ pub(crate) fn poll_wait<R>(
                 return Poll::Ready(answer);
             }
             Step::Wait => {
-                this_poll::note(what, place);
+                note();
                 return Poll::Pending;
             }
             Step::NeedsWaiter => offer.waiter = Some(waiter_of(offer.waker)),
