@@ -27,7 +27,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     /// Puts `item` at the end, as soon as there is room.
     ///
     /// # Errors
-    /// [`PutError`](super::PutError) with the item, if the queue is closed or is closed while this waits.
+    /// [`PutError`] with the item, if the queue is closed or is closed while this waits.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
@@ -51,7 +51,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     /// Takes the first item, as soon as there is one that is not promised to an earlier `get`.
     ///
     /// # Errors
-    /// [`GetError`](super::GetError) once the queue is closed and nothing is left in it, not even for others.
+    /// [`GetError`] once the queue is closed and nothing is left in it, not even for others.
     ///
     /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
     ///
