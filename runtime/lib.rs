@@ -84,6 +84,12 @@
 //!                                               queue/core, ring, room,    injector
 //!                                               waiting, error
 //!                                               wait_list  waiter
+//!                                               blocking/mod, crew
+//!                                               waiting/leaf
+//! doors              inbox                      wait  park
+//! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
+//!                                               wait_list  waiter          injector
+//!                                               shell
 //! ground             primitives  prefetch  local_key  id  place  this_poll  stats  foreign  trace  clock
 //! ```
 //!

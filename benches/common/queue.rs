@@ -3,7 +3,7 @@
 //! The queue is full most of the time, so producers wait for room and the consumer's every `get`
 //! may free one of them: the fair hand-over among waiters is what is measured. Called by
 //! `benches/queue.rs`, `peers micro` and `peers multi`. Each side uses its own runtime's queue;
-//! nobody yields by hand.
+//! no task yields by hand.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -29,14 +29,14 @@ pub(crate) fn whirligig(event_loop: &EventLoop) {
             let queue = Rc::clone(&queue);
             drop(spawn_local(async move {
                 for item in 0..EACH {
-                    queue.put(item).await.expect("nobody closes the queue");
+                    queue.put(item).await.expect("the queue stays open");
                 }
             }));
         }
         let consumer = spawn_local(async move {
             let mut sum = 0;
             for _ in 0..OPERATIONS {
-                sum += queue.get().await.expect("nobody closes the queue");
+                sum += queue.get().await.expect("the queue stays open");
             }
             sum
         });
@@ -52,14 +52,14 @@ pub(crate) fn whirligig_multi(runtime: &whirligig::Runtime) {
             let queue = Arc::clone(&queue);
             drop(spawn(async move {
                 for item in 0..EACH {
-                    queue.put(item).await.expect("nobody closes the queue");
+                    queue.put(item).await.expect("the queue stays open");
                 }
             }));
         }
         let consumer = spawn(async move {
             let mut sum = 0;
             for _ in 0..OPERATIONS {
-                sum += queue.get().await.expect("nobody closes the queue");
+                sum += queue.get().await.expect("the queue stays open");
             }
             sum
         });

@@ -1,40 +1,45 @@
-//! The rules of the async queue: items, those who wait, and what is promised to whom.
+//! The rules of the async queue: items, what waits, and what is promised to which waiter.
 //!
-//! Plain data behind `&mut`. The two shells, [`Queue`](super::Queue) behind a lock and
-//! [`local::Queue`](super::local::Queue) behind a `RefCell`, hold one each and add nothing to the
-//! rules. Nothing here clones, wakes or drops a waker or drops an item: what must be woken or dropped
-//! is returned, and the shell does it with the core let go.
+//! Plain data behind `&mut`. `generic.rs` puts it into a shell, and adds nothing to the rules. Nothing here
+//! clones, wakes or drops a waker, or drops an item: what must be woken or dropped is returned, and the
+//! caller does it with the core let go.
 //!
 //! The rules rest on **promises**. When an item comes and getters wait, the first of them leaves the
-//! line, is woken, and the item is promised to it: it stays in the queue, and nobody else may count
-//! on it, until that getter is polled and takes it, or is dropped and the promise passes to the next
-//! in line. Room for putters is promised in the same way. So nobody who comes later, `try_get` and
-//! `try_put` included, overtakes one who waited; and a cancelled future loses nothing.
+//! list, is woken, and the item is promised to it: it stays in the queue, and nothing else may count
+//! on it, until that getter is polled and takes it, or is dropped and the promise passes to the next.
+//! Room for putters is promised in the same way. So nothing that comes later, `try_get` and `try_put`
+//! included, overtakes what waited; and a cancelled future loses nothing.
 //!
 //! What holds between any two calls:
 //! - the getters woken for an item are as many as `promised_items`, at most `items.len()`;
-//! - while a getter is in line, every item is promised: a free item and a getter in line are never side by side;
+//! - while a getter waits, every item is promised: a free item and a waiting getter are never side by side;
 //! - the putters woken for room are as many as `promised_room`, and `items.len() + promised_room` is
-//!   at most `capacity`; while a putter is in line it is equal;
-//! - once closed, no putter is in line and no room is promised; once closed and empty (*drained*,
-//!   which it stays for ever), no getter is in line;
-//! - while a joiner is in line, `unfinished` is not 0.
+//!   at most `capacity`; while a putter waits it is equal;
+//! - once closed, no putter waits and no room is promised; once closed and empty (*drained*, which it
+//!   stays for ever), no getter waits;
+//! - while a joiner waits, `unfinished` is not 0.
 //!
-//! The rival is asyncio's: wake the first waiter, promise nothing, and let it look again. There a
-//! newcomer may take the item first, and the waiter goes to the end of the line it stood at the head
-//! of. The other rival hands the item itself to the waiter: then an item lives in a future that
-//! may be dropped at any time, and must find its way back to the front of the queue.
+//! **Alternative:** asyncio's, to wake the first waiter, promise nothing, and let it look again. There a
+//! newcomer may take the item first, and the waiter goes to the end of the list whose head it was. Or
+//! to hand the item itself to the waiter: then an item lives in a future that may be dropped at any
+//! time, and must find its way back to the front of the queue.
 
-use std::{mem, task::Waker};
+use std::mem;
 
 use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
-    ring::Ring,
-    waiting::{Offer, Stage, Step, Wakes, wait},
+    items::Items,
 };
 use crate::engine::{
-    base::primitives::seeded,
-    waiting::wait_list::{WaitKey, WaitList},
+    base::primitives::{
+        counter::{AtomicU64, Relaxed},
+        seeded,
+    },
+    waiting::{
+        leaf::{Offer, Stage, Step, Wakes, wait},
+        wait_list::{WaitKey, WaitList},
+        waiter::Waiter,
+    },
 };
 
 /// What `task_done` panics with.
@@ -43,6 +48,9 @@ pub(super) const TOO_OFTEN: &str = "`task_done` was called more often than items
 
 /// No bound: more than any queue can hold.
 const UNBOUNDED: usize = usize::MAX;
+
+/// The identity of the next queue that is asked for one. From 1 on.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A queue's numbers at one moment.
 ///
@@ -60,9 +68,9 @@ pub struct Stats {
     pub len: usize,
     /// The most items it holds; `None` if unbounded.
     pub capacity: Option<usize>,
-    /// `get`s in line. One that has been woken no longer is.
+    /// `get`s that wait. One that has been woken no longer does.
     pub getters: usize,
-    /// `put`s in line. One that has been woken no longer is.
+    /// `put`s that wait. One that has been woken no longer does.
     pub putters: usize,
     /// Items put for which `task_done` has not been called.
     pub unfinished: usize,
@@ -72,7 +80,7 @@ pub struct Stats {
 
 /// The queue without its shell.
 pub(super) struct Core<T> {
-    items: Ring<T>,
+    items: Items<T>,
     capacity: usize,
     /// How many items it takes in: the capacity, or 0 once it is closed.
     limit: usize,
@@ -83,12 +91,15 @@ pub(super) struct Core<T> {
     promised_room: usize,
     unfinished: usize,
     closed: bool,
+    /// 0 until it is asked for.
+    id: u64,
 }
 
 impl<T> Core<T> {
     pub(super) fn unbounded() -> Self {
         Self {
-            items: Ring::new(),
+            id: 0,
+            items: Items::new(),
             capacity: UNBOUNDED,
             limit: UNBOUNDED,
             getters: WaitList::new(),
@@ -120,8 +131,8 @@ impl<T> Core<T> {
         offer: &mut Offer<'_>,
     ) -> Step<Result<(), PutError<T>>> {
         let may_go = match *stage {
-            Stage::New => (self.may_push() || self.closed) && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.putters.remove_woken(key),
+            Stage::New => (self.has_room() || self.closed) && !seeded("queue_no_second_look"),
+            Stage::Waiting(key) => self.putters.is_woken(key),
             Stage::Done => false,
         };
         if !may_go {
@@ -132,9 +143,9 @@ impl<T> Core<T> {
         {
             self.promised_room -= 1;
         }
-        match item.take_if(|_| self.closed) {
-            Some(item) => Step::Ready(Err(PutError(item)), Wakes::Nobody),
-            None if item.is_some() => Step::Ready(Ok(()), self.push(item)),
+        match item.take() {
+            Some(item) if self.closed => Step::Ready(Err(PutError(item)), Wakes::Nothing),
+            Some(item) => Step::Ready(Ok(()), self.push(item)),
             None => Step::Spent,
         }
     }
@@ -148,8 +159,10 @@ impl<T> Core<T> {
     ) -> Step<Result<T, GetError>> {
         // ANCHOR: get
         let may_go = match *stage {
-            Stage::New => (self.may_take() || self.is_drained()) && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.getters.remove_woken(key),
+            Stage::New => {
+                (self.has_free_item() || self.is_drained()) && !seeded("queue_no_second_look")
+            }
+            Stage::Waiting(key) => self.getters.is_woken(key),
             Stage::Done => false,
         };
         if !may_go {
@@ -163,7 +176,7 @@ impl<T> Core<T> {
         // END: get
         match self.take() {
             Some((item, wakes)) => Step::Ready(Ok(item), wakes),
-            None => Step::Ready(Err(GetError), Wakes::Nobody),
+            None => Step::Ready(Err(GetError), Wakes::Nothing),
         }
     }
 
@@ -172,32 +185,32 @@ impl<T> Core<T> {
     pub(super) fn join(&mut self, stage: &mut Stage, offer: &mut Offer<'_>) -> Step<()> {
         let may_go = match *stage {
             Stage::New => self.unfinished == 0 && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.joiners.remove_woken(key),
+            Stage::Waiting(key) => self.joiners.is_woken(key),
             Stage::Done => false,
         };
         if !may_go {
             return wait(&mut self.joiners, stage, offer);
         }
         *stage = Stage::Done;
-        Step::Ready((), Wakes::Nobody)
+        Step::Ready((), Wakes::Nothing)
     }
 
-    /// Whether an item may be pushed at once.
+    /// Whether there is room that is promised to no putter.
     #[inline]
-    pub(super) fn may_push(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.items.len() + self.promised_room < self.limit
     }
 
-    /// Whether an item may be taken at once: there is a free one.
+    /// Whether there is an item that is promised to no getter.
     #[inline]
-    pub(super) fn may_take(&self) -> bool {
+    fn has_free_item(&self) -> bool {
         self.items.len() > self.promised_items
     }
 
     #[inline]
     pub(super) fn try_put(&mut self, item: T) -> Result<Wakes, TryPutError<T>> {
-        if self.may_push() {
-            Ok(self.push(&mut Some(item)))
+        if self.has_room() {
+            Ok(self.push(item))
         } else if self.closed {
             Err(TryPutError::Closed(item))
         } else {
@@ -207,7 +220,7 @@ impl<T> Core<T> {
 
     #[inline]
     pub(super) fn try_get(&mut self) -> Result<(T, Wakes), TryGetError> {
-        if self.may_take() || seeded("queue_try_get_overtakes") {
+        if self.has_free_item() || seeded("queue_try_get_overtakes") {
             self.take().ok_or(TryGetError::Empty)
         } else if self.is_drained() {
             Err(TryGetError::Closed)
@@ -216,36 +229,36 @@ impl<T> Core<T> {
         }
     }
 
-    /// Ends a `put` that is dropped while it waits. Its waker, if it was still in line, comes back to
-    /// be dropped; room promised to it is promised to the next.
-    pub(super) fn cancel_put(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
-        let waker = self.putters.remove(key);
-        if waker.is_some() || self.closed {
-            return (waker, Wakes::Nobody);
+    /// Ends a `put` that is dropped. If it was not woken yet, its waiter comes back to be discarded;
+    /// else the room promised to it is promised to the next.
+    pub(super) fn cancel_put(&mut self, key: WaitKey) -> (Option<Waiter>, Wakes) {
+        let waiter = self.putters.remove(key);
+        if waiter.is_some() || self.closed {
+            return (waiter, Wakes::Nothing);
         }
         self.promised_room -= 1;
         if seeded("queue_cancelled_put_keeps_room") {
-            return (None, Wakes::Nobody);
+            return (None, Wakes::Nothing);
         }
         (None, self.promise_room())
     }
 
-    /// Ends a `get` that is dropped while it waits. Its waker, if it was still in line, comes back to
-    /// be dropped; an item promised to it is promised to the next.
-    pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waker>, Wakes) {
-        let waker = self.getters.remove(key);
-        if waker.is_some() || self.is_drained() {
-            return (waker, Wakes::Nobody);
+    /// Ends a `get` that is dropped. If it was not woken yet, its waiter comes back to be discarded;
+    /// else the item promised to it is promised to the next.
+    pub(super) fn cancel_get(&mut self, key: WaitKey) -> (Option<Waiter>, Wakes) {
+        let waiter = self.getters.remove(key);
+        if waiter.is_some() || self.is_drained() {
+            return (waiter, Wakes::Nothing);
         }
         self.promised_items -= 1;
         if seeded("queue_cancelled_get_keeps_item") {
-            return (None, Wakes::Nobody);
+            return (None, Wakes::Nothing);
         }
         (None, self.promise_item())
     }
 
-    /// Ends a `join` that is dropped while it waits. Nothing was promised to it.
-    pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waker> {
+    /// Ends a `join` that is dropped. Nothing was promised to it.
+    pub(super) fn cancel_join(&mut self, key: WaitKey) -> Option<Waiter> {
         self.joiners.remove(key)
     }
 
@@ -253,7 +266,7 @@ impl<T> Core<T> {
     pub(super) fn task_done(&mut self) -> Option<Wakes> {
         self.unfinished = self.unfinished.checked_sub(1)?;
         if self.unfinished != 0 {
-            return Some(Wakes::Nobody);
+            return Some(Wakes::Nothing);
         }
         Some(Wakes::all([&mut self.joiners]))
     }
@@ -270,12 +283,12 @@ impl<T> Core<T> {
     }
 
     /// Closes, and gives up what is in the queue. Items not yet got count as finished.
-    pub(super) fn close_now(&mut self) -> (Ring<T>, Wakes) {
+    pub(super) fn close_now(&mut self) -> (Items<T>, Wakes) {
         self.closed = true;
         self.limit = 0;
         self.promised_room = 0;
         self.promised_items = 0;
-        let items = mem::replace(&mut self.items, Ring::new());
+        let items = mem::replace(&mut self.items, Items::new());
         // Less were left than are dropped if `task_done` was called ahead of `get`.
         self.unfinished = self.unfinished.saturating_sub(items.len());
         let wakes = if self.unfinished == 0 {
@@ -284,6 +297,14 @@ impl<T> Core<T> {
             Wakes::all([&mut self.putters, &mut self.getters])
         };
         (items, wakes)
+    }
+
+    /// This queue's identity, which no other has or will have.
+    pub(super) fn id(&mut self) -> u64 {
+        if self.id == 0 {
+            self.id = NEXT_ID.fetch_add(1, Relaxed);
+        }
+        self.id
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -325,59 +346,63 @@ impl<T> Core<T> {
         self.closed && self.items.is_empty()
     }
 
-    /// Takes in the item that is there. The caller has made sure of it, and of room.
+    /// Takes the item in. The caller has made sure of room.
     #[inline]
-    pub(super) fn push(&mut self, item: &mut Option<T>) -> Wakes {
-        debug_assert!(item.is_some());
-        self.items.push_back(item);
-        self.unfinished += 1;
+    fn push(&mut self, item: T) -> Wakes {
+        self.push_quietly(item);
         self.promise_item()
     }
 
-    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and that this
-    /// concerns nobody else; or sees to who is woken. (Apart, so that an item is moved once and not in a
-    /// bundle.)
+    /// Takes the item in. The caller has made sure of room, and that no getter waits.
     #[inline]
-    pub(super) fn pop(&mut self) -> T {
+    pub(super) fn push_quietly(&mut self, item: T) {
+        self.items.push_back(item);
+        self.unfinished += 1;
+    }
+
+    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and sees to what is
+    /// to be woken.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<T> {
         self.items.pop_front()
     }
 
-    /// Whether a free item that is given out concerns nobody else: no putter is in line, and a getter never is
-    /// beside a free item. Mostly so; asked first, it spares making and taking apart an empty [`Wakes`].
+    /// Whether an item may be pushed at once, and that wakes nothing.
     #[inline]
-    pub(super) fn is_quiet(&self) -> bool {
-        self.putters.is_empty()
+    pub(super) fn may_push_quietly(&self) -> bool {
+        self.has_room() && self.getters.is_empty()
     }
 
-    /// An item was given out: who is to be woken.
+    /// Whether an item may be taken at once, and that wakes nothing: no putter waits, and a getter never
+    /// does beside a free item.
     #[inline]
-    fn taken(&mut self) -> Wakes {
-        if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() }
+    pub(super) fn may_pop_quietly(&self) -> bool {
+        self.has_free_item() && self.putters.is_empty()
     }
 
     #[inline]
     fn take(&mut self) -> Option<(T, Wakes)> {
-        if self.items.is_empty() {
-            return None;
-        }
-        let item = self.pop();
-        Some((item, self.taken()))
+        let item = self.pop()?;
+        // With the last item of a closed queue there will never be one again.
+        let wakes =
+            if self.is_drained() { Wakes::all([&mut self.getters]) } else { self.promise_room() };
+        Some((item, wakes))
     }
 
-    /// Promises a free item to the first getter in line, if there is one.
+    /// Promises a free item to the first getter that waits, if one does.
     #[inline]
     // ANCHOR: promise
     fn promise_item(&mut self) -> Wakes {
-        let Some(first) = self.getters.pop_front() else { return Wakes::Nobody };
+        let Some(first) = self.getters.pop_front() else { return Wakes::Nothing };
         self.promised_items += 1;
         Wakes::One(first)
     }
     // END: promise
 
-    /// Promises free room to the first putter in line, if there is one.
+    /// Promises free room to the first putter that waits, if one does.
     #[inline]
     fn promise_room(&mut self) -> Wakes {
-        let Some(first) = self.putters.pop_front() else { return Wakes::Nobody };
+        let Some(first) = self.putters.pop_front() else { return Wakes::Nothing };
         self.promised_room += 1;
         Wakes::One(first)
     }

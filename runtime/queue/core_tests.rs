@@ -1,5 +1,5 @@
-//! What cannot be seen from outside: that the two shells are alike, and what their futures charge to
-//! the budget and note as their place.
+//! What cannot be seen from outside: what the futures charge to the budget and note, and a queue's
+//! identity.
 
 use std::{
     panic::Location,
@@ -12,36 +12,6 @@ use crate::engine::base::{place::WaitsFor, this_poll};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// The lines of code from the queue's type on, without comments.
-fn code(source: &str) -> Vec<&str> {
-    let lines = source.lines().skip_while(|line| !line.starts_with("pub struct Queue"));
-    let code: Vec<_> = lines.filter(|line| !line.trim_start().starts_with("//")).collect();
-    assert!(code.len() > 200, "the shell was not found");
-    code
-}
-
-#[test]
-fn the_shells_differ_in_their_cell_alone() {
-    let of_one_thread = [
-        ("Mutex<", "RefCell<"),
-        ("MutexGuard<", "RefMut<"),
-        ("Mutex::new", "RefCell::new"),
-        ("lock(&self.core)", "self.core.borrow_mut()"),
-    ];
-    let mut different = 0;
-    let (thread_safe, local) = (code(include_str!("shared.rs")), code(include_str!("local.rs")));
-    assert_eq!(thread_safe.len(), local.len());
-    for (thread_safe, local) in thread_safe.iter().zip(&local) {
-        let mut expected = thread_safe.to_string();
-        for (ours, theirs) in of_one_thread {
-            expected = expected.replace(ours, theirs);
-        }
-        assert_eq!(&expected, local);
-        different += u32::from(thread_safe != local);
-    }
-    assert_eq!(different, 5, "the field, two constructors, and the two lines of `core`");
 }
 
 /// Operations left in this poll. Using them up is the way to count them.
@@ -113,4 +83,18 @@ fn a_wait_notes_what_for_and_where() {
 
     assert!(poll(get).is_ready());
     assert!(this_poll::take_note().is_none(), "a ready future waits for nothing");
+}
+
+#[test]
+fn an_identity_stays_and_no_other_queue_has_it() {
+    let (a, b, c) =
+        (Queue::<u8>::unbounded(), Queue::<u8>::bounded(1), local::Queue::<u8>::unbounded());
+    let ids = [a.id(), b.id(), c.id()];
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[2] != ids[0], "{ids:?}");
+    assert!(!ids.contains(&0), "0 can mean none");
+    let moved = Box::new(a);
+    assert_eq!(moved.id(), ids[0]);
+    drop(moved);
+    assert!(!ids.contains(&Queue::<u8>::unbounded().id()), "nor one that comes after it");
+    assert!(format!("{b:?}").contains(&ids[1].to_string()), "one is shown it");
 }

@@ -1,9 +1,15 @@
-//! What the async queue answers when it cannot do as asked. Both shells answer with these.
+//! What the async queue answers when it cannot do as asked. Both queues answer with these.
 //!
 //! An item that was not taken travels back inside the error, so that a closed or full queue never
-//! costs its caller an item. The errors are printed without asking that the item be printable.
+//! costs its caller an item. The errors are printed without asking that the item be printable, and
+//! `{:?}`, which is what `unwrap` shows, says the sentence that `{}` says.
 
 use std::{error::Error, fmt};
+
+/// `name(the sentence)`.
+fn debug(name: &str, error: &dyn fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.debug_tuple(name).field(&format_args!("{error}")).finish()
+}
 
 /// The queue was closed, and here is the item back. The error of `put`.
 ///
@@ -23,7 +29,7 @@ pub struct PutError<T>(pub T);
 
 impl<T> fmt::Debug for PutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PutError").finish_non_exhaustive()
+        debug("PutError", self, f)
     }
 }
 
@@ -50,8 +56,14 @@ impl<T> Error for PutError<T> {}
 /// ```
 #[doc(alias = "RecvError")]
 #[doc(alias = "QueueShutDown")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GetError;
+
+impl fmt::Debug for GetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug("GetError", self, f)
+    }
+}
 
 impl fmt::Display for GetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,10 +105,11 @@ impl<T> TryPutError<T> {
 
 impl<T> fmt::Debug for TryPutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "Full(..)",
-            Self::Closed(_) => "Closed(..)",
-        })
+        let variant = match self {
+            Self::Full(_) => "Full",
+            Self::Closed(_) => "Closed",
+        };
+        debug(variant, self, f)
     }
 }
 
@@ -123,12 +136,22 @@ impl<T> Error for TryPutError<T> {}
 /// ```
 #[doc(alias = "QueueEmpty")]
 #[doc(alias = "TryRecvError")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum TryGetError {
     /// There is no item, or those there are have been promised to `get`s that waited for them.
     Empty,
     /// The queue is closed, and nothing is left in it.
     Closed,
+}
+
+impl fmt::Debug for TryGetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Empty => "Empty",
+            Self::Closed => "Closed",
+        };
+        debug(variant, self, f)
+    }
 }
 
 impl fmt::Display for TryGetError {

@@ -1,40 +1,36 @@
-//! The async queue: asyncio's `Queue`, one core in two shells.
+//! The async queue: asyncio's `Queue`.
 //!
 //! ```text
-//! shared.rs    Queue, thread-safe: a lock              the same methods and futures, line by line;
-//! local.rs     Queue, of one thread: a RefCell         a test keeps them alike
-//! waiting.rs   how their futures wait and wake
-//! core.rs      the rules: items, who waits, what is promised to whom
-//! ring.rs      the items, and room.rs, the memory they lie in
+//! local.rs     the names of the queue of one thread
+//! futures.rs   put, get, join: the methods that wait, and their futures
+//! generic.rs   the queue: one struct in two shells, a lock or a RefCell
+//! core.rs      the rules: items, what waits, what is promised to which waiter
+//! items.rs     the items, and their memory
 //! error.rs     what a queue answers when it cannot do as asked
 //! ```
 //!
-//! Lay `shared.rs` and `local.rs` side by side: they differ in the cell and in the function `core`
-//! that opens it. That is the whole cost of `Send` here: two atomics for each visit to the core.
+//! The shell is all that `Send` costs here: a lock, two atomic operations a visit, where one thread has a
+//! `RefCell`. How a future waits and wakes is not the queue's affair alone: `engine/waiting/` has it.
 //!
-//! Every method is one short visit, in which nothing foreign happens: wakers are woken and dropped,
-//! and items dropped, after it. So a waker, or an item's `Drop`, may call anything on the very same
-//! queue.
-//!
-//! The rival is a channel with two ends, closed when all of one end are dropped. It says by type who
-//! may do what; but it cannot say `join`, and a queue that any task may put to, get from and close is
+//! **Alternative:** a channel with two ends, closed when all of one end are dropped. It says by type which
+//! task may do what; but it cannot say `join`, and a queue that any task may put to, get from and close is
 //! what asyncio's programs are written with.
 
 mod core;
 mod error;
+mod futures;
+mod generic;
+mod items;
 pub mod local;
-mod ring;
-mod room;
-mod shared;
-mod waiting;
 
 #[cfg(all(test, not(loom)))]
 mod core_tests;
 #[cfg(all(test, not(loom)))]
-mod ring_tests;
+mod items_tests;
 
 pub use self::{
     core::Stats,
     error::{GetError, PutError, TryGetError, TryPutError},
-    shared::{Get, Join, Put, Queue},
+    futures::{Get, Join, Put},
+    generic::{GenericQueue, Local, Queue, Shared, Sharing},
 };

@@ -30,8 +30,8 @@ ground
 shelves
     engine/waiting/mod.rs
     engine/waiting/shell.rs
-    engine/waiting/wait_list.rs
     engine/waiting/waiter.rs
+    engine/waiting/wait_list.rs <- engine/waiting/waiter.rs
     engine/run_queue/batches.rs
     engine/run_queue/lifo.rs
     engine/run_queue/stealing.rs   <- engine/run_queue/lifo.rs
@@ -39,11 +39,6 @@ shelves
     engine/run_queue/mod.rs
     engine/timer/wheel.rs
     engine/timer/slack.rs          <- engine/timer/wheel.rs
-    queue/error.rs
-    queue/waiting.rs        <- engine/waiting/wait_list.rs
-    queue/room.rs
-    queue/ring.rs           <- queue/room.rs
-    queue/core.rs           <- engine/waiting/wait_list.rs queue/error.rs queue/ring.rs queue/waiting.rs
 doors
     engine/wait.rs
     engine/park.rs
@@ -61,6 +56,7 @@ machines
     engine/task/steps.rs           <- engine/task/visit.rs
     engine/task/tasks.rs           <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs
     engine/task/local.rs           <- engine/task/key.rs engine/task/visit.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs
+    engine/waiting/leaf.rs         <- engine/task/local.rs
     engine/task/state.rs           <- engine/task/spawned.rs
     engine/task/shared.rs          <- engine/task/join.rs engine/task/visit.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
     engine/task/owned.rs           <- engine/task/shared.rs
@@ -109,9 +105,13 @@ what users await
     time/interval.rs        <- time/instant.rs time/sleep.rs
     time/timeout.rs         <- time/instant.rs time/sleep.rs
     time/mod.rs             <- time/instant.rs time/sleep.rs time/interval.rs time/timeout.rs
-    queue/shared.rs
-    queue/local.rs
-    queue/mod.rs            <- queue/shared.rs
+    queue/error.rs
+    queue/items.rs
+    queue/core.rs <- queue/error.rs queue/items.rs
+    queue/generic.rs <- queue/core.rs queue/error.rs
+    queue/futures.rs <- queue/generic.rs queue/error.rs
+    queue/local.rs          <- queue/futures.rs queue/generic.rs
+    queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
     io/mod.rs               <- io/source.rs io/operation.rs

@@ -16,8 +16,6 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
         "clock_gettime, which rustix reads in a way valgrind cannot follow",
     ),
     ("runtime/engine/base/prefetch.rs", "an instruction of the processor"),
-    ("runtime/queue/ring.rs", "slots of which some hold an item"),
-    ("runtime/queue/room.rs", "the memory of those slots"),
     ("runtime/engine/reactor/slot.rs", "a waker in two atomic words"),
     ("runtime/engine/reactor/source.rs", "who takes that waker out: the word says"),
     ("runtime/engine/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),

@@ -1,11 +1,12 @@
 //! The thread-safe async queue, in every way that two or three threads can interleave.
 //!
-//! What must hold: an item put is got once; who waits is woken; what a cancelled future was woken for
-//! goes to the next in line; nobody overtakes one who was promised an item. A lost wake shows as a
-//! deadlock, which loom reports.
+//! What must hold: an item put is got once; a future that waits is woken; what a cancelled one was woken
+//! for goes to the next that waits; nothing overtakes a `get` that was promised an item. A lost wake shows
+//! as a deadlock, which loom reports.
 //!
 //! The lock makes every visit to the core one step, so what is left to go wrong is what happens
-//! between two visits: between the look and the joining of the line, between the wake and the poll.
+//! between two visits: between the look and the joining of the list, between the wake and the poll. The
+//! struct, its futures and the steps of `leaf.rs` are those of the local queue, in the other shell.
 
 use std::{
     pin::pin,
@@ -139,7 +140,7 @@ fn nobody_overtakes_a_get_that_was_promised_an_item() {
             let queue = queue.clone();
             move || queue.try_put(7).unwrap()
         });
-        // Fair only if the getter was not yet in line: then the item is put back for it.
+        // Fair only if the getter did not wait yet: then the item is put back for it.
         if let Ok(item) = queue.try_get() {
             queue.try_put(item).unwrap();
         }
@@ -215,5 +216,5 @@ fn a_try_get_that_overtakes_is_caught() {
         "models::queue::nobody_overtakes_a_get_that_was_promised_an_item",
         "queue_try_get_overtakes",
     );
-    assert!(finding.contains("left: Err(GetError)"), "{finding}");
+    assert!(finding.contains("left: Err(GetError"), "{finding}");
 }

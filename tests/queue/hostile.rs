@@ -1,24 +1,29 @@
 //! Wakers and items that fight back: in clone, wake and drop they call everything the queue has, on
-//! the very queue that is calling them, and drop futures that stand in its lines.
+//! the very queue that is calling them, and drop futures that wait in its lists.
 //!
-//! A borrow or a lock held over foreign code shows here as a second borrow (a panic) or as a thread
-//! that waits for itself (a test that never ends).
+//! A borrow or a lock held over user code shows here as a second borrow (a panic) or as a thread
+//! that waits for itself (a test that never ends). And two panics at once would end the test's process.
 #![allow(unsafe_code)]
 
 use std::{
     cell::{Cell, RefCell},
     fmt::Write,
-    mem::ManuallyDrop,
+    mem::{self, ManuallyDrop},
+    pin::Pin,
     rc::{Rc, Weak},
-    task::{Context, RawWaker, RawWakerVTable, Waker},
+    sync::Arc,
+    task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
 };
 
-use crate::shells::{Boxed, Shell, in_both_shells};
+use crate::shells::{Boxed, Shell, Task, in_both_shells};
 
 in_both_shells! {
     without_bound,
     with_room_for_one,
     with_room_for_three,
+    items_that_panic_when_dropped_are_all_dropped,
+    a_waker_that_panics_when_dropped_costs_no_answer,
+    wakers_that_panic_keep_no_wake_from_the_others,
 }
 
 fn without_bound<Q: Shell<Item> + 'static>() {
@@ -33,7 +38,7 @@ fn with_room_for_three<Q: Shell<Item> + 'static>() {
     fight::<Q>(Some(3));
 }
 
-/// The moments at which foreign code runs.
+/// The moments at which user code runs.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
     Clone,
@@ -91,7 +96,7 @@ fn waker(meddler: Rc<dyn Meddle>) -> Waker {
     unsafe { Waker::from_raw(RawWaker::new(data, &VTABLE)) }
 }
 
-/// A queue, and futures that stand in its lines.
+/// A queue, and futures that wait in its lists.
 struct World<Q: 'static> {
     me: Weak<Self>,
     queue: &'static Q,
@@ -129,7 +134,7 @@ impl<Q: Shell<Item>> Meddle for World<Q> {
 
 impl<Q: Shell<Item>> World<Q> {
     /// One thing that a program may do. Every item is hostile; the waker is, in the outermost act.
-    /// A queue that would only grow would have nobody wait.
+    /// In a queue that would only grow, nothing would wait.
     fn act(&self, waker: &Waker) {
         let queue = self.queue;
         let item = || Item(self.me.upgrade().expect("the world outlives its items"));
@@ -209,4 +214,97 @@ fn fight<Q: Shell<Item> + 'static>(capacity: Option<usize>) {
     {
         assert!(seen > 100, "{moment}: only {seen} times, so little was tried");
     }
+}
+
+/// An item, or a task's waker, that panics when it is dropped.
+struct Bomb(Rc<Cell<u32>>);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        panic!("a bomb was dropped");
+    }
+}
+
+fn items_that_panic_when_dropped_are_all_dropped<Q: Shell<Bomb>>() {
+    let dropped = Rc::new(Cell::new(0));
+    let fill =
+        |queue: &Q| (0..5).for_each(|_| assert!(queue.try_put(Bomb(dropped.clone())).is_ok()));
+    let queue = Q::with_capacity(None);
+    let joiner = Task::new();
+    fill(&queue);
+    let mut join = queue.join();
+    assert!(joiner.poll(&mut join).is_pending());
+    queue.close_now();
+    assert_eq!((dropped.get(), queue.len(), joiner.wakes()), (5, 0, 1));
+    assert!(joiner.poll(&mut join).is_ready());
+    drop(join);
+
+    let queue = Q::with_capacity(None);
+    fill(&queue);
+    drop(queue);
+    assert_eq!(dropped.get(), 10, "those left in a queue that is dropped");
+}
+
+/// A task that panics when it is woken, and when the last waker of it is dropped.
+struct BadTask;
+
+impl Wake for BadTask {
+    fn wake(self: Arc<Self>) {
+        // Forgotten: that the wake panics is what is tried here.
+        mem::forget(self);
+        panic!("a bad task was woken");
+    }
+}
+
+impl Drop for BadTask {
+    fn drop(&mut self) {
+        panic!("a bad task was dropped");
+    }
+}
+
+/// Polls with a waker of which none is left afterwards but the one that the queue keeps.
+fn poll_badly<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    let waker = Waker::from(Arc::new(BadTask));
+    future.as_mut().poll(&mut Context::from_waker(&waker))
+}
+
+fn a_waker_that_panics_when_dropped_costs_no_answer<Q: Shell<u32>>() {
+    let (queue, task) = (Q::with_capacity(Some(1)), Task::new());
+    let mut get = queue.get();
+    assert!(poll_badly(&mut get).is_pending());
+    assert!(task.poll(&mut get).is_pending(), "the bad waker goes, and the `get` waits on");
+    queue.try_put(1).unwrap();
+    assert_eq!((task.wakes(), task.poll(&mut get)), (1, Poll::Ready(Ok(1))));
+
+    let mut get = queue.get();
+    assert!(poll_badly(&mut get).is_pending());
+    drop(get);
+    queue.try_put(2).unwrap();
+    let (mut put, mut join) = (queue.put(3), queue.join());
+    assert!(poll_badly(&mut put).is_pending());
+    assert!(poll_badly(&mut join).is_pending());
+    drop((put, join));
+    let stats = queue.stats();
+    assert_eq!((stats.len, stats.getters, stats.putters), (1, 0, 0));
+
+    // A future that is leaked leaves its waker to the queue.
+    let queue = Q::with_capacity(None);
+    for _ in 0..3 {
+        let mut get = ManuallyDrop::new(queue.get());
+        assert!(poll_badly(&mut get).is_pending());
+    }
+    drop(queue);
+}
+
+fn wakers_that_panic_keep_no_wake_from_the_others<Q: Shell<u32>>() {
+    let (queue, task) = (Q::with_capacity(None), Task::new());
+    let mut gets = [queue.get(), queue.get(), queue.get(), queue.get()];
+    for (at, get) in gets.iter_mut().enumerate() {
+        assert!(if at % 2 == 0 { poll_badly(get) } else { task.poll(get) }.is_pending());
+    }
+    queue.try_put(1).unwrap();
+    assert_eq!(queue.stats().getters, 3, "the first is woken, and panics");
+    queue.close_now();
+    assert_eq!((task.wakes(), queue.stats().getters), (2, 0));
 }

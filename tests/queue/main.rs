@@ -1,5 +1,5 @@
 //! The async queue by its public face, in both its shells. Futures are polled by hand, so each test
-//! says exactly who is polled when; no runtime is needed, and none could hide a lost wake.
+//! says exactly what is polled when; no runtime is needed, and none could hide a lost wake.
 
 mod hostile;
 mod rules;

@@ -349,6 +349,33 @@ fn futures_and_errors_can_be_printed() {
         &TryGetError::Closed,
     ];
     for error in errors {
-        assert!(error.to_string().starts_with("the queue is "), "{error:?}: {error}");
+        let (said, shown) = (error.to_string(), format!("{error:?}"));
+        assert!(said.starts_with("the queue is "), "{shown}: {said}");
+        assert!(shown.contains(&said), "what `unwrap` shows says it too: {shown}");
     }
+}
+
+#[test]
+fn a_panic_may_unwind_past_a_queue() {
+    fn unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    unwind_safe::<Shared<Box<dyn Fn()>>>();
+    unwind_safe::<Local<std::cell::Cell<u8>>>();
+    unwind_safe::<whirligig::queue::Get<'_, u8>>();
+    unwind_safe::<whirligig::queue::local::Put<'_, u8>>();
+}
+
+#[test]
+fn a_future_of_the_queue_has_a_name() {
+    struct Held<'q> {
+        get: whirligig::queue::Get<'q, u8>,
+        put: whirligig::queue::local::Put<'q, u8>,
+        join: whirligig::queue::local::Join<'q, u8>,
+    }
+    let (shared, local) = (Shared::unbounded(), Local::unbounded());
+    shared.try_put(1).unwrap();
+    let mut held = Held { get: shared.get(), put: local.put(2), join: local.join() };
+    let task = Task::new();
+    assert_eq!(task.poll(&mut held.get), Poll::Ready(Ok(1)));
+    assert_eq!(task.poll(&mut held.put), Poll::Ready(Ok(())));
+    assert!(task.poll(&mut held.join).is_pending());
 }

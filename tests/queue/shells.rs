@@ -1,4 +1,4 @@
-//! What lets one test body run over both shells, and the waker that counts.
+//! What lets one test body run over both queues, and the waker that counts.
 
 use std::{
     fmt,

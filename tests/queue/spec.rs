@@ -1,8 +1,8 @@
 //! Random programs against a specification.
 //!
 //! The specification is a vector of items and a vector of futures, and a rule, [`Spec::settle`], that
-//! says after each act who must have been woken. It knows nothing of promises passed on, lines or
-//! wakers: who is woken follows from the state alone, and the queue has to arrive at the same state
+//! says after each act which must have been woken. It knows nothing of promises passed on, lists or
+//! wakers: what is woken follows from the state alone, and the queue has to arrive at the same state
 //! by its own steps. After each act everything visible is compared: answers, wakes, counts, and
 //! where each item is.
 
@@ -68,7 +68,7 @@ enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     New,
-    InLine,
+    Waiting,
     Woken,
 }
 
@@ -116,7 +116,7 @@ impl Spec {
         self.closed && self.items.is_empty()
     }
 
-    /// Wakes, first come first, everybody who has a reason to be awake.
+    /// Wakes, first come first, every future that has a reason to be awake.
     fn settle(&mut self) {
         for at in 0..self.futures.len() {
             let (_, kind, state) = self.futures[at];
@@ -125,7 +125,7 @@ impl Spec {
                 Kind::Put(_) => self.has_room() || self.closed,
                 Kind::Join => self.unfinished == 0,
             };
-            if state == State::InLine && must_wake {
+            if state == State::Waiting && must_wake {
                 self.futures[at].2 = State::Woken;
             }
         }
@@ -136,24 +136,24 @@ impl Spec {
         let (_, kind, state) = self.futures.remove(at);
         let woken = state == State::Woken;
         match kind {
-            Kind::Get if state != State::InLine && self.is_drained() => Answer::Get(Err(GetError)),
+            Kind::Get if state != State::Waiting && self.is_drained() => Answer::Get(Err(GetError)),
             Kind::Get if woken || (state == State::New && self.has_free_item()) => {
                 Answer::Get(Ok(self.items.remove(0)))
             }
-            Kind::Put(item) if state != State::InLine && self.closed => Answer::Put(Err(item)),
+            Kind::Put(item) if state != State::Waiting && self.closed => Answer::Put(Err(item)),
             Kind::Put(item) if woken || (state == State::New && self.has_room()) => {
                 self.push(item);
                 Answer::Put(Ok(()))
             }
             Kind::Join if woken || (state == State::New && self.unfinished == 0) => Answer::Join,
-            _ if state == State::InLine => {
+            _ if state == State::Waiting => {
                 self.futures.insert(at, (id, kind, state));
                 Answer::Pending
             }
             _ => {
-                // Who begins to wait stands behind all that wait, and before the new.
+                // One that begins to wait comes after all that wait, and before the new.
                 let end = self.futures.iter().filter(|future| future.2 != State::New).count();
-                self.futures.insert(end, (id, kind, State::InLine));
+                self.futures.insert(end, (id, kind, State::Waiting));
                 Answer::Pending
             }
         }
@@ -174,9 +174,9 @@ enum Real<'q> {
 struct Live<'q> {
     id: usize,
     future: Real<'q>,
-    /// Who polled it last. One that was woken is ready, so its wakes need no second count.
+    /// The task that polled it last. One that was woken is ready, so its wakes need no second count.
     task: Option<Arc<Task>>,
-    /// Who polled it before: to be woken no more.
+    /// Those that polled it before: to be woken no more.
     former: Vec<Arc<Task>>,
 }
 
@@ -296,8 +296,8 @@ fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), Te
         prop_assert_eq!(queue.unfinished(), spec.unfinished);
         prop_assert_eq!(queue.is_closed(), spec.closed);
         prop_assert_eq!(queue.capacity(), capacity);
-        prop_assert_eq!(queue.stats().getters, spec.count(State::InLine, Spec::is_get));
-        prop_assert_eq!(queue.stats().putters, spec.count(State::InLine, Spec::is_put));
+        prop_assert_eq!(queue.stats().getters, spec.count(State::Waiting, Spec::is_get));
+        prop_assert_eq!(queue.stats().putters, spec.count(State::Waiting, Spec::is_put));
     }
     drop(live);
     drop(queue);

@@ -147,6 +147,15 @@ pub(crate) fn waiter_of(waker: &Waker) -> Waiter {
     }
 }
 
+/// Whether `waiter` wakes what `waker` does. Clones nothing.
+#[inline]
+pub(crate) fn is_waiter_of(waiter: &Waiter, waker: &Waker) -> bool {
+    match waiter {
+        Waiter::Task(bits) => waker::key_of(waker).is_some_and(|key| key.bits() == *bits),
+        Waiter::Foreign(kept) => kept.will_wake(waker),
+    }
+}
+
 /// Wakes one who waited, from whichever thread.
 pub(crate) fn wake_waiter(waiter: Waiter) {
     match waiter {

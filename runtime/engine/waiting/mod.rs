@@ -1,5 +1,7 @@
-//! Who waits for something, in order: plain data that its owner locks or borrows.
+//! Waiting for something of ours: in which order tasks wait, how a future waits, and the shell around
+//! what several tasks use.
 
+pub(crate) mod leaf;
 pub(crate) mod shell;
 pub(crate) mod wait_list;
 pub(crate) mod waiter;

@@ -1,17 +1,17 @@
-//! Who is to be woken: one of our own tasks, by its number, or anybody, by a waker.
+//! What is to be woken: one of our own tasks, by its number, or anything, by a waker.
 //!
-//! A task of an event loop has a number for a waker (`task/local.rs`), and its own loop marks it without
-//! calling anybody. All other wakers are foreign code, which is cloned, called and dropped in the open.
-//! What both are to whoever finds a source ready is this enum; `task/local.rs` makes one of a waker, and
-//! wakes it.
+//! A task of an event loop has a number for a waker (`task/local.rs`), and its own loop wakes it without
+//! a call through a vtable. All other wakers are user code, and are cloned, woken and dropped with
+//! nothing borrowed or locked. Whatever is waited for keeps one of these for each that waits: a source
+//! in its slots, all else in a `WaitList`. `task/local.rs` makes one of a waker, and wakes it.
 
 use std::task::Waker;
 
-/// One who waits.
+/// One that waits.
 #[derive(Debug)]
 pub(crate) enum Waiter {
     /// A task of an event loop: the bits of its waker.
     Task(u64),
-    /// Anybody.
+    /// Anything else.
     Foreign(Waker),
 }

@@ -1,0 +1,273 @@
+//! The methods of the async queue that wait, and their futures, in either shell.
+//!
+//! Each first looks whether the queue is ready, as `try_put` and `try_get` do, and mostly that is all: no
+//! waker is cloned and nothing joins a list. Else `leaf.rs` takes it on in steps. A future that is dropped
+//! while it waits leaves its list, or passes on what it was woken for.
+
+use std::{
+    fmt,
+    panic::Location,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use super::{
+    error::{GetError, PutError},
+    generic::{GenericQueue, Shared, Sharing},
+};
+use crate::engine::{
+    base::{place::WaitsFor, this_poll},
+    waiting::{
+        leaf::{Stage, poll_wait},
+        wait_list::{WaitKey, discard},
+    },
+};
+
+impl<T, S: Sharing> GenericQueue<T, S> {
+    /// Puts `item` at the end, as soon as there is room.
+    ///
+    /// # Errors
+    /// [`PutError`] with the item, if the queue is closed or is closed while this waits.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the future has put nothing, and drops `item` with it. Where the
+    /// item must survive, keep the future or use [`try_put`](Self::try_put).
+    ///
+    /// # Panics
+    /// The future panics if polled after it was ready; so do those of `get` and `join`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// whirligig::run(async { queue.put("letter").await.unwrap() });
+    /// assert!(queue.is_full());
+    /// ```
+    #[doc(alias = "send")]
+    #[inline]
+    #[track_caller]
+    pub fn put(&self, item: T) -> Put<'_, T, S> {
+        Put { queue: self, item: Some(item), stage: Stage::New, place: Location::caller() }
+    }
+
+    /// Takes the first item, as soon as there is one that is not promised to an earlier `get`.
+    ///
+    /// # Errors
+    /// [`GetError`] once the queue is closed and nothing is left in it, not even for others.
+    ///
+    /// *Cancel safety*: dropped before it is ready, the future has taken nothing.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(7).unwrap();
+    /// whirligig::run(async { assert_eq!(queue.get().await, Ok(7)) });
+    /// ```
+    #[doc(alias = "recv")]
+    #[inline]
+    #[track_caller]
+    pub fn get(&self) -> Get<'_, T, S> {
+        Get { queue: self, stage: Stage::New, place: Location::caller() }
+    }
+
+    /// Waits until no item is unfinished: `task_done` was called for every item put so far. One that
+    /// waits when the count comes to zero is not held back by items put after.
+    ///
+    /// *Cancel safety*: nothing is lost by dropping it.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put("job").unwrap();
+    /// queue.task_done();
+    /// whirligig::run(async { queue.join().await });
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn join(&self) -> Join<'_, T, S> {
+        Join { queue: self, stage: Stage::New, place: Location::caller() }
+    }
+}
+
+impl<T, S: Sharing> GenericQueue<T, S> {
+    /// Notes what the task that is polled waits for.
+    fn note(&self, what: WaitsFor, place: &'static Location<'static>) {
+        this_poll::note(what, place);
+    }
+}
+
+/// The future of [`Queue::put`](super::Queue::put).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Put<'a, T, S: Sharing = Shared> {
+    queue: &'a GenericQueue<T, S>,
+    item: Option<T>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+// The item is moved in and out, never pinned.
+impl<T, S: Sharing> Unpin for Put<'_, T, S> {}
+
+impl<T, S: Sharing> Put<'_, T, S> {
+    /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
+        let Self { queue, item, stage, place } = self;
+        poll_wait(
+            cx,
+            place,
+            || queue.note(WaitsFor::Room, place),
+            |offer| queue.open().put(stage, item, offer),
+        )
+    }
+
+    #[inline(never)]
+    fn cancel(&mut self, key: WaitKey) {
+        let (waiter, wakes) = self.queue.open().cancel_put(key);
+        wakes.wake();
+        discard(waiter);
+    }
+}
+
+impl<T, S: Sharing> Future for Put<'_, T, S> {
+    type Output = Result<(), PutError<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(this_poll::poll_budget(cx, this.place));
+        if let Stage::New = this.stage {
+            let mut core = this.queue.open();
+            if core.may_push_quietly()
+                && let Some(item) = this.item.take()
+            {
+                core.push_quietly(item);
+                this.stage = Stage::Done;
+                this_poll::charge();
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.wait(cx)
+    }
+}
+
+impl<T, S: Sharing> Drop for Put<'_, T, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            self.cancel(key);
+        }
+    }
+}
+
+impl<T, S: Sharing> fmt::Debug for Put<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Put").field("place", self.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Queue::get`](super::Queue::get).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Get<'a, T, S: Sharing = Shared> {
+    queue: &'a GenericQueue<T, S>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+impl<T, S: Sharing> Get<'_, T, S> {
+    /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
+    #[inline(never)]
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
+        let Self { queue, stage, place } = self;
+        poll_wait(
+            cx,
+            place,
+            || queue.note(WaitsFor::Item, place),
+            |offer| queue.open().get(stage, offer),
+        )
+    }
+
+    #[inline(never)]
+    fn cancel(&mut self, key: WaitKey) {
+        let (waiter, wakes) = self.queue.open().cancel_get(key);
+        wakes.wake();
+        discard(waiter);
+    }
+}
+
+impl<T, S: Sharing> Future for Get<'_, T, S> {
+    type Output = Result<T, GetError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        ready!(this_poll::poll_budget(cx, this.place));
+        if let Stage::New = this.stage {
+            let mut core = this.queue.open();
+            if core.may_pop_quietly()
+                && let Some(item) = core.pop()
+            {
+                this.stage = Stage::Done;
+                this_poll::charge();
+                return Poll::Ready(Ok(item));
+            }
+        }
+        this.wait(cx)
+    }
+}
+
+impl<T, S: Sharing> Drop for Get<'_, T, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            self.cancel(key);
+        }
+    }
+}
+
+impl<T, S: Sharing> fmt::Debug for Get<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Get").field("place", self.place).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Queue::join`](super::Queue::join).
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Join<'a, T, S: Sharing = Shared> {
+    queue: &'a GenericQueue<T, S>,
+    stage: Stage,
+    place: &'static Location<'static>,
+}
+
+impl<T, S: Sharing> Future for Join<'_, T, S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { queue, stage, place } = self.get_mut();
+        ready!(this_poll::poll_budget(cx, place));
+        if let Stage::New = stage
+            && queue.unfinished() == 0
+        {
+            *stage = Stage::Done;
+            this_poll::charge();
+            return Poll::Ready(());
+        }
+        poll_wait(
+            cx,
+            place,
+            || queue.note(WaitsFor::QueueDone, place),
+            |offer| queue.open().join(stage, offer),
+        )
+    }
+}
+
+impl<T, S: Sharing> Drop for Join<'_, T, S> {
+    fn drop(&mut self) {
+        if let Stage::Waiting(key) = self.stage {
+            let waiter = self.queue.open().cancel_join(key);
+            discard(waiter);
+        }
+    }
+}
+
+impl<T, S: Sharing> fmt::Debug for Join<'_, T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Join").field("place", self.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,334 @@
+//! The async queue: one struct, in a shell for one thread or for many.
+//!
+//! [`Queue`] and [`local::Queue`](super::local::Queue) are [`GenericQueue`] in a `Mutex` and in a `RefCell`. Every method is one
+//! visit to the core behind it, in which no user code runs: what the visit leaves to be woken or dropped
+//! is woken and dropped after it, each by itself. So a waker, or an item's `Drop`, may call anything on the
+//! very same queue, and one that panics is reported and harms nothing else.
+//!
+//! **Alternative:** two structs, line by line alike. The compiler's messages would be shorter by a
+//! parameter, and each change made twice. Or one thread-safe queue for all: a local one needs no atomic
+//! operation, and may hold items that are not `Send`. Or a lock-free list in place of the lock: it saves
+//! one atomic operation of two while threads do not meet, and costs the capacity, the order of waiters
+//! and the exact cancellation.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+};
+
+use super::{
+    core::{Core, Stats, TOO_OFTEN},
+    error::{TryGetError, TryPutError},
+};
+use crate::engine::{base::primitives::Mutex, waiting::shell::Shell};
+
+/// Between which tasks a [`GenericQueue`] is shared: [`Shared`] or [`Local`]. There is no third.
+pub trait Sharing: sealed::Sealed {}
+
+/// Between tasks on any thread: the queue is behind a lock.
+#[derive(Debug)]
+pub enum Shared {}
+
+/// Between tasks of one thread: no lock and no atomic operation.
+#[derive(Debug)]
+pub enum Local {}
+
+impl Sharing for Shared {}
+impl Sharing for Local {}
+
+mod sealed {
+    use super::{Local, Mutex, RefCell, Shared, Shell};
+
+    pub trait Sealed {
+        /// The shell around a core.
+        type Around<C>: Shell<C>;
+    }
+
+    impl Sealed for Shared {
+        type Around<C> = Mutex<C>;
+    }
+
+    impl Sealed for Local {
+        type Around<C> = RefCell<C>;
+    }
+}
+
+/// A first-in, first-out queue between tasks, on one thread or on many.
+///
+/// Share it by reference, or in an [`Arc`](std::sync::Arc). Between the tasks of one event loop
+/// [`local::Queue`](super::local::Queue) does the same without a lock.
+///
+/// **Order.** Items leave in the order in which they came. Futures that wait are served in the order in which
+/// they were first polled, and nothing overtakes them: an item that comes while a `get` waits is promised to it, and
+/// neither [`try_get`](GenericQueue::try_get) nor a later `get` can have it. So is room to a waiting `put`.
+///
+/// **Budget.** A task that has done 128 ready operations in one poll gives way: what it awaits then does not look
+/// at the queue, and begins to wait only in its next poll. So `now_or_never` may find a queue not ready that is;
+/// [`try_get`](GenericQueue::try_get) and [`try_put`](GenericQueue::try_put) have no budget.
+///
+/// **Cancel safety.** A future that is dropped while it waits gives its turn up. If it had been woken already, what
+/// it was woken for goes to the next: no item, no room and no wake is lost. A [`Put`](super::Put) that is dropped before it is
+/// ready drops the item it holds; see [`put`](GenericQueue::put).
+///
+/// **Memory** follows the items: what a burst took goes back as it is worked off, but for some kilobytes. A
+/// waiting future that is leaked keeps its turn.
+///
+/// **Panics** of an item's `Drop` in [`close_now`](GenericQueue::close_now), or when the queue is dropped, are
+/// reported on the standard error, and the other items are dropped all the same. So are those of wakers.
+///
+/// **Borrowing.** What items borrow must live longer than the queue, so it is declared before it:
+/// ```compile_fail,E0597
+/// let queue = whirligig::queue::Queue::unbounded();
+/// let text = String::from("letter");
+/// queue.try_put(&text).unwrap(); // `text` does not live long enough
+/// ```
+///
+/// ```
+/// use whirligig::queue::Queue;
+///
+/// whirligig::run(async {
+///     let queue = Queue::bounded(2);
+///     queue.put("first").await.unwrap();
+///     queue.close();
+///     while let Ok(item) = queue.get().await {
+///         println!("{item}");
+///     }
+/// });
+/// ```
+#[doc(alias("channel", "mpsc"))]
+pub type Queue<T> = GenericQueue<T, Shared>;
+
+/// The struct behind [`Queue`] and [`local::Queue`](super::local::Queue), which are told there.
+///
+/// Name it to write what serves both:
+///
+/// ```
+/// use whirligig::queue::{GenericQueue, Queue, Sharing, local};
+///
+/// /// Takes all that is there now.
+/// fn drain<T, S: Sharing>(queue: &GenericQueue<T, S>) -> Vec<T> {
+///     std::iter::from_fn(|| queue.try_get().ok()).collect()
+/// }
+///
+/// let (local, shared) = (local::Queue::unbounded(), Queue::unbounded());
+/// local.try_put(1).unwrap();
+/// shared.try_put(2).unwrap();
+/// assert_eq!((drain(&local), drain(&shared)), (vec![1], vec![2]));
+/// ```
+pub struct GenericQueue<T, S: Sharing> {
+    core: S::Around<Core<T>>,
+}
+
+// No user code runs while the core is open, so a panic never finds it half changed.
+impl<T, S: Sharing> UnwindSafe for GenericQueue<T, S> {}
+impl<T, S: Sharing> RefUnwindSafe for GenericQueue<T, S> {}
+
+impl<T, S: Sharing> GenericQueue<T, S> {
+    /// A queue that always has room. Nothing is allocated before the first item.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.capacity(), None);
+    /// ```
+    #[doc(alias = "unbounded_channel")]
+    pub fn unbounded() -> Self {
+        Self { core: S::Around::around(Core::unbounded()) }
+    }
+
+    /// A queue that holds at most `capacity` items: a `put` waits while it is full. Memory is
+    /// allocated as items come. A capacity of `usize::MAX` is unbounded.
+    ///
+    /// # Panics
+    /// If `capacity` is 0: asyncio's `maxsize=0` is [`unbounded`](Self::unbounded).
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// queue.try_put('a').unwrap();
+    /// assert!(queue.try_put('b').is_err());
+    /// ```
+    #[doc(alias = "maxsize")]
+    #[track_caller]
+    pub fn bounded(capacity: usize) -> Self {
+        Self { core: S::Around::around(Core::bounded(capacity)) }
+    }
+
+    /// Puts `item` at the end if there is room now.
+    ///
+    /// # Errors
+    /// [`TryPutError::Full`] or [`TryPutError::Closed`], with the item.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.close();
+    /// assert_eq!(queue.try_put(2).unwrap_err().into_inner(), 2);
+    /// ```
+    #[doc(alias("put_nowait", "try_send"))]
+    #[inline]
+    pub fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
+        let put = self.open().try_put(item);
+        put.map(|wakes| wakes.wake())
+    }
+
+    /// Takes the first item if there is one now.
+    ///
+    /// # Errors
+    /// [`TryGetError::Empty`] if there is none, or none that is not promised;
+    /// [`TryGetError::Closed`] if none is left and none will come.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.try_get(), Ok(1));
+    /// ```
+    #[doc(alias("get_nowait", "try_recv"))]
+    #[inline]
+    pub fn try_get(&self) -> Result<T, TryGetError> {
+        let got = self.open().try_get();
+        got.map(|(item, wakes)| {
+            wakes.wake();
+            item
+        })
+    }
+
+    /// Says that the work on one item is done, as [`join`](Self::join) waits to hear for each.
+    ///
+    /// # Panics
+    /// If called more often than items were put: asyncio's `ValueError`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put("job").unwrap();
+    /// queue.task_done();
+    /// assert_eq!(queue.unfinished(), 0);
+    /// ```
+    #[track_caller]
+    pub fn task_done(&self) {
+        let done = self.open().task_done();
+        done.expect(TOO_OFTEN).wake();
+    }
+
+    /// Closes the queue: nothing more comes in. What is in it can still be got, then `get` ends with
+    /// an error. A `put` that waits, and every later one, gets its item back. asyncio's `shutdown`.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// queue.close();
+    /// assert_eq!(queue.try_get(), Ok(1));
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn close(&self) {
+        let wakes = self.open().close();
+        wakes.wake();
+    }
+
+    /// Closes the queue and drops what is in it: asyncio's `shutdown(immediate=True)`. Every waiting
+    /// `get` ends with an error, also a promised one. The dropped items count as finished.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// queue.close_now();
+    /// assert_eq!((queue.len(), queue.unfinished()), (0, 0));
+    /// ```
+    #[doc(alias = "shutdown")]
+    pub fn close_now(&self) {
+        let (items, wakes) = self.open().close_now();
+        wakes.wake();
+        drop(items);
+    }
+
+    /// Whether the queue was closed. Items may be left.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::<u8>::unbounded();
+    /// queue.close();
+    /// assert!(queue.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.open().is_closed()
+    }
+
+    /// Items in the queue, those promised to a woken `get` included.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.len(), 1);
+    /// ```
+    #[doc(alias = "qsize")]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.open().len()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(whirligig::queue::Queue::<u8>::unbounded().is_empty());
+    /// ```
+    #[doc(alias = "empty")]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.open().len() == 0
+    }
+
+    /// Whether [`len`](Self::len) is the capacity. If not, the room may still be promised to others.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::bounded(1);
+    /// queue.try_put(1).unwrap();
+    /// assert!(queue.is_full());
+    /// ```
+    #[doc(alias = "full")]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.open().is_full()
+    }
+
+    /// The most items the queue holds; `None` if unbounded.
+    ///
+    /// ```
+    /// assert_eq!(whirligig::queue::Queue::<u8>::bounded(3).capacity(), Some(3));
+    /// ```
+    #[doc(alias = "maxsize")]
+    pub fn capacity(&self) -> Option<usize> {
+        self.open().capacity()
+    }
+
+    /// Items put for which [`task_done`](Self::task_done) has not been called.
+    ///
+    /// ```
+    /// let queue = whirligig::queue::Queue::unbounded();
+    /// queue.try_put(1).unwrap();
+    /// assert_eq!(queue.unfinished(), 1);
+    /// ```
+    pub fn unfinished(&self) -> usize {
+        self.open().unfinished()
+    }
+
+    /// The queue's numbers, all of one moment. See [`Stats`].
+    pub fn stats(&self) -> Stats {
+        self.open().stats()
+    }
+
+    /// The identity by which reports name this queue.
+    pub(crate) fn id(&self) -> u64 {
+        self.open().id()
+    }
+
+    /// One visit to the core. No user code runs while it lasts.
+    #[inline]
+    pub(super) fn open(&self) -> <S::Around<Core<T>> as Shell<Core<T>>>::Open<'_> {
+        self.core.open()
+    }
+}
+
+/// Shows the queue's identity and its numbers, and asks nothing of the items.
+impl<T, S: Sharing> fmt::Debug for GenericQueue<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Queue").field(&self.id()).field(&self.stats()).finish()
+    }
+}
