@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use crate::engine::{
     base::{clock, primitives::Arc},
-    current::{self, Current},
+    current::{self, Current, Outside},
     inbox::{Address, Urgency},
     timer::{TimerKey, shared::SharedTimers},
 };
@@ -30,23 +30,26 @@ enum Home {
 #[inline]
 pub(crate) fn turn_time(current: &Current) -> u64 {
     match current {
-        Current::EventLoop(core) => core.now(),
+        Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. }) => core.now(),
         Current::Worker(worker) => worker.now(),
         Current::Guest(_) => clock::real_now(),
+        Current::Outside(Outside { home, own: None }) => home.clock.now(),
     }
 }
 
 impl Timer {
-    /// Has whoever runs this thread wake `waker` at `deadline`. `None`: the runtime has shut down.
+    /// Has whoever runs this thread wake `waker` at `deadline`. `None`: the runtime has shut down, or turns
+    /// on another thread.
     #[inline]
     pub(crate) fn insert(current: &Current, deadline: u64, waker: Waker) -> Option<Self> {
         match current {
-            Current::EventLoop(core) => {
+            Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. }) => {
                 let key = core.timers.insert(deadline, waker);
                 Some(Self { home: Home::EventLoop(core.address()), key })
             }
             Current::Worker(worker) => Self::in_shared(worker.insert_timer(deadline, waker)),
             Current::Guest(pool) => Self::in_shared(pool.insert_timer(deadline, waker)),
+            Current::Outside(Outside { own: None, .. }) => None,
         }
     }
 
