@@ -8,6 +8,7 @@ use std::{
     future::Future,
     io::Write,
     pin::Pin,
+    process::Command,
     sync::{
         Arc, Barrier,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
@@ -18,9 +19,14 @@ use std::{
     time::Duration,
 };
 
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use whirligig::{
-    BlockingStats, EventLoop, spawn_local,
+    BlockingStats, EventLoop, Handle, Runtime,
+    io::Source,
+    net::{TcpListener, TcpStream},
+    spawn, spawn_local,
     task::{SpawnBlocking, TrySpawnError, spawn_blocking, try_spawn_blocking, yield_now},
+    time,
 };
 
 fn pool(threads: usize, queue: usize) -> EventLoop {
@@ -430,5 +436,192 @@ fn jobs_beyond_the_queue_begin_in_order_though_nobody_awaits_them() {
         // The last of them began when most had begun: no place in line was lost.
         let (n, at) = jobs.into_iter().last().unwrap().await.unwrap();
         assert!(at > n / 2, "job {n} was the {at}th to begin");
+    });
+}
+
+/// What a call on the blocking pool finds when it looks around, on an event loop and on a runtime.
+fn looks_around() {
+    let here = Handle::try_current().expect("the runtime that made the call");
+    let nested = spawn_blocking(|| spawn(async { 1 }).wait().unwrap());
+    assert_eq!(nested.wait().unwrap(), 1);
+    assert_eq!(here.spawn(async { 2 }).wait().unwrap(), 2);
+    // Made here, awaited there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let sleep = time::sleep(Duration::from_millis(1));
+    let connect = TcpStream::connect(address);
+    let sent = spawn(async move {
+        sleep.await;
+        connect.await.unwrap().peer_addr().unwrap()
+    });
+    assert_eq!(sent.wait().unwrap(), address);
+    drop(listener.accept().unwrap());
+    // Made and awaited here, with a task there.
+    let echoed = here.block_on(async move {
+        let listener = TcpListener::from_std(listener).unwrap();
+        let server = spawn(async move {
+            time::sleep(Duration::from_millis(1)).await;
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+        });
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        time::sleep(Duration::from_millis(1)).await;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        server.await.unwrap();
+        assert_eq!(spawn_blocking(|| 3).await.unwrap(), 3);
+        text
+    });
+    assert_eq!(echoed, "hello");
+}
+
+#[test]
+fn a_blocking_call_knows_the_runtime_that_made_it() {
+    let event_loop = pool(4, 0);
+    event_loop.block_on(async { spawn_blocking(looks_around).await.unwrap() });
+    for workers in [1, 2] {
+        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
+        runtime.block_on(async { spawn_blocking(looks_around).await.unwrap() });
+        runtime.block_on(async { spawn(spawn_blocking(looks_around)).await.unwrap().unwrap() });
+    }
+}
+
+/// A call's tasks run on its loop, and the call is not there.
+#[test]
+fn what_a_blocking_call_spawns_runs_on_the_loop() {
+    let event_loop = EventLoop::new().unwrap();
+    let home = thread::current().id();
+    event_loop.block_on(async {
+        let call = spawn_blocking(move || {
+            let there = spawn(async { thread::current().id() }).wait().unwrap();
+            assert_eq!(there, home);
+            let (here, inside) = Handle::current().block_on(async {
+                let task = spawn(async { thread::current().id() });
+                (thread::current().id(), task.await.unwrap())
+            });
+            assert_eq!((here, inside), (thread::current().id(), home));
+        });
+        call.await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_blocking_call_can_not_do_says_what_to_do_instead() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.block_on(async {
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let source = Source::new(reader).unwrap();
+        let outcomes = [
+            (spawn_blocking(|| drop(spawn_local(async {}))), "use `spawn` if the future"),
+            (
+                spawn_blocking(|| futures_lite::future::block_on(time::sleep(Duration::MAX / 2))),
+                "await it inside `Handle::block_on`",
+            ),
+            (
+                spawn_blocking(move || {
+                    let waits = futures_lite::future::block_on(source.readable());
+                    panic!("{}", waits.unwrap_err());
+                }),
+                "inside `Handle::block_on`",
+            ),
+            (spawn_blocking(|| drop(whirligig::dump())), "on its own thread"),
+        ];
+        for (call, advice) in outcomes {
+            let error = call.await.unwrap_err().to_string();
+            assert!(error.contains(advice), "{error}");
+        }
+    });
+}
+
+#[test]
+fn who_comes_too_late_is_told_that_it_is_over() {
+    let event_loop = EventLoop::new().unwrap();
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let handles = [event_loop.handle(), runtime.handle()];
+    drop((event_loop, runtime));
+    for handle in handles {
+        let _entered = handle.enter();
+        let error = try_spawn_blocking(|| ()).unwrap_err();
+        assert_eq!(error, TrySpawnError::ShutDown);
+        assert!(error.to_string().contains("shut down"), "{error}");
+        assert!(spawn_blocking(|| ()).wait().unwrap_err().is_cancelled());
+        assert!(spawn(async {}).wait().unwrap_err().is_cancelled());
+    }
+}
+
+/// A connection by name that nobody waits for any more leaves no look-up behind.
+#[test]
+fn look_ups_that_nobody_waits_for_leave_the_line() {
+    let event_loop = pool(1, 10);
+    event_loop.block_on(async {
+        let (job, begun, go) = gate();
+        drop(spawn_blocking(job));
+        begun.recv().unwrap();
+        for _ in 0..40 {
+            let mut connect = Box::pin(TcpStream::connect("localhost:1"));
+            assert!(poll_once(&mut connect).is_pending());
+            assert_eq!(event_loop.blocking_stats().queued, 1);
+        }
+        let timed_out = time::timeout(Duration::from_millis(1), TcpStream::connect("localhost:1"));
+        assert!(timed_out.await.is_err());
+        assert_eq!(event_loop.blocking_stats().queued, 0);
+        drop(go);
+    });
+}
+
+/// Lets this process map no further thread's stack, or again any.
+#[allow(unsafe_code)] // The limit has no safe call here.
+fn limit_memory(limited: bool) {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    // Room for what the heap may grow by, and none for a stack of 2 MiB.
+    let bytes = if limited { pages * 4096 + (512 << 10) } else { libc::RLIM_INFINITY };
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: it reads a limit that is there.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+}
+
+/// In a process of its own, whose memory ends: a thread's stack is not to be had, until it is again.
+#[test]
+fn a_thread_that_can_not_be_had_is_asked_for_again() {
+    const ROLE: &str = "WHIRLIGIG_TEST_WITHOUT_THREADS";
+    let Ok(role) = std::env::var(ROLE) else {
+        for role in ["awaited", "waited for"] {
+            let test = "a_thread_that_can_not_be_had_is_asked_for_again";
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args([test, "--exact", "--nocapture", "--test-threads=1"])
+                .env(ROLE, role)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&child.stderr);
+            assert!(child.status.success(), "{said}");
+            assert_eq!(said.matches("the system gives no thread").count(), 1, "{said}");
+        }
+        return;
+    };
+    let event_loop = pool(4, 10);
+    limit_memory(true);
+    let calls = event_loop
+        .block_on(async { (0..100).map(|n| spawn_blocking(move || n)).collect::<Vec<_>>() });
+    assert_eq!(event_loop.blocking_stats().threads, 0);
+    assert!(calls.iter().all(|call| !call.is_finished()), "they stay in line");
+    if role == "waited for" {
+        limit_memory(false);
+        for (n, call) in calls.into_iter().enumerate() {
+            assert_eq!(call.wait().unwrap(), n);
+        }
+        return;
+    }
+    event_loop.block_on(async {
+        // Nobody comes by but the call's own timer.
+        let task = spawn_local(async move {
+            for (n, call) in calls.into_iter().enumerate() {
+                assert_eq!(call.await.unwrap(), n);
+            }
+        });
+        time::sleep(Duration::from_millis(20)).await;
+        assert!(!task.is_finished());
+        limit_memory(false);
+        task.await.unwrap();
     });
 }
