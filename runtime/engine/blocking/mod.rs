@@ -471,7 +471,7 @@ impl Shared {
         state.running.remove(running);
         state.look_ups_running -= is_look_up;
         state.ended += 1;
-        if state.closed {
+        if state.closed && !seeded("blocking_ends_without_a_word") {
             shared.call_ended.notify_all();
         }
         state
@@ -513,5 +513,113 @@ impl fmt::Debug for Shared {
             .field("most_threads", &self.most_threads)
             .field("most_queued", &self.most_queued)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::engine::{
+        base::id::TaskId,
+        task::join::{self, JoinHandle},
+    };
+
+    fn job<T: Send + 'static>(
+        kind: Kind,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> (Job, JoinHandle<T>) {
+        let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
+        let (completer, handle) = join::pair(async { f() }, origin.clone(), |_| {});
+        (Job::new(SpawnedSend::new(completer), origin, kind, None), handle)
+    }
+
+    /// A job that says that it has begun, and ends when it is let go.
+    fn gate(kind: Kind, say: &Sender<Kind>) -> (Job, Sender<()>) {
+        let (go, gone): (Sender<()>, Receiver<()>) = channel();
+        let say = say.clone();
+        let (job, handle) = job(kind, move || {
+            say.send(kind).unwrap();
+            let _ = gone.recv();
+        });
+        drop(handle);
+        (job, go)
+    }
+
+    #[test]
+    fn look_ups_have_half_of_the_threads_and_calls_the_rest() {
+        let pool = Pool::new(4, 100);
+        let (say, said) = channel();
+        let mut gates = Vec::new();
+        for kind in [Kind::LookUp; 5].into_iter().chain([Kind::Call; 2]) {
+            let (job, go) = gate(kind, &say);
+            assert!(pool.submit(job).is_ok());
+            gates.push(go);
+        }
+        // Four begin: two of the look-ups, though five came first, and both calls.
+        let begun: Vec<_> = (0..4).map(|_| said.recv().unwrap()).collect();
+        assert_eq!(begun.iter().filter(|kind| **kind == Kind::LookUp).count(), 2, "{begun:?}");
+        assert_eq!((pool.stats().queued, pool.running().len()), (3, 4));
+        // Another call is ahead of them: there is no room for a third look-up, and there is a thread.
+        let (last, go) = gate(Kind::Call, &say);
+        assert!(pool.submit(last).is_ok());
+        gates.push(go);
+        drop(gates.remove(5));
+        assert_eq!(said.recv().unwrap(), Kind::Call);
+        // The rest have their turn.
+        drop(gates);
+        assert!((0..3).all(|_| said.recv().unwrap() == Kind::LookUp));
+        pool.close();
+        pool.wait_ended(|| Duration::MAX);
+    }
+
+    #[test]
+    fn one_thread_serves_calls_and_look_ups_in_the_order_in_which_they_came() {
+        let pool = Pool::new(1, 100);
+        let (say, said) = channel();
+        let (first, go) = gate(Kind::Call, &say);
+        assert!(pool.submit(first).is_ok());
+        assert_eq!(said.recv().unwrap(), Kind::Call);
+        let order = [Kind::Call, Kind::LookUp, Kind::LookUp, Kind::Call, Kind::LookUp];
+        for kind in order {
+            assert!(pool.submit(gate(kind, &say).0).is_ok());
+        }
+        drop(go);
+        assert_eq!(order.map(|_| said.recv().unwrap()), order);
+        pool.close();
+    }
+
+    /// A thread parks while another is being started for a job that came meanwhile; then that fails.
+    #[test]
+    fn a_job_left_to_a_thread_that_did_not_start_is_left_to_one_that_parked() {
+        let pool = Pool::new(2, 100);
+        let (first, handle) = job(Kind::Call, || ());
+        assert!(pool.submit(first).is_ok());
+        handle.wait().unwrap();
+        while pool.stats().idle == 0 {
+            thread::yield_now();
+        }
+        let (second, handle) = job(Kind::Call, || ());
+        let mut state = pool.shared.lock();
+        state.threads += 1;
+        state.coming = Coming::Started;
+        drop(state);
+        assert!(pool.submit(second).is_ok());
+        assert!(!handle.is_finished());
+        pool.shared.not_started(&io::ErrorKind::WouldBlock.into());
+        handle.wait().unwrap();
+        assert_eq!(pool.stats().threads, 1);
+        pool.close();
+    }
+
+    #[test]
+    fn a_closed_pool_refuses_and_drops() {
+        let pool = Pool::new(1, 0);
+        pool.close();
+        let (late, handle) = job(Kind::Call, || ());
+        let Err((late, Refused::Closed)) = pool.try_submit(late) else { panic!("it was taken") };
+        late.discard();
+        assert!(handle.wait().unwrap_err().is_cancelled());
     }
 }
