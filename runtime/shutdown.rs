@@ -11,7 +11,10 @@ use std::{fmt, panic::Location, time::Duration};
 
 use crate::{
     dump::TaskDump,
-    engine::{base::clock, blocking::Pool},
+    engine::{
+        base::{clock, foreign},
+        blocking::Pool,
+    },
 };
 
 /// How long `run`, and the drop of an event loop or a runtime, wait for calls that have begun.
@@ -81,6 +84,6 @@ pub(crate) fn wait_for_calls(pool: &Pool, timeout: Duration) -> Result<(), Still
 /// The same at a drop, where nobody takes an error.
 pub(crate) fn wait_for_calls_or_say(pool: &Pool) {
     if let Err(left) = wait_for_calls(pool, GRACE) {
-        eprintln!("whirligig: {left}");
+        foreign::say(format_args!("{left}"));
     }
 }

@@ -262,6 +262,27 @@ fn a_cancelled_job_is_gone_at_once() {
 }
 
 #[test]
+fn a_cancel_handle_wakes_the_task_that_awaits_the_job() {
+    fn is_shared<T: Clone + Send + Sync + 'static>(_: &T) {}
+    let event_loop = pool(1, 1);
+    event_loop.block_on(async {
+        let mut jobs = Vec::new();
+        let go = fill(&event_loop, &mut jobs);
+        let call = spawn_blocking(|| ());
+        let (cancel, id) = (call.cancel_handle(), call.id());
+        is_shared(&cancel);
+        let waiting = spawn_local(call);
+        yield_now().await;
+        // The thread of the pool does not come by, so nothing else can wake it.
+        let canceller = thread::spawn(move || (cancel.id(), cancel.cancel(), cancel.cancel()));
+        let error = waiting.await.unwrap().unwrap_err();
+        assert!(error.is_cancelled() && error.id() == id, "{error}");
+        assert_eq!(canceller.join().unwrap(), (id, true, false));
+        drop(go);
+    });
+}
+
+#[test]
 fn a_job_is_cancelled_only_before_it_begins() {
     let event_loop = pool(1, 10);
     event_loop.block_on(async {

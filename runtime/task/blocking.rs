@@ -302,6 +302,31 @@ impl<T> SpawnBlocking<T> {
         self.number.is_some_and(|number| self.pool.cancel(number))
     }
 
+    /// What cancels the call, apart from this handle: to be kept elsewhere while this one is awaited.
+    ///
+    /// ```
+    /// use whirligig::{EventLoop, task};
+    ///
+    /// let event_loop = EventLoop::builder().blocking_threads(1).build()?;
+    /// event_loop.block_on(async {
+    ///     let (go, gone) = std::sync::mpsc::channel::<()>();
+    ///     let first = task::spawn_blocking(move || gone.recv().is_err());
+    ///     let second = task::spawn_blocking(|| "has to wait for the first");
+    ///     let cancel = second.cancel_handle();
+    ///     std::thread::spawn(move || {
+    ///         cancel.cancel();
+    ///         drop(go);
+    ///     });
+    ///     assert!(second.await.unwrap_err().is_cancelled());
+    ///     assert!(first.await.unwrap());
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[doc(alias = "abort_handle")]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { id: self.id(), pool: self.pool.clone(), number: self.number }
+    }
+
     /// Whether the call has ended.
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
@@ -347,6 +372,36 @@ impl<T> SpawnBlocking<T> {
         if let Some(timer) = self.ask_again.take() {
             timer.cancel();
         }
+    }
+}
+
+/// Cancels a call on the blocking pool, from any thread. From [`SpawnBlocking::cancel_handle`].
+///
+/// Dropping it does nothing.
+#[derive(Clone)]
+#[doc(alias = "AbortHandle")]
+pub struct CancelHandle {
+    id: TaskId,
+    pool: Arc<Pool>,
+    number: Option<JobNumber>,
+}
+
+impl CancelHandle {
+    /// As [`SpawnBlocking::cancel`].
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        self.number.is_some_and(|number| self.pool.cancel(number))
+    }
+
+    /// The call's identity.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelHandle").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -423,10 +423,9 @@ impl Shared {
             condvar.notify_one();
         }
         if complain {
-            eprintln!(
-                "whirligig: the system gives no thread for a blocking call now, and is asked again: \
-                 {error}"
-            );
+            foreign::say(format_args!(
+                "the system gives no thread for a blocking call now, and is asked again: {error}"
+            ));
         }
     }
 
