@@ -288,6 +288,7 @@ impl AsFd for EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
+        current::remove_loop(&self.core);
         {
             let _guard = current::enter(self.core.clone());
             self.core.close();

@@ -78,15 +78,22 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
     /// The identity of that loop, or 0: what a source asks before each wait.
     static LOOP_ID: Cell<u64> = const { Cell::new(0) };
-    /// The event loops that were made on this thread, for a handle that is entered here.
-    static LOOPS: RefCell<Vec<Weak<Core>>> = const { RefCell::new(Vec::new()) };
+    /// The event loops that were made on this thread, for a handle that is entered here. Without a destructor,
+    /// as above; the loops empty it.
+    static LOOPS: RefCell<ManuallyDrop<Vec<Weak<Core>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// Notes an event loop of this thread.
 pub(crate) fn add_loop(core: &Rc<Core>) {
+    LOOPS.with_borrow_mut(|loops| loops.push(Rc::downgrade(core)));
+}
+
+/// Forgets it again.
+pub(crate) fn remove_loop(core: &Rc<Core>) {
     LOOPS.with_borrow_mut(|loops| {
-        loops.retain(|core| core.strong_count() > 0);
-        loops.push(Rc::downgrade(core));
+        loops.retain(|other| other.as_ptr() != Rc::as_ptr(core));
+        loops.shrink_to_fit();
     });
 }
 

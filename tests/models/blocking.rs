@@ -68,14 +68,15 @@ fn check(body: impl Fn() + Send + Sync + 'static) {
     model.check(body);
 }
 
-/// The thread is on its way, runs, parks or is parked when the second job comes.
+/// The thread is on its way, runs, parks or is parked when the next job comes.
 #[test]
-fn one_thread_and_two_jobs() {
+fn one_thread_and_three_jobs() {
     check(|| {
         let (pool, ended) = (Pool::new(1, 8), Ended::new());
-        drop(submit(&pool, &ended, 0));
-        drop(submit(&pool, &ended, 0));
-        ended.wait_for(2);
+        for _ in 0..3 {
+            drop(submit(&pool, &ended, 0));
+        }
+        ended.wait_for(3);
         pool.close();
     });
 }
@@ -135,8 +136,19 @@ fn the_end_of_what_has_begun() {
 }
 
 #[test]
+fn a_thread_that_has_started_is_not_on_its_way() {
+    seeded_bug_is_caught(
+        "models::blocking::a_job_that_waits_for_another",
+        "blocking_starts_for_ever",
+    );
+}
+
+#[test]
 fn a_thread_that_came_is_not_on_its_way() {
-    seeded_bug_is_caught("models::blocking::one_thread_and_two_jobs", "blocking_forgets_who_came");
+    seeded_bug_is_caught(
+        "models::blocking::one_thread_and_three_jobs",
+        "blocking_forgets_who_came",
+    );
 }
 
 #[test]
@@ -150,7 +162,7 @@ fn a_thread_that_leaves_jobs_behind_unparks_another() {
 #[test]
 fn a_closed_pool_unparks_its_idle_threads() {
     seeded_bug_is_caught(
-        "models::blocking::one_thread_and_two_jobs",
+        "models::blocking::one_thread_and_three_jobs",
         "blocking_closes_past_the_idle",
     );
 }

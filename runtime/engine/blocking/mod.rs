@@ -9,15 +9,14 @@
 //! needed for [`KEEP_ALIVE`]. The last to park is the first to be unparked: its caches are warm, and those
 //! that a burst left behind get to end.
 //!
-//! **Who unparks.** A job that comes unparks one thread, or starts one while there are fewer than allowed.
-//! Until that thread has come, further jobs unpark nobody. The thread that comes takes a job and, if it
-//! leaves others behind, unparks the next before it begins. So of many jobs that come at once the caller
-//! pays for one unpark and the pool's threads for the rest, and no job waits behind a running one while a
-//! thread can be had.
+//! **Who unparks.** A job that comes unparks an idle thread, or, without one, starts a thread while there
+//! are fewer than allowed. Until that thread has come, further jobs unpark and start none. The thread that
+//! comes takes a job and, if it leaves others behind, unparks or starts the next before it begins. So of
+//! many jobs that come at once the caller pays for one unpark and the pool's threads for the rest, and no
+//! job waits behind a running one while a thread can be had.
 //!
 //! **Bounds.** There is one on threads. The line of jobs has none: `spawn_blocking` gets in line whether or
-//! not its outcome is awaited. Whoever wants to be refused asks with `try_spawn_blocking`, which goes by
-//! `blocking_queue`. Name look-ups may have half of the threads: a name server that does not answer holds
+//! not its outcome is awaited. `try_spawn_blocking` goes by `blocking_queue`, and refuses. Name look-ups may have half of the threads: a name server that does not answer holds
 //! each for seconds, and files must not wait for it.
 //!
 //! **Leaving the line.** Jobs are kept by number in a map. A cancelled one is taken out at once: its
@@ -35,8 +34,8 @@
 //!
 //! **Alternative:** a queue without a lock. Both sides hold this lock for some hundred nanoseconds; what a
 //! call costs is the unparking of threads. Another alternative: let a running thread that has been quick
-//! so far take the next job too, and unpark nobody. That halves the price of a call that does nothing,
-//! until one is slow: then a third party has to watch for it, and jobs wait for its ticks.
+//! so far take the next job too, and unpark none. That makes calls that do nothing cheaper, until one is
+//! slow: then a further thread has to watch for that, and jobs wait for its ticks.
 
 use std::{
     cell::Cell,
@@ -166,19 +165,14 @@ struct State {
     last_thread: u64,
     /// Parked threads, by number; the last to park is last.
     idle: Vec<(u64, Arc<Condvar>)>,
-    coming: Coming,
+    /// The thread that was unparked for a job and has not looked for it yet. One at a time.
+    unparked: Option<u64>,
+    /// A thread is being started, and has not looked for a job yet. One at a time.
+    starting: bool,
     ended: u64,
     closed: bool,
     /// That there was no thread to be had was said.
     has_complained: bool,
-}
-
-/// The thread that was unparked or started for a job, and has not looked for it yet. One at a time.
-#[derive(Debug, PartialEq, Eq)]
-enum Coming {
-    None,
-    Started,
-    Unparked(u64),
 }
 
 /// What a job needs done, with the lock released.
@@ -212,7 +206,8 @@ impl Pool {
             threads: 0,
             last_thread: 0,
             idle: Vec::new(),
-            coming: Coming::None,
+            unparked: None,
+            starting: false,
             ended: 0,
             closed: false,
             has_complained: false,
@@ -374,22 +369,20 @@ impl Shared {
 
     /// Which thread is to come, now that there may be a job for one more.
     fn call(&self, state: &mut State) -> Call {
-        let is_needed = state.coming == Coming::None
-            && !state.closed
-            && state.next_line(self.most_look_ups()).is_some();
-        if !is_needed {
+        let has_job = !state.closed && state.next_line(self.most_look_ups()).is_some();
+        if !has_job || state.unparked.is_some() {
             return Call::Nothing;
         }
         if let Some((number, condvar)) = state.idle.pop() {
-            state.coming = Coming::Unparked(number);
+            state.unparked = Some(number);
             return Call::Unpark(condvar);
         }
-        if state.threads < self.most_threads {
-            state.threads += 1;
-            state.coming = Coming::Started;
-            return Call::Start;
+        if state.threads == self.most_threads || state.starting {
+            return Call::Nothing;
         }
-        Call::Nothing
+        state.threads += 1;
+        state.starting = true;
+        Call::Start
     }
 
     fn carry_out(shared: &Arc<Self>, call: Call) {
@@ -413,15 +406,10 @@ impl Shared {
     fn not_started(&self, error: &io::Error) {
         let mut state = self.lock();
         state.threads -= 1;
-        state.coming = Coming::None;
+        state.starting = false;
         self.lacks_thread.store(true, Ordering::Relaxed);
-        // A thread may have parked meanwhile, and a job that came then have counted on this one.
-        let call = if state.idle.is_empty() { Call::Nothing } else { self.call(&mut state) };
         let complain = !mem::replace(&mut state.has_complained, true);
         drop(state);
-        if let Call::Unpark(condvar) = call {
-            condvar.notify_one();
-        }
         if complain {
             foreign::say(format_args!(
                 "the system gives no thread for a blocking call now, and is asked again: {error}"
@@ -437,11 +425,11 @@ impl Shared {
         let mut state = shared.lock();
         state.last_thread += 1;
         let number = state.last_thread;
+        if !seeded("blocking_starts_for_ever") {
+            state.starting = false;
+        }
         let mut comes = true;
         while comes {
-            if !seeded("blocking_forgets_who_came") {
-                state.coming = Coming::None;
-            }
             while let Some(kind) = state.next_line(shared.most_look_ups()) {
                 let (_, job) = state.line(kind).pop_first().expect("a job is next in this line");
                 state = Self::run(shared, state, job);
@@ -490,7 +478,10 @@ impl Shared {
         loop {
             let timed_out;
             (state, timed_out) = wait_timeout(condvar, state, KEEP_ALIVE);
-            if state.coming == Coming::Unparked(number) {
+            if state.unparked == Some(number) {
+                if !seeded("blocking_forgets_who_came") {
+                    state.unparked = None;
+                }
                 return (state, true);
             }
             if state.closed {
@@ -589,9 +580,9 @@ mod tests {
         pool.close();
     }
 
-    /// A thread parks while another is being started for a job that came meanwhile; then that fails.
+    /// A thread is being started, which takes its time: a job does not wait for it if another is idle.
     #[test]
-    fn a_job_left_to_a_thread_that_did_not_start_is_left_to_one_that_parked() {
+    fn a_job_is_left_to_an_idle_thread_while_another_is_being_started() {
         let pool = Pool::new(2, 100);
         let (first, handle) = job(Kind::Call, || ());
         assert!(pool.submit(first).is_ok());
@@ -599,15 +590,15 @@ mod tests {
         while pool.stats().idle == 0 {
             thread::yield_now();
         }
-        let (second, handle) = job(Kind::Call, || ());
         let mut state = pool.shared.lock();
         state.threads += 1;
-        state.coming = Coming::Started;
+        state.starting = true;
         drop(state);
+        let (second, handle) = job(Kind::Call, || ());
         assert!(pool.submit(second).is_ok());
-        assert!(!handle.is_finished());
-        pool.shared.not_started(&io::ErrorKind::WouldBlock.into());
         handle.wait().unwrap();
+        // It could not be started after all.
+        pool.shared.not_started(&io::ErrorKind::WouldBlock.into());
         assert_eq!(pool.stats().threads, 1);
         pool.close();
     }
