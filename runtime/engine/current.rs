@@ -7,6 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     future::Future,
     io,
     mem::ManuallyDrop,
@@ -80,27 +81,23 @@ thread_local! {
     static LOOP_ID: Cell<u64> = const { Cell::new(0) };
     /// The event loops that were made on this thread, for a handle that is entered here. Without a destructor,
     /// as above; the loops empty it.
-    static LOOPS: RefCell<ManuallyDrop<Vec<Weak<Core>>>> =
-        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    static LOOPS: RefCell<ManuallyDrop<BTreeMap<u64, Weak<Core>>>> =
+        const { RefCell::new(ManuallyDrop::new(BTreeMap::new())) };
 }
 
 /// Notes an event loop of this thread.
 pub(crate) fn add_loop(core: &Rc<Core>) {
-    LOOPS.with_borrow_mut(|loops| loops.push(Rc::downgrade(core)));
+    LOOPS.with_borrow_mut(|loops| loops.insert(core.id, Rc::downgrade(core)));
 }
 
 /// Forgets it again.
-pub(crate) fn remove_loop(core: &Rc<Core>) {
-    LOOPS.with_borrow_mut(|loops| {
-        loops.retain(|other| other.as_ptr() != Rc::as_ptr(core));
-        loops.shrink_to_fit();
-    });
+pub(crate) fn remove_loop(core: &Core) {
+    LOOPS.with_borrow_mut(|loops| loops.remove(&core.id));
 }
 
 /// The event loop of this identity, if it was made on this thread and is there.
 pub(crate) fn loop_of_this_thread(loop_id: u64) -> Option<Rc<Core>> {
-    LOOPS
-        .with_borrow(|loops| loops.iter().filter_map(Weak::upgrade).find(|core| core.id == loop_id))
+    LOOPS.with_borrow(|loops| loops.get(&loop_id)?.upgrade())
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
