@@ -68,7 +68,8 @@ impl Builder {
         self
     }
 
-    /// How many threads the loop's blocking pool has at most. The default is 64.
+    /// How many threads the loop's blocking pool has at most. The default is 64. Half of them may look names
+    /// up at a time.
     #[doc(alias = "max_blocking_threads")]
     #[doc(alias = "max_workers")]
     pub fn blocking_threads(mut self, most: usize) -> Self {
@@ -76,8 +77,9 @@ impl Builder {
         self
     }
 
-    /// How many jobs may wait for one of those threads before `spawn_blocking` itself has to wait.
-    /// The default is 1,024; 0 means that a job must find an idle thread.
+    /// How many calls may wait for one of those threads before
+    /// [`try_spawn_blocking`](crate::task::try_spawn_blocking) refuses another. The default is 1,024; with 0 a
+    /// call must find a thread. (`spawn_blocking` refuses none.)
     pub fn blocking_queue(mut self, most: usize) -> Self {
         self.settings.blocking_queue = most;
         self
@@ -96,8 +98,6 @@ impl Builder {
             return invalid("look_before_parking goes by the real clock: not with a test clock");
         }
         settings.look_before_parking = looks;
-        // A queue of none still needs room for the job that starts a thread.
-        settings.blocking_queue = settings.blocking_queue.max(1);
         EventLoop::with_settings(settings)
     }
 
@@ -256,15 +256,17 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How many threads the runtime's blocking pool has at most. The default is 512.
+    /// How many threads the runtime's blocking pool has at most. The default is 512. Half of them may look
+    /// names up at a time.
     #[doc(alias = "max_blocking_threads")]
     pub fn blocking_threads(mut self, most: usize) -> Self {
         self.settings.blocking_threads = most;
         self
     }
 
-    /// How many jobs may wait for one of those threads before `spawn_blocking` itself has to wait.
-    /// The default is 1,024; 0 means that a job must find an idle thread.
+    /// How many calls may wait for one of those threads before
+    /// [`try_spawn_blocking`](crate::task::try_spawn_blocking) refuses another. The default is 1,024; with 0 a
+    /// call must find a thread. (`spawn_blocking` refuses none.)
     pub fn blocking_queue(mut self, most: usize) -> Self {
         self.settings.blocking_queue = most;
         self
@@ -276,7 +278,7 @@ impl RuntimeBuilder {
     /// What the system says when it cannot give each worker its descriptors and its thread; and
     /// `InvalidInput` for settings that cannot work, by name.
     pub fn build(self) -> io::Result<Runtime> {
-        let Self { mut settings, threads } = self;
+        let Self { settings, threads } = self;
         match settings.workers {
             0 => return invalid("worker_threads is 0: nobody would run the tasks"),
             1..=MOST_WORKERS => {}
@@ -294,8 +296,6 @@ impl RuntimeBuilder {
             return invalid("sentry_tick is not from a millisecond to a minute");
         }
         check_blocking(settings.blocking_threads)?;
-        // A queue of none still needs room for the job that starts a thread.
-        settings.blocking_queue = settings.blocking_queue.max(1);
         Runtime::with_settings(settings, &threads)
     }
 }

@@ -19,7 +19,7 @@ use crate::engine::{
 /// [`EventLoop::dump`](crate::EventLoop::dump).
 ///
 /// # Panics
-/// If nobody runs this thread.
+/// If no runtime runs this thread, or an event loop does that another thread turns.
 #[track_caller]
 #[doc(alias = "all_tasks")]
 pub fn dump() -> Dump {
@@ -27,6 +27,9 @@ pub fn dump() -> Dump {
         Current::EventLoop(core) => Dump::of_event_loop(&core),
         Current::Worker(worker) => Dump::of_pool(&worker.pool),
         Current::Guest(pool) => Dump::of_pool(&pool),
+        Current::Outside(_) => panic!(
+            "`dump` reads an event loop's tasks on its own thread, and this one has only entered the loop"
+        ),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     panic::Location,
     pin::pin,
     rc::Rc,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -20,16 +21,24 @@ use crate::{
             trace::{self, Event},
         },
         blocking::BlockingStats,
-        current,
-        scheduler::event_loop::{Core, Limit, Settings},
+        current::{self, Home},
+        scheduler::{
+            event_loop::{Core, Limit, Settings},
+            remote::Remote,
+        },
         task::join::JoinHandle,
     },
-    handle::{Handle, Home},
+    handle::Handle,
+    shutdown::{self, StillRunning},
 };
 
 /// Runs a future to its end on a new event loop, and gives its output. asyncio's `run`.
 ///
-/// The loop is dropped at the end, and with it every task that has not ended.
+/// The loop is dropped at the end: every task that has not ended is dropped where it waits, as `asyncio.run`
+/// cancels it, and so are the calls of [`spawn_blocking`](crate::task::spawn_blocking) that have not begun.
+/// A call that has begun is waited for, as `asyncio.run` does, but for no longer than 10 seconds: then its
+/// line is named on standard error, and its thread left to itself. With another bound, or an error instead:
+/// [`EventLoop::shutdown_timeout`].
 ///
 /// # Panics
 /// If the system cannot give the loop its descriptors (see [`EventLoop::new`]), or if the future
@@ -54,7 +63,10 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// A single-threaded event loop: its tasks need not be `Send`.
 ///
 /// Dropping the loop drops each task that has not ended, in its own thread, exactly once. Other
-/// loops' tasks that wait on this one's handles, timers or sockets are woken.
+/// loops' tasks that wait on this one's handles, timers or sockets are woken. Calls of
+/// [`spawn_blocking`](crate::task::spawn_blocking) that have not begun are cancelled. Those that have begun
+/// are waited for, up to 10 seconds; the lines of those that go on are named on standard error then.
+/// [`shutdown_timeout`](Self::shutdown_timeout) waits as long as it is told.
 ///
 /// A loop cannot be carried over a fork: the child shares the kernel's half of it.
 ///
@@ -68,6 +80,8 @@ pub fn run<F: Future>(future: F) -> F::Output {
 #[doc(alias = "LocalRuntime")]
 pub struct EventLoop {
     core: Rc<Core>,
+    /// Dropped, it waits for the blocking calls that have begun.
+    waits: bool,
 }
 
 /// What a call of [`EventLoop::turn`] left.
@@ -93,7 +107,9 @@ impl EventLoop {
     }
 
     pub(crate) fn with_settings(settings: Settings) -> io::Result<Self> {
-        Core::new(settings, current::forget_source).map(|core| Self { core: Rc::new(core) })
+        let core = Rc::new(Core::new(settings, current::forget_source)?);
+        current::add_loop(&core);
+        Ok(Self { core, waits: true })
     }
 
     /// Runs the loop until `future` has ended, and gives its output.
@@ -110,8 +126,24 @@ impl EventLoop {
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());
+        self.run_root(future, Location::caller())
+    }
+
+    /// The same for a loop that is only there for a future whose tasks belong to another.
+    pub(crate) fn block_on_for<F: Future>(
+        &self,
+        home: Arc<Remote>,
+        future: F,
+        place: &'static Location<'static>,
+    ) -> F::Output {
+        let _turning = self.core.begin_turning();
+        let _guard = current::enter_with_own(home, self.core.clone());
+        self.run_root(future, place)
+    }
+
+    fn run_root<F: Future>(&self, future: F, place: &'static Location<'static>) -> F::Output {
         let id = self.core.draw_task_id();
-        self.core.table.open_root(id, Location::caller());
+        self.core.table.open_root(id, place);
         let _root = RootOpen(&self.core);
 
         let mut future = pin!(future);
@@ -194,7 +226,31 @@ impl EventLoop {
 
     /// What other threads may hold of this loop.
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::EventLoop(self.core.address()) }
+        Handle { home: Home::EventLoop(self.core.remote.clone()) }
+    }
+
+    /// Drops the loop, and waits until the calls of [`spawn_blocking`](crate::task::spawn_blocking) that
+    /// have begun have ended, but for no longer than `timeout`. Those that have not begun are cancelled.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let event_loop = whirligig::EventLoop::new()?;
+    /// event_loop.block_on(async { drop(whirligig::task::spawn_blocking(|| "a file is written")) });
+    /// if let Err(left) = event_loop.shutdown_timeout(Duration::from_secs(5)) {
+    ///     eprintln!("{left}"); // a line for each call that goes on
+    /// }
+    /// # std::io::Result::Ok(())
+    /// ```
+    ///
+    /// # Errors
+    /// The calls that had not ended by then. They go on.
+    #[doc(alias = "shutdown_default_executor")]
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
+        self.waits = false;
+        let core = self.core.clone();
+        drop(self);
+        shutdown::wait_for_calls(&core.remote.blocking, timeout)
     }
 
     /// What the loop has done so far, counted.
@@ -205,7 +261,7 @@ impl EventLoop {
 
     /// How the loop's blocking pool stands.
     pub fn blocking_stats(&self) -> BlockingStats {
-        self.core.pool.get().map(|pool| pool.stats()).unwrap_or_default()
+        self.core.remote.blocking.stats()
     }
 
     /// Each task: its name, where it was spawned, and what it waits for at which line.
@@ -232,8 +288,14 @@ impl AsFd for EventLoop {
 
 impl Drop for EventLoop {
     fn drop(&mut self) {
-        let _guard = current::enter(self.core.clone());
-        self.core.close();
+        current::remove_loop(&self.core);
+        {
+            let _guard = current::enter(self.core.clone());
+            self.core.close();
+        }
+        if self.waits {
+            shutdown::wait_for_calls_or_say(&self.core.remote.blocking);
+        }
     }
 }
 

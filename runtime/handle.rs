@@ -3,22 +3,15 @@
 use std::{fmt, future::Future, panic::Location, sync::Arc};
 
 use crate::engine::{
-    base::{
-        id::TaskId,
-        place::{Name, Origin},
-    },
-    current::{self, Current},
-    inbox::{Address, Urgency},
-    scheduler::pool::Pool,
-    task::{
-        join::{self, JoinHandle},
-        local,
-    },
+    base::place::Name,
+    current::{self, Current, Home},
+    inbox::Urgency,
+    task::{join::JoinHandle, local},
 };
 
-/// A grip on an event loop or a runtime, for any thread: spawn onto it, run something there, stop it.
+/// A handle to an event loop or a runtime, for any thread: spawn onto it, run something there, stop it.
 ///
-/// It is cheap to clone, and may outlive what it is a grip on: then spawning gives a handle that says
+/// It is cheap to clone, and may outlive its event loop or runtime: then spawning gives a handle that says
 /// cancelled, and the rest does nothing.
 ///
 /// ```
@@ -40,13 +33,6 @@ pub struct Handle {
     pub(crate) home: Home,
 }
 
-/// What a handle is a grip on.
-#[derive(Clone)]
-pub(crate) enum Home {
-    EventLoop(Address),
-    Pool(Arc<Pool>),
-}
-
 /// An event loop or a runtime is gone, so nothing can be run there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopGone;
@@ -60,25 +46,30 @@ impl fmt::Display for LoopGone {
 impl std::error::Error for LoopGone {}
 
 impl Handle {
-    /// The handle of whoever runs this thread.
+    /// The handle of the event loop or the runtime that runs this thread, or that it has entered. A call on
+    /// the blocking pool has entered the one that made it.
     ///
     /// ```
+    /// use whirligig::{Handle, task};
+    ///
     /// whirligig::run(async {
-    ///     let here = whirligig::Handle::current();
-    ///     let call = whirligig::task::spawn_blocking(move || drop(here.spawn(async { 6 * 7 })));
-    ///     call.await.unwrap(); // another thread spawned that onto this loop
+    ///     let call = task::spawn_blocking(|| {
+    ///         let answer = Handle::current().spawn(async { 6 * 7 }); // on the loop
+    ///         answer.wait() // blocks this thread, and not the loop
+    ///     });
+    ///     assert_eq!(call.await.unwrap().unwrap(), 42);
     /// });
     /// ```
     ///
     /// # Panics
-    /// If nobody does.
+    /// If none does.
     #[track_caller]
     #[doc(alias = "get_running_loop")]
     pub fn current() -> Self {
-        Self::of(current::expect("`Handle::current`"))
+        Self { home: current::expect("`Handle::current`").home() }
     }
 
-    /// The handle of whoever runs this thread, if anybody does.
+    /// The handle of the event loop or the runtime that runs this thread, if one does.
     ///
     /// ```
     /// assert!(whirligig::Handle::try_current().is_none());
@@ -86,24 +77,20 @@ impl Handle {
     /// ```
     #[doc(alias = "_get_running_loop")]
     pub fn try_current() -> Option<Self> {
-        current::get().map(Self::of)
+        current::get().map(|current| Self { home: current.home() })
     }
 
-    fn of(current: Current) -> Self {
-        let home = match current {
-            Current::EventLoop(core) => Home::EventLoop(core.address()),
-            Current::Worker(worker) => Home::Pool(worker.pool.clone()),
-            Current::Guest(pool) => Home::Pool(pool),
-        };
-        Self { home }
-    }
-
-    /// Makes a runtime this thread's, until the guard is dropped: `spawn`, timers and sockets used
-    /// here, outside any task, go to it.
+    /// Makes an event loop or a runtime this thread's, until the guard is dropped: `spawn`, `spawn_blocking`
+    /// and [`current`](Self::current) used here, outside any task, go to it, and timers and sockets made
+    /// here are its own.
     ///
     /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
     /// may be nested, and must be dropped in the reverse order. So do not hold one across an await: other
     /// tasks run on the thread meanwhile, and enter and leave.
+    ///
+    /// An event loop may be entered on its own thread and on others. On its own,
+    /// [`spawn_local`](crate::spawn_local) works as well. On another, what is spawned is sent to the loop,
+    /// and timers and sockets are awaited inside [`block_on`](Self::block_on).
     ///
     /// ```
     /// use whirligig::{Runtime, spawn};
@@ -115,18 +102,20 @@ impl Handle {
     /// assert!(whirligig::Handle::try_current().is_none());
     /// # std::io::Result::Ok(())
     /// ```
-    ///
-    /// # Panics
-    /// If this is the handle of an event loop, which belongs to its own thread: spawn onto it instead.
-    #[track_caller]
     pub fn enter(&self) -> Enter {
-        match &self.home {
-            Home::Pool(pool) => Enter { _guard: current::enter_as_guest(pool.clone()) },
-            Home::EventLoop(_) => panic!(
-                "an event loop cannot be entered by its handle: it belongs to its own thread. Use \
-                 `Handle::spawn` instead"
-            ),
-        }
+        let own = match &self.home {
+            Home::EventLoop(home) => current::loop_of_this_thread(home.address.loop_id),
+            Home::Pool(_) => None,
+        };
+        let entered = match own {
+            Some(core) => {
+                // If it is left to a host, that is to turn it: a task may be spawned here.
+                core.rouse();
+                Entered::Loop(current::enter(core))
+            }
+            None => Entered::FromOutside(current::enter_from_outside(self.home.clone())),
+        };
+        Enter { _entered: entered }
     }
 
     /// Spawns a future, from any thread. On an event loop, tasks start in the order in which they were
@@ -154,10 +143,12 @@ impl Handle {
         F::Output: Send + 'static,
     {
         match (&self.home, current::get()) {
-            (Home::EventLoop(home), Some(Current::EventLoop(core))) if core.id == home.loop_id => {
+            (Home::EventLoop(home), Some(Current::EventLoop(core)))
+                if core.id == home.address.loop_id =>
+            {
                 core.spawn(future, name, place)
             }
-            (Home::EventLoop(home), _) => send(*home, future, name, place),
+            (Home::EventLoop(home), _) => current::send(home.address, future, name, place),
             (Home::Pool(pool), Some(Current::Worker(worker)))
                 if Arc::ptr_eq(pool, &worker.pool) =>
             {
@@ -183,7 +174,9 @@ impl Handle {
     /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.
     pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
         match &self.home {
-            Home::EventLoop(home) => home.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone),
+            Home::EventLoop(home) => {
+                home.address.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone)
+            }
             Home::Pool(pool) if pool.is_closed() => Err(LoopGone),
             Home::Pool(_) => {
                 drop(self.spawn(async { f() }));
@@ -203,38 +196,22 @@ impl Handle {
         };
         // A loop that is gone has stopped.
         if let Home::EventLoop(home) = &self.home {
-            drop(home.call(Box::new(stop), Urgency::Now));
+            drop(home.address.call(Box::new(stop), Urgency::Now));
         }
     }
 }
 
-/// Sends a future to the thread of its loop.
-fn send<F>(
-    home: Address,
-    future: F,
-    name: Name,
-    place: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    let origin = Origin { id: TaskId::draw(), name, place };
-    let (completer, handle) = join::pair(future, origin.clone(), local::wake_bits);
-    let spawn = move || {
-        if let Some(core) = current::event_loop() {
-            core.spawn_sent(origin, completer);
-        }
-    };
-    // Refused, the closure is dropped here, and with it future and completer.
-    drop(home.call(Box::new(spawn), Urgency::Now));
-    handle
-}
-
-/// Keeps a runtime this thread's. See [`Handle::enter`].
+/// Keeps an event loop or a runtime this thread's. See [`Handle::enter`].
 #[must_use = "the runtime is this thread's only as long as the guard lives"]
 pub struct Enter {
-    _guard: current::Guard<()>,
+    _entered: Entered,
+}
+
+#[expect(dead_code, reason = "dropped, they leave again")]
+enum Entered {
+    /// On its own thread.
+    Loop(current::Guard<local::Entered>),
+    FromOutside(current::Guard<()>),
 }
 
 impl fmt::Debug for Enter {
@@ -247,7 +224,7 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut handle = f.debug_struct("Handle");
         match &self.home {
-            Home::EventLoop(home) => handle.field("event_loop", &home.loop_id),
+            Home::EventLoop(home) => handle.field("event_loop", &home.address.loop_id),
             Home::Pool(pool) => handle.field("runtime", &pool.id),
         };
         handle.finish_non_exhaustive()

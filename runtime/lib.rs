@@ -69,8 +69,9 @@
 //!                                               io/  net/
 //! front door         event_loop                 current  handle  dump      runtime
 //!                                               armed_timer  builder
+//!                                               timer_home  shutdown  block_on  builder
 //! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
-//!                    waiting                    cadence (when to look),    looking, sharing, parking, idle,
+//!                    waiting, remote            cadence (when to look),    looking, sharing, parking, idle,
 //!                                               ledger (whether to bet)    parker, watch, numbers, mod
 //! machines           task/local, slots,         task/cell, joiner,         task/shared, state, owned
 //!                    tasks, key                 spawned, join, outcome,
@@ -79,6 +80,7 @@
 //!                                               slot, flags, woken,
 //!                                               registration
 //!                                               timer/mod  blocking/mod, crew
+//!                                               blocking/mod
 //! doors              inbox                      wait  park
 //! shelves            run_queue/batches          timer/wheel, slack         run_queue/stealing, lifo,
 //!                                               queue/core, ring, room,    injector
@@ -153,16 +155,19 @@ pub use crate::{
     },
     event_loop::{EventLoop, Turn, run},
     handle::{Enter, Handle, LoopGone},
-    runtime::{Runtime, StillRunning},
+    runtime::Runtime,
+    shutdown::StillRunning,
 };
 
 mod engine;
 
+mod block_on;
 mod builder;
 mod dump;
 mod event_loop;
 mod handle;
 mod runtime;
+mod shutdown;
 pub mod trace;
 
 pub mod io;

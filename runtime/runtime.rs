@@ -5,24 +5,23 @@ use std::{
     future::Future,
     io,
     panic::Location,
-    pin::pin,
     rc::Rc,
     sync::Arc as StdArc,
-    task::{Context, Poll, Waker},
     thread::{self, JoinHandle as Thread},
     time::Duration,
 };
 
 use crate::{
-    dump::{Dump, TaskDump},
+    dump::Dump,
     engine::{
-        base::{foreign, stats::WorkerStats, this_poll},
+        base::{foreign, stats::WorkerStats},
         blocking::BlockingStats,
-        current::{self, Current},
-        scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
+        current::{self, Home},
+        scheduler::pool::{Pool, Seat, Settings, worker::Worker},
         task::join::JoinHandle,
     },
-    handle::{Enter, Handle, Home},
+    handle::{Enter, Handle},
+    shutdown::{self, StillRunning},
 };
 
 /// A multi-threaded runtime: a number of workers, each a loop of its own with sockets and timers, that
@@ -33,7 +32,11 @@ use crate::{
 /// queues and handles are those of the [`EventLoop`](crate::EventLoop), and may be shared with one.
 ///
 /// Dropping it drops each task that has not ended, exactly once, and waits for the workers to end
-/// their present polls; inside one of its own tasks it does not wait.
+/// their present polls. Calls of [`spawn_blocking`](crate::task::spawn_blocking) that have not begun are
+/// cancelled; those that have begun are waited for, up to 10 seconds, and the lines of those that go on
+/// are named on standard error then. Inside one of its own tasks or calls it does not wait.
+/// [`shutdown_timeout`](Self::shutdown_timeout) waits as long as it is told, and
+/// [`shutdown_background`](Self::shutdown_background) not at all.
 ///
 /// ```
 /// let runtime = whirligig::Runtime::new()?;
@@ -50,6 +53,8 @@ use crate::{
 pub struct Runtime {
     pool: StdArc<Pool>,
     threads: Vec<Thread<()>>,
+    /// Dropped, it waits for the blocking calls that have begun.
+    waits: bool,
 }
 
 impl Runtime {
@@ -65,7 +70,7 @@ impl Runtime {
     pub(crate) fn with_settings(settings: Settings, threads: &Threads) -> io::Result<Self> {
         let (pool, seats) = Pool::new(settings)?;
         // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Self { pool, threads: Vec::new() };
+        let mut runtime = Self { pool, threads: Vec::new(), waits: true };
         for seat in seats {
             runtime.threads.push(threads.start(seat)?);
         }
@@ -96,13 +101,7 @@ impl Runtime {
     #[track_caller]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        assert!(
-            !(self.runs_this_thread() && this_poll::is_polling()),
-            "`block_on` inside a task of the same runtime would stop the worker that it may be \
-             waiting for: await the future instead, or spawn it"
-        );
-        let _guard = current::enter_as_guest(self.pool.clone());
-        this_poll::blocked(|| run_root(future))
+        self.handle().block_on(future)
     }
 
     /// Spawns a future onto the runtime, from any thread.
@@ -185,7 +184,8 @@ impl Runtime {
     }
 
     /// Drops each task that has not ended, and waits until those that run have come to the end of
-    /// their poll, and so have the calls on the blocking pool, but for no longer than `timeout`.
+    /// their poll, but for no longer than `timeout`. It waits as well for the calls on the blocking pool that
+    /// have begun. Those that have not are cancelled, however many threads were free for them.
     ///
     /// ```
     /// use std::time::Duration;
@@ -202,26 +202,27 @@ impl Runtime {
     /// What had not ended by then. A task or a call that ends later is dropped then.
     ///
     /// # Panics
-    /// In one of its own tasks, which it would wait for: see
+    /// In one of its own tasks or calls, which it would wait for: see
     /// [`shutdown_background`](Self::shutdown_background).
     #[track_caller]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Result<(), StillRunning> {
         assert!(
-            !self.owns_this_thread(),
-            "`shutdown_timeout` inside a task of the same runtime would wait for that task: use \
+            !self.owns_this_thread() && !self.runs_this_call(),
+            "`shutdown_timeout` inside a task or a blocking call of the same runtime would wait for itself: use \
              `shutdown_background`, or shut down from the thread that called `block_on`"
         );
         self.close();
         let pool = self.pool.clone();
-        // Their threads are left to themselves: `drop` would wait for them.
+        self.let_go();
+        pool.wait_ended(shutdown::countdown(timeout));
+        let calls = pool.blocking_if_made().map(|blocking| blocking.running());
+        StillRunning::check(Dump::of_pool(&pool).tasks, calls.unwrap_or_default())
+    }
+
+    /// Leaves the threads to themselves: `drop` would wait for them.
+    fn let_go(&mut self) {
         self.threads.clear();
-        pool.wait_ended(timeout);
-        let tasks: Vec<_> = Dump::of_pool(&pool).tasks;
-        let blocking_calls = pool.blocking_calls();
-        if tasks.is_empty() && blocking_calls.is_empty() {
-            return Ok(());
-        }
-        Err(StillRunning { tasks, blocking_calls })
+        self.waits = false;
     }
 
     /// Drops each task that has not ended, and waits for nothing: what runs is dropped at the end of
@@ -236,7 +237,7 @@ impl Runtime {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn shutdown_background(mut self) {
-        self.threads.clear();
+        self.let_go();
     }
 
     /// Takes in nothing from here on, and drops each task that nobody polls. Their destructors find
@@ -252,11 +253,9 @@ impl Runtime {
         self.threads.iter().any(|thread| thread.thread().id() == this)
     }
 
-    fn runs_this_thread(&self) -> bool {
-        matches!(
-            current::get(),
-            Some(Current::Worker(worker)) if StdArc::ptr_eq(&worker.pool, &self.pool)
-        )
+    /// Whether this is the thread of a call on its blocking pool.
+    fn runs_this_call(&self) -> bool {
+        self.pool.blocking_if_made().is_some_and(|blocking| blocking.owns_this_thread())
     }
 
     /// How the runtime's blocking pool stands, where [`task::spawn_blocking`](crate::task::spawn_blocking)
@@ -266,64 +265,21 @@ impl Runtime {
     }
 }
 
-/// Polls a root future until it has ended.
-fn run_root<F: Future>(future: F) -> F::Output {
-    let parker = StdArc::new(Parker::new());
-    let waker = Waker::from(parker.clone());
-    let mut cx = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        this_poll::begin(&waker);
-        let polled = future.as_mut().poll(&mut cx);
-        let again = this_poll::gave_way_at().is_some();
-        this_poll::end();
-        match polled {
-            Poll::Ready(output) => return output,
-            Poll::Pending if again => {}
-            Poll::Pending => parker.sleep(),
-        }
-    }
-}
-
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.close();
-        let inside = self.owns_this_thread();
-        for thread in self.threads.drain(..).filter(|_| !inside) {
+        if self.owns_this_thread() || self.runs_this_call() {
+            return;
+        }
+        for thread in self.threads.drain(..) {
             // A worker that panicked has said so.
             let _ = thread.join();
         }
+        if let Some(blocking) = self.pool.blocking_if_made().filter(|_| self.waits) {
+            shutdown::wait_for_calls_or_say(blocking);
+        }
     }
 }
-
-/// What had not ended when [`Runtime::shutdown_timeout`] was over. `Display` prints a line each, with
-/// the task's name and the line that spawned it or made the call.
-///
-/// It is an [`Error`](std::error::Error), to be passed on or printed. What it names goes on: a thread
-/// that does not come back cannot be ended from outside.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct StillRunning {
-    /// The tasks whose present poll has not come to an end.
-    pub tasks: Vec<TaskDump>,
-    /// The lines that made the calls on the blocking pool that have not ended.
-    pub blocking_calls: Vec<&'static Location<'static>>,
-}
-
-impl fmt::Display for StillRunning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the runtime was shut down, but")?;
-        for task in &self.tasks {
-            write!(f, "\n{task}")?;
-        }
-        for place in &self.blocking_calls {
-            write!(f, "\na blocking call made at {place} is running")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for StillRunning {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use std::{num::NonZeroU32, task::Waker};
 
 use crate::engine::{
     base::{clock, primitives::Arc},
-    current::{self, Current},
+    current::{self, Current, Outside},
     inbox::{Address, Urgency},
     timer::{SharedTimers, TimerKey},
 };
@@ -33,15 +33,16 @@ enum InWheel {
 #[inline]
 pub(crate) fn turn_time(current: &Current) -> u64 {
     match current {
-        Current::EventLoop(core) => core.now(),
+        Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. }) => core.now(),
         Current::Worker(worker) => worker.now(),
         Current::Guest(_) => clock::real_now(),
+        Current::Outside(Outside { home, own: None }) => home.clock.now(),
     }
 }
 
 impl ArmedTimer {
     /// Has the loop or worker that runs this thread wake `waker` at `deadline`. `None`: the runtime has
-    /// shut down.
+    /// shut down, or turns on another thread.
     #[inline]
     pub(crate) fn new(
         current: &Current,
@@ -50,12 +51,13 @@ impl ArmedTimer {
         waker: Waker,
     ) -> Option<Self> {
         let (wheel, key) = match current {
-            Current::EventLoop(core) => {
+            Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. }) => {
                 let (key, _is_first) = core.timers.insert(deadline, waker).ok()?;
                 (InWheel::EventLoop(core.address()), key)
             }
             Current::Worker(worker) => in_worker(worker.insert_timer(deadline, waker))?,
             Current::Guest(pool) => in_worker(pool.insert_timer(deadline, waker))?,
+            Current::Outside(Outside { own: None, .. }) => return None,
         };
         Some(Self { wheel, id: key.id, number: key.number, polled_at: turn_time as u32 })
     }

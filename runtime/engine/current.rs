@@ -7,12 +7,13 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::BTreeMap,
     future::Future,
     io,
     mem::ManuallyDrop,
     os::fd::BorrowedFd,
     panic::Location,
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc as StdArc,
 };
 
@@ -21,7 +22,8 @@ use mio::Token;
 use crate::engine::{
     base::{
         clock::{self, Clock, TestClock},
-        place::Name,
+        id::TaskId,
+        place::{Name, Origin},
         primitives::Arc,
         this_poll,
     },
@@ -34,9 +36,10 @@ use crate::engine::{
             self, Pool,
             worker::{SteppedOut, Worker},
         },
+        remote::Remote,
     },
     task::{
-        join::JoinHandle,
+        join::{self, JoinHandle},
         local::{self, Entered},
     },
     waiting::waiter::Waiter,
@@ -50,6 +53,24 @@ pub(crate) enum Current {
     Worker(Rc<Worker>),
     /// A thread that polls a future in a runtime's `block_on`, or has entered it.
     Guest(StdArc<Pool>),
+    /// A thread that has entered an event loop whose thread is another: what it spawns is sent there.
+    Outside(Outside),
+}
+
+/// See [`Current::Outside`].
+#[derive(Clone)]
+pub(crate) struct Outside {
+    pub(crate) home: StdArc<Remote>,
+    /// In a `Handle::block_on`, the loop that runs its future: timers and sockets that it awaits are this
+    /// one's, for those of `home` belong to its own thread.
+    pub(crate) own: Option<Rc<Core>>,
+}
+
+/// What a thread enters, and a handle is a handle to: an event loop or a runtime, as any thread may hold it.
+#[derive(Clone)]
+pub(crate) enum Home {
+    EventLoop(StdArc<Remote>),
+    Pool(StdArc<Pool>),
 }
 
 thread_local! {
@@ -58,6 +79,25 @@ thread_local! {
         const { RefCell::new(ManuallyDrop::new(None)) };
     /// The identity of that loop, or 0: what a source asks before each wait.
     static LOOP_ID: Cell<u64> = const { Cell::new(0) };
+    /// The event loops that were made on this thread, for a handle that is entered here. Without a destructor,
+    /// as above; the loops empty it.
+    static LOOPS: RefCell<ManuallyDrop<BTreeMap<u64, Weak<Core>>>> =
+        const { RefCell::new(ManuallyDrop::new(BTreeMap::new())) };
+}
+
+/// Notes an event loop of this thread.
+pub(crate) fn add_loop(core: &Rc<Core>) {
+    LOOPS.with_borrow_mut(|loops| loops.insert(core.id, Rc::downgrade(core)));
+}
+
+/// Forgets it again.
+pub(crate) fn remove_loop(core: &Core) {
+    LOOPS.with_borrow_mut(|loops| loops.remove(&core.id));
+}
+
+/// The event loop of this identity, if it was made on this thread and is there.
+pub(crate) fn loop_of_this_thread(loop_id: u64) -> Option<Rc<Core>> {
+    LOOPS.with_borrow(|loops| loops.get(&loop_id)?.upgrade())
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
@@ -77,6 +117,20 @@ pub(crate) fn enter_as_guest(pool: StdArc<Pool>) -> Guard<()> {
     Guard::new(Current::Guest(pool), ())
 }
 
+/// The same for a thread that is no loop's: what it spawns goes to `home`.
+pub(crate) fn enter_from_outside(home: Home) -> Guard<()> {
+    match home {
+        Home::EventLoop(home) => Guard::new(Current::Outside(Outside { home, own: None }), ()),
+        Home::Pool(pool) => enter_as_guest(pool),
+    }
+}
+
+/// The same for a thread that blocks on a future, which `own` runs.
+pub(crate) fn enter_with_own(home: StdArc<Remote>, own: Rc<Core>) -> Guard<Entered> {
+    let table = local::enter(own.table.clone());
+    Guard::new(Current::Outside(Outside { home, own: Some(own) }), table)
+}
+
 /// Makes a worker's thread one that is no worker, until the guard is dropped.
 pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
     let stepped_out = worker.step_out();
@@ -94,7 +148,7 @@ pub(crate) struct Guard<T> {
 impl<T> Guard<T> {
     fn new(current: Current, entered: T) -> Self {
         let outer_id = LOOP_ID.replace(current.id());
-        let runs_tasks = !matches!(current, Current::Guest(_));
+        let runs_tasks = matches!(current, Current::EventLoop(_) | Current::Worker(_));
         let outer_runs_tasks = this_poll::set_runs_tasks(runs_tasks);
         let outer = CURRENT.replace(ManuallyDrop::new(Some(current)));
         Self {
@@ -170,7 +224,31 @@ where
         Current::EventLoop(core) => core.spawn(future, name, place),
         Current::Worker(worker) => worker.spawn(future, name, place),
         Current::Guest(pool) => pool.spawn(future, name, place),
+        Current::Outside(outside) => send(outside.home.address, future, name, place),
     }
+}
+
+/// Sends a future to the thread of its loop.
+pub(crate) fn send<F>(
+    home: Address,
+    future: F,
+    name: Name,
+    place: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let origin = Origin { id: TaskId::draw(), name, place };
+    let (completer, handle) = join::pair(future, origin.clone(), local::wake_bits);
+    let spawn = move || {
+        if let Some(core) = event_loop() {
+            core.spawn_sent(origin, completer);
+        }
+    };
+    // Refused, the closure is dropped here, and with it future and completer.
+    drop(home.call(Box::new(spawn), Urgency::Now));
+    handle
 }
 
 /// Spawns a future that must not leave this thread.
@@ -189,9 +267,9 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    match event_loop() {
-        Some(core) => core.spawn(future, name, place),
-        None => no_event_loop(what),
+    match get() {
+        Some(Current::EventLoop(core)) => core.spawn(future, name, place),
+        _ => no_event_loop(what),
     }
 }
 
@@ -199,7 +277,12 @@ where
 #[cold]
 #[track_caller]
 fn no_event_loop(what: &str) -> ! {
-    expect(what);
+    if let Current::Outside(_) = expect(what) {
+        panic!(
+            "{what} needs the event loop's own thread, and this one has only entered the loop: use \
+             `spawn` if the future can be made `Send`"
+        );
+    }
     panic!(
         "{what} needs an event loop, and this is a multi-threaded runtime, whose tasks move between \
          threads: use `spawn` if the future can be made `Send`; else run it on a thread of its own by \
@@ -207,16 +290,30 @@ fn no_event_loop(what: &str) -> ! {
     )
 }
 
-/// The blocking pool of whoever runs this thread, and the test clock that its jobs hold up.
+/// The blocking pool of whoever runs this thread.
 #[track_caller]
-pub(crate) fn blocking(what: &str) -> (Arc<blocking::Pool>, Option<TestClock>) {
-    match expect(what) {
-        Current::EventLoop(core) => match core.clock() {
-            Clock::Test(clock) => (core.pool().clone(), Some(clock.clone())),
-            Clock::Real => (core.pool().clone(), None),
-        },
-        Current::Worker(worker) => (worker.pool.blocking().clone(), None),
-        Current::Guest(pool) => (pool.blocking().clone(), None),
+pub(crate) fn blocking(what: &str) -> Blocking {
+    Blocking::of(expect(what).home())
+}
+
+/// A blocking pool, and what its calls enter.
+pub(crate) struct Blocking {
+    pub(crate) pool: Arc<blocking::Pool>,
+    /// The test clock that its jobs hold up.
+    pub(crate) clock: Option<TestClock>,
+    pub(crate) home: Home,
+}
+
+impl Blocking {
+    pub(crate) fn of(home: Home) -> Self {
+        let (pool, clock) = match &home {
+            Home::EventLoop(remote) => match &remote.clock {
+                Clock::Test(clock) => (remote.blocking.clone(), Some(clock.clone())),
+                Clock::Real => (remote.blocking.clone(), None),
+            },
+            Home::Pool(pool) => (pool.blocking().clone(), None),
+        };
+        Self { pool, clock, home }
     }
 }
 
@@ -224,7 +321,9 @@ pub(crate) fn blocking(what: &str) -> (Arc<blocking::Pool>, Option<TestClock>) {
 #[inline]
 pub(crate) fn event_loop() -> Option<Rc<Core>> {
     CURRENT.with_borrow(|current| match &**current {
-        Some(Current::EventLoop(core)) => Some(core.clone()),
+        Some(Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. })) => {
+            Some(core.clone())
+        }
         _ => None,
     })
 }
@@ -237,7 +336,11 @@ pub(crate) fn loop_id() -> u64 {
 
 /// The present moment, by the clock of this thread's loop, or the real one.
 pub(crate) fn now() -> u64 {
-    event_loop().map_or_else(clock::real_now, |core| core.clock().now())
+    CURRENT.with_borrow(|current| match &**current {
+        Some(Current::EventLoop(core)) => core.clock().now(),
+        Some(Current::Outside(outside)) => outside.home.clock.now(),
+        Some(Current::Worker(_) | Current::Guest(_)) | None => clock::real_now(),
+    })
 }
 
 impl Current {
@@ -246,6 +349,18 @@ impl Current {
             Self::EventLoop(core) => core.id,
             Self::Worker(worker) => worker.pool.id,
             Self::Guest(pool) => pool.id,
+            Self::Outside(Outside { own: Some(core), .. }) => core.id,
+            Self::Outside(Outside { home, own: None }) => home.address.loop_id,
+        }
+    }
+
+    /// What a handle to it holds.
+    pub(crate) fn home(self) -> Home {
+        match self {
+            Self::EventLoop(core) => Home::EventLoop(core.remote.clone()),
+            Self::Worker(worker) => Home::Pool(worker.pool.clone()),
+            Self::Guest(pool) => Home::Pool(pool),
+            Self::Outside(outside) => Home::EventLoop(outside.home),
         }
     }
 
@@ -261,13 +376,18 @@ impl Current {
         woken: &mut Vec<Waiter>,
     ) -> io::Result<()> {
         match self {
-            Self::EventLoop(core) => {
+            Self::EventLoop(core) | Self::Outside(Outside { own: Some(core), .. }) => {
                 registration.attach(&core.reactor, fd, woken)?;
                 core.count_registration();
                 Ok(())
             }
             Self::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd, woken),
             Self::Guest(pool) => registration.attach(pool.next_reactor(), fd, woken),
+            Self::Outside(Outside { own: None, .. }) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this thread has entered an event loop that another thread turns: wait for sockets \
+                 inside `Handle::block_on`, or in a task spawned there",
+            )),
         }
     }
 }

@@ -1,8 +1,16 @@
 //! Where to: addresses as they are, and names looked up off the loop.
+//!
+//! The system's resolver blocks, for seconds if a name server does not answer. So it runs on the blocking
+//! pool, in a line of its own there: look-ups have but half of the pool's threads, and one that nobody
+//! waits for any more, because its `connect` was dropped or timed out, leaves the line.
+//!
+//! **Alternative:** a resolver of our own on UDP sockets. It would not read what the system is configured
+//! with.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs},
+    panic::Location,
 };
 
 use crate::task;
@@ -14,20 +22,21 @@ use crate::task;
 /// tried in turn; `"host:port"` as a `&str`, `String` or `&String`; and `(host, port)` with the host as a
 /// `&str` or `String`. A host is a name, or an address written out.
 ///
-/// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. What
-/// is an address already is taken as it is.
+/// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. Look-ups take
+/// half of its threads at most. What is an address already is taken as it is.
 pub trait ToAddrs: sealed::Sealed {}
 
 impl<T: sealed::Sealed> ToAddrs for T {}
 
 /// Resolves, if there is anything to resolve.
-pub(super) async fn resolve(addresses: Addresses) -> io::Result<Vec<SocketAddr>> {
+pub(super) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
+    let Target { addresses, place } = target;
     let (name, found) = match addresses {
         Addresses::Known(addresses) => return Ok(addresses),
         Addresses::Name(name, port) => {
             let asked = name.clone();
             let look_up = move || (asked.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-            (name, task::spawn_blocking(look_up).await.map_err(io::Error::other)??)
+            (name, task::look_up(look_up, place).await.map_err(io::Error::other)??)
         }
         Addresses::Invalid(what) => {
             let problem = format!(
@@ -41,6 +50,13 @@ pub(super) async fn resolve(addresses: Addresses) -> io::Result<Vec<SocketAddr>>
         return Err(io::Error::new(io::ErrorKind::NotFound, problem));
     }
     Ok(found)
+}
+
+/// What is to be resolved, and the line that asks.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    addresses: Addresses,
+    place: &'static Location<'static>,
 }
 
 /// What is to be resolved, its own data.
@@ -135,6 +151,7 @@ mod sealed {
 }
 
 /// The addresses of whatever a caller gave.
-pub(super) fn of(to: impl ToAddrs) -> Addresses {
-    sealed::Sealed::addresses(to)
+#[track_caller]
+pub(super) fn of(to: impl ToAddrs) -> Target {
+    Target { addresses: sealed::Sealed::addresses(to), place: Location::caller() }
 }

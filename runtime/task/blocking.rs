@@ -1,48 +1,53 @@
 //! `spawn_blocking`: a call that would stop its loop or worker, on a thread of the blocking pool.
 //!
-//! The pool is in `crate::blocking`. Here a closure becomes a job with a join cell, and whoever finds
-//! the pool's queue full waits for room as a future.
+//! The pool is in `engine/blocking/`. Here a closure becomes a job with a join cell, which enters the
+//! runtime that made it before it calls the closure: so `spawn`, `Handle::current` and the like work there.
 
 use std::{
     fmt,
     future::Future,
     panic::Location,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
+    thread,
 };
 
-use crate::engine::{
-    base::{
-        clock::{Hold, TestClock},
-        foreign,
-        id::TaskId,
-        place::{Origin, WaitsFor},
-        primitives::Arc,
-        this_poll,
+use crate::{
+    engine::{
+        armed_timer::{ArmedTimer, turn_time},
+        base::{
+            clock::{self, TestClock},
+            id::TaskId,
+            place::{Origin, WaitsFor},
+            primitives::Arc,
+            this_poll,
+        },
+        blocking::{ASK_AGAIN, Job, JobNumber, Kind, Pool, Refused},
+        current::{self, Blocking, Current},
+        task::{
+            join::{self, JoinError, JoinHandle},
+            spawned::SpawnedSend,
+        },
     },
-    blocking::{Job, Pool, Refused, Ticket},
-    current::{self, Current},
-    task::{
-        join::{self, JoinError, JoinHandle},
-        spawned::SpawnedSend,
-    },
+    handle::Handle,
 };
 
 /// Runs `f`, which may block, on a thread of the blocking pool of the loop or runtime that runs this
 /// thread. `asyncio.to_thread`.
 ///
-/// The job begins as soon as a thread is free; while jobs have been too short for that to be worth a
-/// thread more, a job may wait a millisecond or two before one comes for it. While the pool's queue is
-/// full, the job waits in the returned future for room, first come, first served, and begins only if
-/// that future is awaited: this is how the pool pushes back. Once queued, it runs whether or not it is
-/// awaited.
+/// The call begins as soon as a thread is free, and runs whether or not it is awaited. Calls begin in
+/// the order in which they were made. The line has no bound: one task that awaits each of its calls has one in it,
+/// but a loop that makes calls and awaits none fills memory. [`try_spawn_blocking`] refuses instead.
 ///
-/// A panic of `f` is in the result. Under a test clock the job counts as busy: time does not jump
-/// before it is done.
+/// In `f`, [`spawn`](crate::spawn), `spawn_blocking`, [`Handle::current`] and [`Handle::block_on`] go to the
+/// loop or runtime that made the call. A panic of `f` is in the result. Under a test clock the call counts
+/// as busy: time does not jump before it is done.
 ///
-/// *Cancel safety*: dropped while it waits for room, `f` is dropped and does not run; later, `f` runs
-/// and its output is lost. [`cancel`](SpawnBlocking::cancel) keeps a job that has not begun from
-/// running.
+/// When the loop or the runtime ends, a call that has not begun is dropped, and its result says cancelled.
+/// One that has is waited for, for a while: see [`run`](crate::run) and [`Runtime`](crate::Runtime).
+///
+/// *Cancel safety*: dropping the future lets the call go on, and its output is lost.
+/// [`cancel`](SpawnBlocking::cancel) takes a call that has not begun out of the line.
 ///
 /// # Panics
 /// If no runtime runs this thread.
@@ -61,36 +66,87 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let place = Location::caller();
-    let (pool, clock) = current::blocking("`spawn_blocking`");
-    let (job, handle) = make_job(f, place);
-    let mut spawned = SpawnBlocking { waiting: Some(job), ticket: 0, clock, pool, handle, place };
-    spawned.submit();
-    spawned
+    submit(current::blocking("`spawn_blocking`"), Kind::Call, f, Location::caller())
 }
 
-/// As [`spawn_blocking`], but never waits for room.
+/// As [`spawn_blocking`], if there is room: if fewer calls wait for a thread than `blocking_queue` allows.
 ///
 /// # Errors
-/// [`PoolFull`] if the queue is full. `f` is dropped then.
+/// [`TrySpawnError`] says why not. `f` is dropped then.
 ///
 /// # Panics
 /// If no runtime runs this thread.
+///
+/// ```
+/// use whirligig::task::{self, TrySpawnError};
+///
+/// whirligig::run(async {
+///     match task::try_spawn_blocking(|| 6 * 7) {
+///         Ok(call) => assert_eq!(call.await.unwrap(), 42),
+///         Err(TrySpawnError::Full) => println!("busy: come back later"),
+///         Err(error) => println!("{error}"),
+///     }
+/// });
+/// ```
 #[track_caller]
-pub fn try_spawn_blocking<T, F>(f: F) -> Result<JoinHandle<T>, PoolFull>
+pub fn try_spawn_blocking<T, F>(f: F) -> Result<SpawnBlocking<T>, TrySpawnError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let (pool, clock) = current::blocking("`try_spawn_blocking`");
-    let (job, handle) = make_job(f, Location::caller());
-    match pool.submit(job, 0, || hold(&clock)) {
-        Ok(()) => Ok(handle),
-        Err(refused) => {
-            refused.drop_job();
-            Err(PoolFull)
+    let place = Location::caller();
+    let blocking = current::blocking("`try_spawn_blocking`");
+    let pool = blocking.pool.clone();
+    let (job, handle) = make_job(blocking, Kind::Call, f, place);
+    match pool.try_submit(job) {
+        Ok(number) => Ok(SpawnBlocking::new(handle, pool, Some(number), place)),
+        Err((job, refused)) => {
+            job.discard();
+            Err(match refused {
+                Refused::Full => TrySpawnError::Full,
+                Refused::Closed => TrySpawnError::ShutDown,
+            })
         }
     }
+}
+
+impl Handle {
+    /// As [`spawn_blocking`], on the blocking pool of this handle's event loop or runtime, from any thread. If that
+    /// has been dropped, so is `f`, and the result says cancelled.
+    ///
+    /// ```
+    /// let runtime = whirligig::Runtime::new()?;
+    /// let call = runtime.handle().spawn_blocking(|| 6 * 7);
+    /// assert_eq!(call.wait().unwrap(), 42); // or, in a task: call.await
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    #[doc(alias = "run_in_executor")]
+    pub fn spawn_blocking<T, F>(&self, f: F) -> SpawnBlocking<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        submit(Blocking::of(self.home.clone()), Kind::Call, f, Location::caller())
+    }
+}
+
+/// Looks something up for a future: dropped with it, and among other look-ups only, which have but half of the
+/// pool's threads.
+pub(crate) async fn look_up<T, F>(f: F, place: &'static Location<'static>) -> Result<T, JoinError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    struct CancelOnDrop<T>(SpawnBlocking<T>);
+    impl<T> Drop for CancelOnDrop<T> {
+        fn drop(&mut self) {
+            self.0.cancel();
+        }
+    }
+    let blocking = current::blocking("a name look-up");
+    let mut call = CancelOnDrop(submit(blocking, Kind::LookUp, f, place));
+    (&mut call.0).await
 }
 
 /// Runs `f`, which may block, in the middle of a task of a `Runtime`, on this very thread.
@@ -124,35 +180,78 @@ pub fn block_in_place<T>(f: impl FnOnce() -> T) -> T {
             "`block_in_place` would stop this thread's event loop: use `spawn_blocking` instead"
         ),
         Some(Current::Worker(worker)) => Some(current::step_out(&worker)),
-        Some(Current::Guest(_)) | None => None,
+        Some(Current::Guest(_) | Current::Outside(_)) | None => None,
     };
     this_poll::blocked(f)
 }
 
-/// The blocking pool's queue is full.
+/// Why [`try_spawn_blocking`] did not take a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolFull;
+#[non_exhaustive]
+pub enum TrySpawnError {
+    /// As many calls wait for a thread as `blocking_queue` allows.
+    Full,
+    /// The event loop or the runtime has been shut down.
+    ShutDown,
+}
 
-impl fmt::Display for PoolFull {
+impl fmt::Display for TrySpawnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "the blocking pool's queue is full: await `spawn_blocking` instead, or give the loop a \
-             larger `blocking_queue` or more `blocking_threads`",
-        )
+        f.write_str(match self {
+            Self::Full => {
+                "the blocking pool's queue is full: await `spawn_blocking` instead, or give the loop a \
+                 larger `blocking_queue` or more `blocking_threads`"
+            }
+            Self::ShutDown => "the event loop or runtime has been shut down, and takes no blocking calls",
+        })
     }
 }
 
-impl std::error::Error for PoolFull {}
+impl std::error::Error for TrySpawnError {}
 
-fn make_job<T, F>(f: F, place: &'static Location<'static>) -> (Job, JoinHandle<T>)
+fn submit<T, F>(
+    blocking: Blocking,
+    kind: Kind,
+    f: F,
+    place: &'static Location<'static>,
+) -> SpawnBlocking<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let pool = blocking.pool.clone();
+    let (job, handle) = make_job(blocking, kind, f, place);
+    let number = match pool.submit(job) {
+        Ok(number) => Some(number),
+        // Dropped, it tells its handle that it was cancelled.
+        Err((job, _closed)) => {
+            job.discard();
+            None
+        }
+    };
+    SpawnBlocking::new(handle, pool, number, place)
+}
+
+fn make_job<T, F>(
+    blocking: Blocking,
+    kind: Kind,
+    f: F,
+    place: &'static Location<'static>,
+) -> (Job, JoinHandle<T>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let origin = Origin { id: TaskId::draw(), name: None, place };
-    // A job has no waker to cancel it by: the bit alone must do.
-    let (completer, handle) = join::pair(Call(Some(f)), origin.clone(), |_| {});
-    (Job::new(SpawnedSend::new(completer), origin), handle)
+    let Blocking { home, clock, .. } = blocking;
+    let call = move || {
+        let _entered = current::enter_from_outside(home);
+        f()
+    };
+    // A job is cancelled by its number in the pool: it has no waker.
+    let (completer, handle) = join::pair(Call(Some(call)), origin.clone(), |_| {});
+    let hold = clock.as_ref().map(TestClock::hold);
+    (Job::new(SpawnedSend::new(completer), origin, kind, hold), handle)
 }
 
 /// A closure as a future, which has its output with its first poll: so a job is a task like any other,
@@ -171,58 +270,139 @@ impl<T, F: FnOnce() -> T> Future for Call<F> {
     }
 }
 
-/// Under a test clock a queued job counts as busy.
-fn hold(clock: &Option<TestClock>) -> Option<Hold> {
-    clock.as_ref().map(TestClock::hold)
-}
-
-/// The future of [`spawn_blocking`]: the closure's output, or a [`JoinError`] if it panicked, was
-/// cancelled, or lost its pool.
-#[must_use = "while the pool is full, the job does not begin unless this is awaited"]
+/// A call on the blocking pool, from [`spawn_blocking`]. Awaited, it gives the closure's output, or a
+/// [`JoinError`] if that panicked, was cancelled, or had not begun when its loop or runtime ended.
+///
+/// Dropping it lets the call go on.
+#[must_use = "the call runs unawaited; `drop` it if nobody wants its outcome"]
 pub struct SpawnBlocking<T> {
-    /// The job, while there is no room for it.
-    waiting: Option<Job>,
-    ticket: Ticket,
-    clock: Option<TestClock>,
-    pool: Arc<Pool>,
     handle: JoinHandle<T>,
+    pool: Arc<Pool>,
+    /// None if the pool was closed.
+    number: Option<JobNumber>,
+    /// When the pool is to ask for a thread again, while there is none to be had.
+    ask_again: Option<ArmedTimer>,
     place: &'static Location<'static>,
 }
 
 impl<T> SpawnBlocking<T> {
-    /// Has the job not run if it has not begun. The result says cancelled then.
-    pub fn cancel(&self) {
-        self.handle.cancel();
+    fn new(
+        handle: JoinHandle<T>,
+        pool: Arc<Pool>,
+        number: Option<JobNumber>,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self { handle, pool, number, ask_again: None, place }
     }
 
-    /// Whether the job has ended.
+    /// Takes the call out of the line, if it has not begun: its closure is dropped here and now, and the
+    /// result says cancelled. `false`: it has begun, or ended, and goes its way.
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        self.number.is_some_and(|number| self.pool.cancel(number))
+    }
+
+    /// What cancels the call, apart from this handle: to be kept elsewhere while this one is awaited.
+    ///
+    /// ```
+    /// use whirligig::{EventLoop, task};
+    ///
+    /// let event_loop = EventLoop::builder().blocking_threads(1).build()?;
+    /// event_loop.block_on(async {
+    ///     let (go, gone) = std::sync::mpsc::channel::<()>();
+    ///     let first = task::spawn_blocking(move || gone.recv().is_err());
+    ///     let second = task::spawn_blocking(|| "has to wait for the first");
+    ///     let cancel = second.cancel_handle();
+    ///     std::thread::spawn(move || {
+    ///         cancel.cancel();
+    ///         drop(go);
+    ///     });
+    ///     assert!(second.await.unwrap_err().is_cancelled());
+    ///     assert!(first.await.unwrap());
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[doc(alias = "abort_handle")]
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle { id: self.id(), pool: self.pool.clone(), number: self.number }
+    }
+
+    /// Whether the call has ended.
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
         self.handle.is_finished()
     }
 
-    /// Whether the job waits for room in the pool's queue.
-    pub fn is_waiting(&self) -> bool {
-        self.waiting.is_some()
+    /// The call's identity, as a [`JoinError`] says it.
+    pub fn id(&self) -> TaskId {
+        self.handle.id()
     }
 
-    /// Tries to queue the job.
-    fn submit(&mut self) {
-        let Some(job) = self.waiting.take() else { return };
-        let clock = &self.clock;
-        match self.pool.submit(job, self.ticket, || hold(clock)) {
-            Ok(()) => self.ticket = 0,
-            Err(Refused::Full(job)) => self.waiting = Some(job),
-            Err(refused) => refused.drop_job(),
+    /// Blocks this thread until the call has ended. For plain threads, and inside other blocking calls.
+    ///
+    /// # Errors
+    /// As for awaiting.
+    ///
+    /// # Panics
+    /// Inside a task: see [`JoinHandle::wait`].
+    #[track_caller]
+    #[doc(alias = "result")]
+    pub fn wait(mut self) -> Result<T, JoinError> {
+        while self.pool.lacks_thread() && !self.is_finished() && this_poll::may_block() {
+            self.pool.ask_again();
+            thread::sleep(ASK_AGAIN);
+        }
+        self.leave_timer();
+        self.handle.wait()
+    }
+
+    /// The pool lacks a thread: asks for one, now and when the timer wakes this task.
+    #[cold]
+    fn ask_for_thread(&mut self, cx: &Context<'_>) {
+        self.pool.ask_again();
+        self.leave_timer();
+        // Without a runtime on this thread, there is the next poll.
+        if let Some(current) = current::get() {
+            let now = turn_time(&current);
+            let next = now.saturating_add(clock::nanos(ASK_AGAIN));
+            self.ask_again = ArmedTimer::new(&current, now, next, cx.waker().clone());
+        }
+    }
+
+    fn leave_timer(&mut self) {
+        if let Some(timer) = self.ask_again.take() {
+            timer.cancel();
         }
     }
 }
 
-impl Refused {
-    /// Dropped, a job tells its handle that it was cancelled.
-    fn drop_job(self) {
-        let (Self::Full(job) | Self::Closed(job)) = self;
-        foreign::call("a blocking job that was dropped", || drop(job));
+/// Cancels a call on the blocking pool, from any thread. From [`SpawnBlocking::cancel_handle`].
+///
+/// Dropping it does nothing.
+#[derive(Clone)]
+#[doc(alias = "AbortHandle")]
+pub struct CancelHandle {
+    id: TaskId,
+    pool: Arc<Pool>,
+    number: Option<JobNumber>,
+}
+
+impl CancelHandle {
+    /// As [`SpawnBlocking::cancel`].
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        self.number.is_some_and(|number| self.pool.cancel(number))
+    }
+
+    /// The call's identity.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+impl fmt::Debug for CancelHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelHandle").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -230,40 +410,22 @@ impl<T> Future for SpawnBlocking<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        while this.waiting.is_some() {
-            ready!(this_poll::poll_budget(cx, this.place));
-            this.submit();
-            if this.waiting.is_some() {
-                let waker = cx.waker().clone();
-                let (must_wait, _old) = this.pool.wait(&mut this.ticket, waker);
-                if must_wait {
-                    this_poll::note(WaitsFor::Blocking, this.place);
-                    return Poll::Pending;
-                }
-            }
-        }
-        let polled = Pin::new(&mut this.handle).poll(cx);
+        let polled = Pin::new(&mut self.handle).poll(cx);
         if polled.is_pending() {
-            this_poll::note(WaitsFor::Blocking, this.place);
+            if self.pool.lacks_thread() {
+                self.ask_for_thread(cx);
+            }
+            this_poll::note(WaitsFor::Blocking, self.place);
         }
         polled
-    }
-}
-
-impl<T> Drop for SpawnBlocking<T> {
-    fn drop(&mut self) {
-        if self.ticket != 0 {
-            self.pool.leave(self.ticket);
-        }
     }
 }
 
 impl<T> fmt::Debug for SpawnBlocking<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SpawnBlocking")
-            .field("waiting", &self.is_waiting())
+            .field("id", &self.id())
             .field("finished", &self.is_finished())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,9 @@ use std::{
     task::{Context, Poll},
 };
 
+pub(crate) use self::blocking::look_up;
 pub use self::blocking::{
-    PoolFull, SpawnBlocking, block_in_place, spawn_blocking, try_spawn_blocking,
+    CancelHandle, SpawnBlocking, TrySpawnError, block_in_place, spawn_blocking, try_spawn_blocking,
 };
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};

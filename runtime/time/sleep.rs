@@ -165,11 +165,22 @@ impl Sleep {
     #[cold]
     fn refused(&self, by: &Current) {
         // Not in a destructor that an unwinding panic runs: that would end the process.
-        if matches!(by, Current::Guest(_)) && !thread::panicking() {
-            panic!(
-                "the sleep made at {} would never end: its runtime has shut down",
+        if thread::panicking() {
+            return;
+        }
+        match by {
+            Current::Guest(_) => {
+                panic!(
+                    "the sleep made at {} would never end: its runtime has shut down",
+                    self.location
+                )
+            }
+            Current::Outside(_) => panic!(
+                "the sleep made at {} needs a loop on this thread, which has only entered one that another \
+                 thread turns: await it inside `Handle::block_on`",
                 self.location
-            );
+            ),
+            Current::EventLoop(_) | Current::Worker(_) => {}
         }
     }
 

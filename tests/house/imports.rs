@@ -60,8 +60,7 @@ machines
     engine/task/state.rs           <- engine/task/spawned.rs
     engine/task/shared.rs          <- engine/task/join.rs engine/task/visit.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
     engine/task/owned.rs           <- engine/task/shared.rs
-    engine/blocking/crew.rs
-    engine/blocking/mod.rs         <- engine/blocking/crew.rs engine/task/visit.rs engine/task/spawned.rs
+    engine/blocking/mod.rs         <- engine/task/visit.rs engine/task/spawned.rs
     engine/reactor/flags.rs
     engine/reactor/slot.rs
     engine/reactor/source.rs       <- engine/reactor/flags.rs engine/reactor/slot.rs
@@ -74,7 +73,8 @@ machines
 schedulers
     engine/scheduler/ledger.rs
     engine/scheduler/cadence.rs
-    engine/scheduler/event_loop.rs <- engine/scheduler/ledger.rs engine/scheduler/cadence.rs
+    engine/scheduler/remote.rs
+    engine/scheduler/event_loop.rs <- engine/scheduler/ledger.rs engine/scheduler/cadence.rs engine/scheduler/remote.rs
     engine/scheduler/waiting.rs    <- engine/scheduler/event_loop.rs engine/scheduler/ledger.rs
     engine/scheduler/pool/idle.rs
     engine/scheduler/pool/parker.rs
@@ -93,8 +93,10 @@ who runs this thread
 front door
     handle.rs
     dump.rs
-    event_loop.rs           <- dump.rs handle.rs
-    runtime.rs              <- dump.rs handle.rs
+    shutdown.rs             <- dump.rs
+    event_loop.rs           <- dump.rs handle.rs shutdown.rs
+    block_on.rs             <- handle.rs event_loop.rs
+    runtime.rs              <- dump.rs handle.rs shutdown.rs
     trace.rs
     builder.rs              <- event_loop.rs runtime.rs
 what users await

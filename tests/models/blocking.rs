@@ -1,8 +1,7 @@
 //! Models of the blocking pool: the real one, with its threads.
 //!
-//! A job that nobody comes for is a deadlock: each model waits for its jobs, then closes the pool, and
-//! loom waits for its threads. The sentry's tick is a timeout, which loom has not: here nothing may
-//! rest on it but what runs anyway.
+//! A job that no thread comes for is a deadlock: each model waits for its jobs, then closes the pool, and
+//! loom waits for its threads. That a parked thread ends after a while is a timeout, which loom has not.
 
 use std::panic::Location;
 
@@ -13,15 +12,14 @@ use crate::engine::{
     base::{
         id::TaskId,
         place::Origin,
-        primitives::{Arc, Condvar, Mutex, lock},
+        primitives::{Arc, Condvar, Mutex, lock, thread},
     },
-    blocking::{Job, Pool},
-    task::{join, spawned::SpawnedSend},
+    blocking::{Job, JobNumber, Kind, Pool},
+    task::{
+        join::{self, JoinHandle},
+        spawned::SpawnedSend,
+    },
 };
-
-/// Jobs are short, or as long as one must assume.
-const SHORT: u64 = 0;
-const LONG: u64 = 1_000_000_000;
 
 /// Jobs that have ended.
 struct Ended {
@@ -32,6 +30,10 @@ struct Ended {
 impl Ended {
     fn new() -> Arc<Self> {
         Arc::new(Self { count: Mutex::new(0), changed: Condvar::new() })
+    }
+
+    fn count(&self) -> usize {
+        *lock(&self.count)
     }
 
     fn wait_for(&self, count: usize) {
@@ -47,22 +49,17 @@ impl Ended {
     }
 }
 
-fn pool(threads: usize, job_cost: u64) -> Pool {
-    // Time stands still: no job takes any.
-    Pool::with(threads, 8, job_cost, || 0)
-}
-
 /// Submits a job that waits for so many others, then counts as ended.
-fn submit(pool: &Pool, ended: &Arc<Ended>, after: usize) {
+fn submit(pool: &Pool, ended: &Arc<Ended>, after: usize) -> (JobNumber, JoinHandle<()>) {
     let ended = ended.clone();
     let job = async move {
         ended.wait_for(after);
         ended.add_one();
     };
     let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-    let (completer, _handle) = join::pair(job, origin.clone(), |_| {});
-    let submitted = pool.submit(Job::new(SpawnedSend::new(completer), origin), 0, || None);
-    assert!(submitted.is_ok(), "there is room");
+    let (completer, handle) = join::pair(job, origin.clone(), |_| {});
+    let submitted = pool.submit(Job::new(SpawnedSend::new(completer), origin, Kind::Call, None));
+    (submitted.ok().expect("it is open"), handle)
 }
 
 fn check(body: impl Fn() + Send + Sync + 'static) {
@@ -71,61 +68,91 @@ fn check(body: impl Fn() + Send + Sync + 'static) {
     model.check(body);
 }
 
-/// The thread is on its way, runs, parks or is parked when the second job comes.
+/// The thread is on its way, runs, parks or is parked when the next job comes.
 #[test]
-fn one_thread_and_two_jobs() {
+fn one_thread_and_three_jobs() {
     check(|| {
-        let (pool, ended) = (pool(1, LONG), Ended::new());
-        submit(&pool, &ended, 0);
-        submit(&pool, &ended, 0);
-        ended.wait_for(2);
-        pool.close();
-    });
-}
-
-/// The first job waits for the second: it needs a thread of its own, which whoever takes the first
-/// has to call.
-#[test]
-fn a_job_that_waits_for_another() {
-    check(|| {
-        let (pool, ended) = (pool(2, LONG), Ended::new());
-        submit(&pool, &ended, 1);
-        submit(&pool, &ended, 0);
-        ended.wait_for(2);
-        pool.close();
-    });
-}
-
-/// One runs them and the other keeps guard, or comes too late for all.
-#[test]
-fn short_jobs() {
-    check(|| {
-        let (pool, ended) = (pool(2, SHORT), Ended::new());
+        let (pool, ended) = (Pool::new(1, 8), Ended::new());
         for _ in 0..3 {
-            submit(&pool, &ended, 0);
+            drop(submit(&pool, &ended, 0));
         }
         ended.wait_for(3);
         pool.close();
     });
 }
 
-/// Closed while a thread parks, is called, or starts: it ends, and a job that did not begin is dropped.
+/// The first job waits for the second: it needs a thread of its own, which the thread that takes the
+/// first has to unpark or start.
 #[test]
-fn close_beside_a_job() {
+fn a_job_that_waits_for_another() {
     check(|| {
-        let (pool, ended) = (pool(1, LONG), Ended::new());
-        submit(&pool, &ended, 0);
+        let (pool, ended) = (Pool::new(2, 8), Ended::new());
+        drop(submit(&pool, &ended, 1));
+        drop(submit(&pool, &ended, 0));
+        ended.wait_for(2);
         pool.close();
     });
 }
 
+/// Closed while a thread parks, is unparked, or starts: it ends, and a job that did not begin is dropped.
 #[test]
-fn who_came_is_not_on_its_way_any_more() {
-    seeded_bug_is_caught("models::blocking::one_thread_and_two_jobs", "blocking_forgets_who_came");
+fn close_beside_a_job() {
+    check(|| {
+        let (pool, ended) = (Pool::new(1, 8), Ended::new());
+        drop(submit(&pool, &ended, 0));
+        pool.close();
+    });
+}
+
+/// A job is cancelled while a thread comes for it: it runs, or it is cancelled, and not both.
+#[test]
+fn a_cancel_beside_the_beginning() {
+    check(|| {
+        let pool = Arc::new(Pool::new(1, 8));
+        let ended = Ended::new();
+        let (number, handle) = submit(&pool, &ended, 0);
+        let canceller = pool.clone();
+        let cancels = thread::spawn(move || canceller.cancel(number));
+        let came_in_time = cancels.join().unwrap();
+        assert_eq!(came_in_time && !handle.is_finished(), false, "its handle knows at once");
+        if !came_in_time {
+            ended.wait_for(1);
+        }
+        pool.close();
+        assert_eq!(ended.count(), usize::from(!came_in_time));
+    });
+}
+
+/// A pool is closed, and what has begun is waited for.
+#[test]
+fn the_end_of_what_has_begun() {
+    check(|| {
+        let (pool, ended) = (Pool::new(1, 8), Ended::new());
+        let (_, handle) = submit(&pool, &ended, 0);
+        pool.close();
+        pool.wait_ended(|| std::time::Duration::MAX);
+        assert!(handle.is_finished(), "it has ended, or never began");
+    });
 }
 
 #[test]
-fn who_leaves_jobs_behind_calls() {
+fn a_thread_that_has_started_is_not_on_its_way() {
+    seeded_bug_is_caught(
+        "models::blocking::a_job_that_waits_for_another",
+        "blocking_starts_for_ever",
+    );
+}
+
+#[test]
+fn a_thread_that_came_is_not_on_its_way() {
+    seeded_bug_is_caught(
+        "models::blocking::one_thread_and_three_jobs",
+        "blocking_forgets_who_came",
+    );
+}
+
+#[test]
+fn a_thread_that_leaves_jobs_behind_unparks_another() {
     seeded_bug_is_caught(
         "models::blocking::a_job_that_waits_for_another",
         "blocking_leaves_jobs_uncalled",
@@ -133,6 +160,17 @@ fn who_leaves_jobs_behind_calls() {
 }
 
 #[test]
-fn a_closed_pool_gets_everybody_up() {
-    seeded_bug_is_caught("models::blocking::short_jobs", "blocking_closes_past_the_sentry");
+fn a_closed_pool_unparks_its_idle_threads() {
+    seeded_bug_is_caught(
+        "models::blocking::one_thread_and_three_jobs",
+        "blocking_closes_past_the_idle",
+    );
+}
+
+#[test]
+fn the_last_call_of_a_closed_pool_says_that_it_ended() {
+    seeded_bug_is_caught(
+        "models::blocking::the_end_of_what_has_begun",
+        "blocking_ends_without_a_word",
+    );
 }

@@ -4,8 +4,9 @@
 #![allow(unsafe_code)] // A signal's handler, and the signal.
 
 use std::{
+    fs::{self, File},
     future::{Future, pending, poll_fn},
-    io::{PipeWriter, Read, pipe},
+    io::{PipeWriter, Read, Write, pipe},
     os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
@@ -243,6 +244,83 @@ fn the_report_of_a_shutdown_names_task_and_call() {
         assert_eq!(report.lines().count(), 3, "and nothing else: {report}");
         drop((go, call_go));
         assert!(task.wait().unwrap_err().is_cancelled(), "dropped at the end of its poll");
+    }
+}
+
+/// A file that is written while its runtime goes: each piece is written when that is on its way out, or
+/// later.
+#[test]
+fn a_file_that_is_being_written_is_whole_when_its_runtime_is_gone() {
+    const PIECES: usize = 50;
+    let _watchdog = Watchdog::new("a file and its runtime");
+    let path = std::env::temp_dir().join(format!("whirligig-shutdown-{}", std::process::id()));
+    for runtime in runtimes() {
+        let mut file = File::create(&path).unwrap();
+        let (begin, begun) = channel();
+        drop(runtime.handle().spawn_blocking(move || {
+            begin.send(()).unwrap();
+            for _ in 0..PIECES {
+                thread::sleep(Duration::from_millis(1));
+                file.write_all(b"a piece of it\n").unwrap();
+            }
+        }));
+        begun.recv().unwrap();
+        drop(runtime);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), PIECES);
+    }
+    fs::remove_file(&path).unwrap();
+}
+
+/// A call that drops the runtime which runs it, and one that shuts it down: neither waits for itself.
+#[test]
+fn a_runtime_that_ends_in_its_own_call_does_not_wait_for_itself() {
+    let _watchdog = Watchdog::new("a runtime dropped in its own call");
+    for runtime in runtimes() {
+        let handle = runtime.handle();
+        handle.spawn_blocking(move || drop(runtime)).wait().unwrap();
+        assert!(handle.spawn(async {}).wait().unwrap_err().is_cancelled());
+    }
+    for runtime in runtimes() {
+        let call = runtime.handle().spawn_blocking(move || runtime.shutdown_timeout(Duration::MAX));
+        let error = call.wait().unwrap_err().to_string();
+        assert!(error.contains("shutdown_background"), "{error}");
+    }
+}
+
+/// What has not begun is cancelled, with any number of workers, and before a task is dropped.
+#[test]
+fn a_call_that_has_not_begun_does_not_begin_when_its_runtime_ends() {
+    let _watchdog = Watchdog::new("calls that have not begun");
+    for workers in [1, 4] {
+        let settings = Runtime::builder().worker_threads(workers).blocking_threads(1);
+        let runtime = settings.build().unwrap();
+        let (begin, begun) = channel();
+        let (go, gone) = channel::<()>();
+        let running = runtime.handle().spawn_blocking(move || {
+            begin.send(()).unwrap();
+            gone.recv().unwrap_err();
+        });
+        begun.recv().unwrap();
+        let calls: Vec<_> =
+            (0..10).map(|_| runtime.handle().spawn_blocking(|| panic!("it ran"))).collect();
+        // The call that runs ends when a task is dropped: its thread is free then, and takes no other.
+        let guard = OnDrop(
+            {
+                let mut go = Some(go);
+                move || drop(go.take())
+            },
+            Arc::new(AtomicUsize::new(0)),
+        );
+        drop(runtime.spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        }));
+        await_idle(&runtime, 1);
+        runtime.shutdown_timeout(Duration::MAX).unwrap();
+        running.wait().unwrap();
+        for call in calls {
+            assert!(call.wait().unwrap_err().is_cancelled());
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{
     any::Any,
-    mem,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
 };
@@ -32,11 +32,15 @@ pub(crate) fn call(what: &str, f: impl FnOnce()) {
 /// Reports a panic of `what`.
 #[cold]
 pub(crate) fn panicked(what: &str, payload: Box<dyn Any + Send>) {
-    // Without a standard error to print to, `eprintln` panics in its turn.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        eprintln!("whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
-    }));
+    say(format_args!("{what} panicked: {}", panic_text(payload.as_ref())));
     discard(payload);
+}
+
+/// Writes a line on standard error.
+#[cold]
+pub(crate) fn say(what: fmt::Arguments<'_>) {
+    // Without a standard error to write to, `eprintln` panics.
+    let _ = catch_unwind(|| eprintln!("whirligig: {what}"));
 }
 
 /// Drops a panic's payload, which is foreign code as well. If it panics in its turn, that payload is

@@ -1,35 +1,62 @@
 //! The blocking pool: threads for calls that would stop a loop.
 //!
-//! Name resolution, files, a library without async: such calls run here, and their outcome travels
-//! through a join cell like that of any task. Each loop and each runtime has a pool of its own, made
-//! when first used.
+//! Files, names, a library without async: such a call is a *job* here, run by a thread of the pool. Its
+//! outcome travels through a join cell like that of any task. `task::spawn_blocking` makes the jobs. Each
+//! event loop and each runtime has a pool of its own, without a thread until the first job.
 //!
-//! The pool is bounded twice. Threads are added while jobs wait for one, up to a number, and retire
-//! when they had no work for long (`crew.rs` decides both). Jobs queue up to a number; then whoever
-//! asks has to wait for room, first come, first served. An endless queue, tokio's way, only moves the
-//! problem to where nobody sees it: memory.
+//! One lock guards everything: the jobs that have not begun, in the order in which they came, and the
+//! threads without a job. A thread runs jobs until there is none, then parks, and ends when it was not
+//! needed for [`KEEP_ALIVE`]. The last to park is the first to be unparked: its caches are warm, and those
+//! that a burst left behind get to end.
 //!
-//! The pool knows no loop. It is plain locks and threads, with foreign code (jobs and wakers) run and
-//! dropped outside them.
+//! **Who unparks.** A job that comes unparks an idle thread, or, without one, starts a thread while there
+//! are fewer than allowed. Until that thread has come, further jobs unpark and start none. The thread that
+//! comes takes a job and, if it leaves others behind, unparks or starts the next before it begins. So of
+//! many jobs that come at once the caller pays for one unpark and the pool's threads for the rest, and no
+//! job waits behind a running one while a thread can be had.
 //!
-//! The rival is a queue without a lock. Both sides of this one hold it for some tens of nanoseconds,
-//! and what a call costs is the unparking of threads.
+//! **Bounds.** There is one on threads. The line of jobs has none: `spawn_blocking` gets in line whether or
+//! not its outcome is awaited. `try_spawn_blocking` goes by `blocking_queue`, and refuses. Name look-ups may have half of the threads: a name server that does not answer holds
+//! each for seconds, and files must not wait for it.
+//!
+//! **Leaving the line.** Jobs are kept by number in a map. A cancelled one is taken out at once: its
+//! closure is dropped, its handle resolves, its room is free. Once begun, nothing ends a call from outside.
+//!
+//! **The end.** A closed pool drops the jobs that have not begun. Those that have go on, and
+//! [`wait_ended`](Pool::wait_ended) waits for them: a file is not left half written.
+//!
+//! **No thread to be had.** The system may refuse one (`EAGAIN`). That is said once on standard error.
+//! The job stays in line; each job that ends asks again, and so does each handle that is awaited, every
+//! [`ASK_AGAIN`].
+//!
+//! What must hold: while a job may begin, either a thread is on its way, or all threads that can be had
+//! run jobs. User code (jobs, wakers) runs and is dropped with the lock released.
+//!
+//! **Alternative:** a queue without a lock. Both sides hold this lock for some hundred nanoseconds; what a
+//! call costs is the unparking of threads. Another alternative: let a running thread that has been quick
+//! so far take the next job too, and unpark none. That makes calls that do nothing cheaper, until one is
+//! slow: then a further thread has to watch for that, and jobs wait for its ticks.
 
 use std::{
-    collections::VecDeque,
-    fmt, io,
+    cell::Cell,
+    collections::BTreeMap,
+    fmt, io, mem,
     panic::Location,
     task::{Context, Waker},
     time::Duration,
 };
 
-use self::crew::{Call, Crew, Door, Post, TimeUp};
+use slab::Slab;
+
 use crate::engine::{
     base::{
-        clock::{self, Hold},
-        foreign,
+        clock::Hold,
+        foreign, id,
         place::Origin,
-        primitives::{Arc, Condvar, Mutex, MutexGuard, lock, seeded, thread, wait_timeout},
+        primitives::{
+            Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, lock, seeded, thread,
+            wait_timeout,
+        },
     },
     task::{
         spawned::SpawnedSend,
@@ -37,20 +64,36 @@ use crate::engine::{
     },
 };
 
-mod crew;
+/// A thread that was not needed for so long ends.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// When the system had no thread to give: how long until it is asked again.
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Work for the pool: a task that ends with its first poll. Dropped before that, it tells its handle
 /// that it was cancelled.
 pub(crate) struct Job {
     task: Option<SpawnedSend>,
     origin: Origin,
-    /// Under a test clock a queued job counts as busy: time may jump only when it has told its loop.
-    pub(crate) hold: Option<Hold>,
+    kind: Kind,
+    /// Under a test clock a job counts as busy: time may jump only when it has told its loop.
+    _hold: Option<Hold>,
 }
 
+/// Which line a job stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Call,
+    /// A name look-up: these may have half of the threads.
+    LookUp,
+}
+
+/// A job's place in its line. Never that of another job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct JobNumber(u64);
+
 impl Job {
-    pub(crate) fn new(task: SpawnedSend, origin: Origin) -> Self {
-        Self { task: Some(task), origin, hold: None }
+    pub(crate) fn new(task: SpawnedSend, origin: Origin, kind: Kind, hold: Option<Hold>) -> Self {
+        Self { task: Some(task), origin, kind, _hold: hold }
     }
 
     fn run(mut self) {
@@ -60,6 +103,11 @@ impl Job {
                 task.poll(&mut Visit { cx: Context::from_waker(Waker::noop()), origin: &origin });
             debug_assert!(polled.is_err(), "a job ends with its first poll");
         }
+    }
+
+    /// Drops a job that has not begun. Its closure is user code.
+    pub(crate) fn discard(self) {
+        foreign::call("a blocking call that was dropped", || drop(self));
     }
 }
 
@@ -80,9 +128,9 @@ pub struct BlockingStats {
     pub threads: usize,
     /// Threads without work.
     pub idle: usize,
-    /// Jobs in the queue.
+    /// Jobs that have not begun, up to `blocking_queue` of them.
     pub queued: usize,
-    /// Callers that wait for room in the queue.
+    /// Jobs that have not begun beyond that.
     pub waiting: usize,
     /// Jobs that ended since the pool was made.
     pub ended: u64,
@@ -94,169 +142,218 @@ pub(crate) struct Pool {
 }
 
 struct Shared {
+    id: u64,
+    most_threads: usize,
     most_queued: usize,
     state: Mutex<State>,
-    now: fn() -> u64,
+    /// The system would not give a thread when it was last asked for one.
+    lacks_thread: AtomicBool,
     /// A call has ended in a closed pool.
-    all_ended: Condvar,
+    call_ended: Condvar,
 }
 
 struct State {
-    crew: Crew,
-    queue: VecDeque<Job>,
-    /// Those who wait for room, in order. The first as many as there is room for may come.
-    waiting: VecDeque<(Ticket, Option<Waker>)>,
-    last_ticket: Ticket,
+    /// The jobs that have not begun, by number: in the order in which they came.
+    calls: BTreeMap<JobNumber, Job>,
+    look_ups: BTreeMap<JobNumber, Job>,
+    last_job: u64,
+    /// The calls that have begun and not ended.
+    running: Slab<&'static Location<'static>>,
+    look_ups_running: usize,
+    /// Threads there are, or are being started.
+    threads: usize,
+    last_thread: u64,
+    /// Parked threads, by number; the last to park is last.
+    idle: Vec<(u64, Arc<Condvar>)>,
+    /// The thread that was unparked for a job and has not looked for it yet. One at a time.
+    unparked: Option<u64>,
+    /// A thread is being started, and has not looked for a job yet. One at a time.
+    starting: bool,
     ended: u64,
     closed: bool,
+    /// That there was no thread to be had was said.
+    has_complained: bool,
 }
 
-/// A place in the line for room. 0 is none.
-pub(crate) type Ticket = u64;
+/// What a job needs done, with the lock released.
+#[must_use]
+enum Call {
+    Nothing,
+    Unpark(Arc<Condvar>),
+    Start,
+}
 
 /// Why a job was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The queue is full.
-    Full(Job),
-    /// The pool is closed.
-    Closed(Job),
+    Full,
+    Closed,
+}
+
+thread_local! {
+    /// The identity of the pool whose thread this is; 0 if it is none's.
+    static POOL_OF_THREAD: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Pool {
     pub(crate) fn new(most_threads: usize, most_queued: usize) -> Self {
-        Self::with(most_threads, most_queued, crew::LONG, clock::real_now)
-    }
-
-    /// A pool that takes jobs to cost so much until it knows, by this clock.
-    pub(crate) fn with(
-        most_threads: usize,
-        most_queued: usize,
-        job_cost: u64,
-        now: fn() -> u64,
-    ) -> Self {
         let state = State {
-            crew: Crew::new(most_threads, job_cost),
-            queue: VecDeque::new(),
-            waiting: VecDeque::new(),
-            last_ticket: 0,
+            calls: BTreeMap::new(),
+            look_ups: BTreeMap::new(),
+            last_job: 0,
+            running: Slab::new(),
+            look_ups_running: 0,
+            threads: 0,
+            last_thread: 0,
+            idle: Vec::new(),
+            unparked: None,
+            starting: false,
             ended: 0,
             closed: false,
+            has_complained: false,
         };
-        let shared =
-            Shared { most_queued, state: Mutex::new(state), now, all_ended: Condvar::new() };
+        let shared = Shared {
+            id: id::draw_loop_id(),
+            most_threads,
+            most_queued,
+            state: Mutex::new(state),
+            lacks_thread: AtomicBool::new(false),
+            call_ended: Condvar::new(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes a job, if there is room for one without a place in the line, or for this place. `hold` is
-    /// asked once that is certain.
-    pub(crate) fn submit(
+    /// Takes a job in, at the end of the line.
+    ///
+    /// # Errors
+    /// If the pool is closed; then the job is handed back.
+    pub(crate) fn submit(&self, job: Job) -> Result<JobNumber, (Job, Refused)> {
+        self.submit_if(job, |_| true)
+    }
+
+    /// Takes a job in if, with it, no more than `blocking_queue` wait for those that run to end.
+    ///
+    /// # Errors
+    /// The job, if there is no room, or the pool is closed.
+    pub(crate) fn try_submit(&self, job: Job) -> Result<JobNumber, (Job, Refused)> {
+        let shared = &self.shared;
+        let most = shared.most_threads.saturating_add(shared.most_queued);
+        self.submit_if(job, |state| state.running.len() + state.queued() < most)
+    }
+
+    fn submit_if(
         &self,
-        mut job: Job,
-        ticket: Ticket,
-        hold: impl FnOnce() -> Option<Hold>,
-    ) -> Result<(), Refused> {
+        job: Job,
+        has_room: impl FnOnce(&State) -> bool,
+    ) -> Result<JobNumber, (Job, Refused)> {
         let mut state = self.shared.lock();
         if state.closed {
-            return Err(Refused::Closed(job));
+            return Err((job, Refused::Closed));
         }
-        let at = if ticket == 0 { None } else { state.position(ticket) };
-        let before_us = match ticket {
-            0 => state.waiting.len(),
-            _ => at.unwrap_or(0),
-        };
-        if before_us >= self.shared.room(&state) {
-            return Err(Refused::Full(job));
+        if !has_room(&state) {
+            return Err((job, Refused::Full));
         }
-        if let Some(at) = at {
-            state.waiting.remove(at);
-        }
-        job.hold = hold();
-        state.queue.push_back(job);
-        let call = state.call();
+        state.last_job += 1;
+        let number = JobNumber(state.last_job);
+        state.line(job.kind).insert(number, job);
+        let call = self.shared.call(&mut state);
         drop(state);
         Shared::carry_out(&self.shared, call);
-        Ok(())
+        Ok(number)
     }
 
-    /// Waits in the line for room. `false`: there is room for this place now. The waker that is not
-    /// kept comes back, to be dropped in the open.
-    pub(crate) fn wait(&self, ticket: &mut Ticket, waker: Waker) -> (bool, Option<Waker>) {
+    /// Takes a job out of its line and drops it, here. `false`: it has begun.
+    pub(crate) fn cancel(&self, number: JobNumber) -> bool {
         let mut state = self.shared.lock();
-        let at = match state.position(*ticket) {
-            Some(at) => at,
-            None => {
-                state.last_ticket += 1;
-                *ticket = state.last_ticket;
-                let entry = (*ticket, None);
-                state.waiting.push_back(entry);
-                state.waiting.len() - 1
-            }
-        };
-        if state.closed || at < self.shared.room(&state) {
-            return (false, Some(waker));
-        }
-        (true, state.waiting[at].1.replace(waker))
-    }
-
-    /// Gives up a place in the line; whoever moves up into the room there is, is woken.
-    pub(crate) fn leave(&self, ticket: Ticket) {
-        let mut state = self.shared.lock();
-        let Some(at) = state.position(ticket) else { return };
-        let left = state.waiting.remove(at);
-        let woken = self.shared.next_to_come(&mut state);
+        let State { calls, look_ups, .. } = &mut *state;
+        let job = calls.remove(&number).or_else(|| look_ups.remove(&number));
         drop(state);
-        drop(left);
-        foreign::wake_all(woken.into_iter());
+        let was_queued = job.is_some();
+        job.into_iter().for_each(Job::discard);
+        was_queued
+    }
+
+    /// Whether the system would not give a thread when it was last asked for one.
+    pub(crate) fn lacks_thread(&self) -> bool {
+        self.shared.lacks_thread.load(Ordering::Relaxed)
+    }
+
+    /// Asks for a thread again.
+    #[cold]
+    pub(crate) fn ask_again(&self) {
+        let call = self.shared.call(&mut self.shared.lock());
+        Shared::carry_out(&self.shared, call);
     }
 
     pub(crate) fn stats(&self) -> BlockingStats {
         let state = self.shared.lock();
+        let all = state.queued();
+        let queued = all.min(self.shared.most_queued);
         BlockingStats {
-            threads: state.crew.threads(),
-            idle: state.crew.idle(),
-            queued: state.queue.len(),
-            waiting: state.waiting.len(),
+            threads: state.threads,
+            idle: state.idle.len(),
+            queued,
+            waiting: all - queued,
             ended: state.ended,
         }
     }
 
     /// The lines of the calls that have begun and not ended.
     pub(crate) fn running(&self) -> Vec<&'static Location<'static>> {
-        self.shared.lock().crew.running().collect()
+        self.shared.lock().running.iter().map(|(_, place)| *place).collect()
     }
 
     /// Waits until all calls have ended, or nothing is `left` of the time for it. Once closed.
     pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
         let mut state = self.shared.lock();
-        while state.crew.running().len() > 0 && !left().is_zero() {
-            state = wait_timeout(&self.shared.all_ended, state, left()).0;
+        while !state.running.is_empty() && !left().is_zero() {
+            state = wait_timeout(&self.shared.call_ended, state, left()).0;
         }
+    }
+
+    /// Whether this thread is one of the pool's: a call that it runs would wait for itself.
+    pub(crate) fn owns_this_thread(&self) -> bool {
+        POOL_OF_THREAD.get() == self.shared.id
     }
 
     /// Takes no more jobs, drops those that have not begun, and has idle threads end. Does not wait
     /// for those that have.
     pub(crate) fn close(&self) {
-        let (queue, waiting, parked) = {
-            let mut state = self.shared.lock();
-            state.closed = true;
-            let parked = state.crew.dismiss();
-            (std::mem::take(&mut state.queue), std::mem::take(&mut state.waiting), parked)
-        };
-        parked.for_each(|door| door.notify_one());
-        foreign::call("a blocking job that was dropped", || drop(queue));
-        foreign::wake_all(waiting.into_iter().filter_map(|(_, waker)| waker));
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let calls = mem::take(&mut state.calls);
+        let look_ups = mem::take(&mut state.look_ups);
+        let idle = mem::take(&mut state.idle);
+        drop(state);
+        if !seeded("blocking_closes_past_the_idle") {
+            idle.iter().for_each(|(_, condvar)| condvar.notify_one());
+        }
+        calls.into_values().chain(look_ups.into_values()).for_each(Job::discard);
     }
 }
 
 impl State {
-    /// Whom the jobs that wait call.
-    fn call(&mut self) -> Call {
-        self.crew.call(self.queue.len())
+    fn line(&mut self, kind: Kind) -> &mut BTreeMap<JobNumber, Job> {
+        match kind {
+            Kind::Call => &mut self.calls,
+            Kind::LookUp => &mut self.look_ups,
+        }
     }
 
-    fn position(&self, ticket: Ticket) -> Option<usize> {
-        // Tickets rise along the line.
-        self.waiting.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()
+    fn queued(&self) -> usize {
+        self.calls.len() + self.look_ups.len()
+    }
+
+    /// The line whose first job is next: of the two, the one that has waited longer.
+    fn next_line(&self, most_look_ups: usize) -> Option<Kind> {
+        let call = self.calls.keys().next();
+        let look_up = self.look_ups.keys().next().filter(|_| self.look_ups_running < most_look_ups);
+        match (call, look_up) {
+            (None, None) => None,
+            (Some(call), Some(look_up)) if look_up < call => Some(Kind::LookUp),
+            (Some(_), _) => Some(Kind::Call),
+            (None, Some(_)) => Some(Kind::LookUp),
+        }
     }
 }
 
@@ -265,22 +362,33 @@ impl Shared {
         lock(&self.state)
     }
 
-    /// Places free in the queue. An idle thread is one too.
-    fn room(&self, state: &State) -> usize {
-        self.most_queued.saturating_add(state.crew.idle()).saturating_sub(state.queue.len())
+    /// So many threads may look names up at once.
+    fn most_look_ups(&self) -> usize {
+        (self.most_threads / 2).max(1)
     }
 
-    /// The waker of the last of those in line that there is room for: the one a new place is for.
-    fn next_to_come(&self, state: &mut State) -> Option<Waker> {
-        let room = self.room(state);
-        state.waiting.iter_mut().take(room).find_map(|(_, waker)| waker.take())
+    /// Which thread is to come, now that there may be a job for one more.
+    fn call(&self, state: &mut State) -> Call {
+        let has_job = !state.closed && state.next_line(self.most_look_ups()).is_some();
+        if !has_job || state.unparked.is_some() {
+            return Call::Nothing;
+        }
+        if let Some((number, condvar)) = state.idle.pop() {
+            state.unparked = Some(number);
+            return Call::Unpark(condvar);
+        }
+        if state.threads == self.most_threads || state.starting {
+            return Call::Nothing;
+        }
+        state.threads += 1;
+        state.starting = true;
+        Call::Start
     }
 
-    /// Has the thread come that was called.
     fn carry_out(shared: &Arc<Self>, call: Call) {
         match call {
-            Call::Nobody => {}
-            Call::Unpark(door) => door.notify_one(),
+            Call::Nothing => {}
+            Call::Unpark(condvar) => condvar.notify_one(),
             Call::Start => Self::start_thread(shared),
         }
     }
@@ -294,151 +402,214 @@ impl Shared {
         }
     }
 
-    /// A thread could not be started. Those there are will get to the jobs. Without any, nobody will: the
-    /// jobs are dropped, and that is room for those in line, whom no thread will ever tell.
+    /// The system would not give a thread. The jobs stay in line.
     fn not_started(&self, error: &io::Error) {
         let mut state = self.lock();
-        if !state.crew.not_started() {
-            return;
-        }
-        let dropped = std::mem::take(&mut state.queue);
-        let room = self.room(&state);
-        let in_line = state.waiting.iter_mut().take(room);
-        let woken: Vec<_> = in_line.filter_map(|(_, waker)| waker.take()).collect();
+        state.threads -= 1;
+        state.starting = false;
+        self.lacks_thread.store(true, Ordering::Relaxed);
+        let complain = !mem::replace(&mut state.has_complained, true);
         drop(state);
-        eprintln!("whirligig: no thread could be started for a blocking job: {error}");
-        foreign::call("a blocking job that was dropped", || drop(dropped));
-        foreign::wake_all(woken.into_iter());
+        if complain {
+            foreign::say(format_args!(
+                "the system gives no thread for a blocking call now, and is asked again: {error}"
+            ));
+        }
     }
 
     /// A thread's life.
     fn work(shared: &Arc<Self>) {
-        let door = Door::new(Condvar::new());
+        POOL_OF_THREAD.set(shared.id);
+        shared.lacks_thread.store(false, Ordering::Relaxed);
+        let condvar = Arc::new(Condvar::new());
         let mut state = shared.lock();
-        state.crew.arrive();
-        loop {
-            if !state.crew.lacks_sentry() {
-                while let Some(job) = state.queue.pop_front() {
-                    state = Self::run(shared, state, job);
-                }
-            }
-            let stays;
-            (state, stays) = shared.rest(state, &door);
-            if !stays {
-                break;
-            }
+        state.last_thread += 1;
+        let number = state.last_thread;
+        if !seeded("blocking_starts_for_ever") {
+            state.starting = false;
         }
-        state.crew.leave();
+        let mut comes = true;
+        while comes {
+            while let Some(kind) = state.next_line(shared.most_look_ups()) {
+                let (_, job) = state.line(kind).pop_first().expect("a job is next in this line");
+                state = Self::run(shared, state, job);
+            }
+            (state, comes) = shared.park(state, number, &condvar);
+        }
+        state.threads -= 1;
     }
 
-    /// Runs a job, with the lock let go.
+    /// Runs a job, with the lock released.
     fn run<'a>(
         shared: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
         job: Job,
     ) -> MutexGuard<'a, State> {
-        let running = state.crew.begin_job(job.origin.place);
-        let call = state.call();
-        let woken = shared.next_to_come(&mut state);
+        let is_look_up = usize::from(job.kind == Kind::LookUp);
+        state.look_ups_running += is_look_up;
+        let running = state.running.insert(job.origin.place);
+        let call = shared.call(&mut state);
         drop(state);
         if !seeded("blocking_leaves_jobs_uncalled") {
             Self::carry_out(shared, call);
         }
-        foreign::wake_all(woken.into_iter());
-        let began = (shared.now)();
-        foreign::call("a blocking job's outcome", || job.run());
-        let took = (shared.now)().saturating_sub(began);
+        foreign::call("a blocking call's outcome", || job.run());
         let mut state = shared.lock();
-        state.crew.end_job(running, took);
+        state.running.remove(running);
+        state.look_ups_running -= is_look_up;
         state.ended += 1;
-        if state.closed {
-            shared.all_ended.notify_all();
+        if state.closed && !seeded("blocking_ends_without_a_word") {
+            shared.call_ended.notify_all();
         }
         state
     }
 
-    /// Without a job: sleeps until there may be one. `false`: the thread is to end.
-    fn rest<'a>(
+    /// Parks a thread that found no job. `true`: it was unparked for one; else it is to end.
+    fn park<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        door: &Door,
+        number: u64,
+        condvar: &Arc<Condvar>,
     ) -> (MutexGuard<'a, State>, bool) {
         if state.closed {
             return (state, false);
         }
-        let queued = state.queue.len();
-        state.crew.park(door, queued);
-        // It is a place more for those who wait for one.
-        if let Some(woken) = self.next_to_come(&mut state) {
-            drop(state);
-            foreign::wake(woken);
-            state = self.lock();
-        }
-        let stays = loop {
-            let post = state.crew.post(door);
-            if post == Post::Called || state.closed {
-                break !state.closed;
-            }
+        state.idle.push((number, condvar.clone()));
+        loop {
             let timed_out;
-            (state, timed_out) = wait_timeout(door, state, post.patience());
-            if timed_out {
-                let queued = state.queue.len();
-                match state.crew.time_is_up(door, queued) {
-                    TimeUp::Stay => {}
-                    TimeUp::GetUp => break true,
-                    TimeUp::End => break false,
+            (state, timed_out) = wait_timeout(condvar, state, KEEP_ALIVE);
+            if state.unparked == Some(number) {
+                if !seeded("blocking_forgets_who_came") {
+                    state.unparked = None;
                 }
+                return (state, true);
             }
-        };
-        state.crew.rise(door);
-        (state, stays)
+            if state.closed {
+                return (state, false);
+            }
+            if timed_out {
+                // The longest idle stand first.
+                let at = state.idle.iter().position(|(idle, _)| *idle == number);
+                state.idle.remove(at.expect("a parked thread is among the idle"));
+                return (state, false);
+            }
+        }
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("most_queued", &self.most_queued).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("most_threads", &self.most_threads)
+            .field("most_queued", &self.most_queued)
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::task::Wake;
+    use std::sync::mpsc::{Receiver, Sender, channel};
 
     use super::*;
     use crate::engine::{
-        base::{id::TaskId, primitives::counter},
-        task::join,
+        base::id::TaskId,
+        task::join::{self, JoinHandle},
     };
 
-    /// Counts how often it is called.
-    struct Count(counter::AtomicU64);
+    fn job<T: Send + 'static>(
+        kind: Kind,
+        f: impl FnOnce() -> T + Send + 'static,
+    ) -> (Job, JoinHandle<T>) {
+        let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
+        let (completer, handle) = join::pair(async { f() }, origin.clone(), |_| {});
+        (Job::new(SpawnedSend::new(completer), origin, kind, None), handle)
+    }
 
-    impl Wake for Count {
-        fn wake(self: std::sync::Arc<Self>) {
-            self.0.fetch_add(1, counter::Relaxed);
-        }
+    /// A job that says that it has begun, and ends when it is let go.
+    fn gate(kind: Kind, say: &Sender<Kind>) -> (Job, Sender<()>) {
+        let (go, gone): (Sender<()>, Receiver<()>) = channel();
+        let say = say.clone();
+        let (job, handle) = job(kind, move || {
+            say.send(kind).unwrap();
+            let _ = gone.recv();
+        });
+        drop(handle);
+        (job, go)
     }
 
     #[test]
-    fn who_waits_in_line_hears_that_no_thread_could_be_started() {
-        let pool = Pool::new(1, 1);
-        let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-        let (completer, handle) = join::pair(async {}, origin.clone(), |_| {});
-        let job = Job::new(SpawnedSend::new(completer), origin);
-        // As `submit` does, up to the start of a thread, which takes its time.
-        let mut state = pool.shared.lock();
-        state.queue.push_back(job);
-        assert!(matches!(state.call(), Call::Start));
-        drop(state);
-        let count = std::sync::Arc::new(Count(counter::AtomicU64::new(0)));
-        let mut tickets = [0; 2];
-        for ticket in &mut tickets {
-            assert!(pool.wait(ticket, Waker::from(count.clone())).0, "the queue is full");
+    fn look_ups_have_half_of_the_threads_and_calls_the_rest() {
+        let pool = Pool::new(4, 100);
+        let (say, said) = channel();
+        let mut gates = Vec::new();
+        for kind in [Kind::LookUp; 5].into_iter().chain([Kind::Call; 2]) {
+            let (job, go) = gate(kind, &say);
+            assert!(pool.submit(job).is_ok());
+            gates.push(go);
         }
+        // Four begin: two of the look-ups, though five came first, and both calls.
+        let begun: Vec<_> = (0..4).map(|_| said.recv().unwrap()).collect();
+        assert_eq!(begun.iter().filter(|kind| **kind == Kind::LookUp).count(), 2, "{begun:?}");
+        assert_eq!((pool.stats().queued, pool.running().len()), (3, 4));
+        // Another call is ahead of them: there is no room for a third look-up, and there is a thread.
+        let (last, go) = gate(Kind::Call, &say);
+        assert!(pool.submit(last).is_ok());
+        gates.push(go);
+        drop(gates.remove(5));
+        assert_eq!(said.recv().unwrap(), Kind::Call);
+        // The rest have their turn.
+        drop(gates);
+        assert!((0..3).all(|_| said.recv().unwrap() == Kind::LookUp));
+        pool.close();
+        pool.wait_ended(|| Duration::MAX);
+    }
+
+    #[test]
+    fn one_thread_serves_calls_and_look_ups_in_the_order_in_which_they_came() {
+        let pool = Pool::new(1, 100);
+        let (say, said) = channel();
+        let (first, go) = gate(Kind::Call, &say);
+        assert!(pool.submit(first).is_ok());
+        assert_eq!(said.recv().unwrap(), Kind::Call);
+        let order = [Kind::Call, Kind::LookUp, Kind::LookUp, Kind::Call, Kind::LookUp];
+        for kind in order {
+            assert!(pool.submit(gate(kind, &say).0).is_ok());
+        }
+        drop(go);
+        assert_eq!(order.map(|_| said.recv().unwrap()), order);
+        pool.close();
+    }
+
+    /// A thread is being started, which takes its time: a job does not wait for it if another is idle.
+    #[test]
+    fn a_job_is_left_to_an_idle_thread_while_another_is_being_started() {
+        let pool = Pool::new(2, 100);
+        let (first, handle) = job(Kind::Call, || ());
+        assert!(pool.submit(first).is_ok());
+        handle.wait().unwrap();
+        while pool.stats().idle == 0 {
+            thread::yield_now();
+        }
+        let mut state = pool.shared.lock();
+        state.threads += 1;
+        state.starting = true;
+        drop(state);
+        let (second, handle) = job(Kind::Call, || ());
+        assert!(pool.submit(second).is_ok());
+        handle.wait().unwrap();
+        // It could not be started after all.
         pool.shared.not_started(&io::ErrorKind::WouldBlock.into());
-        assert!(handle.is_finished(), "its job was dropped");
-        assert_eq!(count.0.load(counter::Relaxed), 1, "there is room for one, who must know");
-        tickets.into_iter().for_each(|ticket| pool.leave(ticket));
+        assert_eq!(pool.stats().threads, 1);
+        pool.close();
+    }
+
+    #[test]
+    fn a_closed_pool_refuses_and_drops() {
+        let pool = Pool::new(1, 0);
+        pool.close();
+        let (late, handle) = job(Kind::Call, || ());
+        let Err((late, Refused::Closed)) = pool.try_submit(late) else { panic!("it was taken") };
+        late.discard();
+        assert!(handle.wait().unwrap_err().is_cancelled());
     }
 }

@@ -16,18 +16,20 @@
 //! single-threaded program does not have.
 
 use std::{
-    cell::{Cell, OnceCell, RefCell},
+    cell::{Cell, RefCell},
     fmt,
     future::Future,
     io,
     panic::Location,
     rc::Rc,
+    sync::Arc as StdArc,
     time::Duration,
 };
 
 use super::{
     cadence::Cadence,
     ledger::{Ledger, several_processors},
+    remote::Remote,
 };
 use crate::engine::{
     base::{
@@ -86,8 +88,7 @@ pub(crate) struct Core {
     pub(crate) timers: LocalTimers,
     pub(crate) reactor: Reactor,
     pub(super) clock: Clock,
-    pub(crate) pool: OnceCell<Arc<Pool>>,
-    settings: Settings,
+    pub(crate) remote: StdArc<Remote>,
     pub(super) counters: Counters,
     pub(super) cadence: Cadence,
     pub(super) ledger: Option<RefCell<Ledger>>,
@@ -123,6 +124,9 @@ impl Core {
         if let Clock::Test(clock) = &settings.clock {
             clock.listen(id, std::sync::Arc::new(move || inbox.nudge(id)));
         }
+        let Settings { blocking_threads, blocking_queue, .. } = settings;
+        let blocking = Arc::new(Pool::new(blocking_threads, blocking_queue));
+        let address = Address { loop_id: id, inbox };
         Ok(Self {
             id,
             inbox,
@@ -133,11 +137,10 @@ impl Core {
             timers: LocalTimers::new(id),
             reactor,
             clock: settings.clock.clone(),
-            pool: OnceCell::new(),
+            remote: StdArc::new(Remote::new(address, blocking, settings.clock)),
             counters: Counters::default(),
             cadence: Cadence::new(now, settings.look_interval),
             ledger: settings.look_before_parking.then(|| RefCell::new(Ledger::new(now))),
-            settings,
             alarm_at: Cell::new(NEVER),
             turning: Cell::new(false),
             resting: Cell::new(false),
@@ -323,13 +326,8 @@ impl Core {
         self.ids.draw()
     }
 
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
-        let Settings { blocking_threads, blocking_queue, .. } = self.settings;
-        self.pool.get_or_init(|| Arc::new(Pool::new(blocking_threads, blocking_queue)))
-    }
-
     pub(crate) fn address(&self) -> Address {
-        Address { loop_id: self.id, inbox: self.inbox }
+        self.remote.address
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -397,20 +395,18 @@ impl Core {
         self.inbox.unparked();
     }
 
-    /// Drops all tasks, then wakes whoever else counted on this loop's timers and sources. Called
-    /// once, with the loop entered. Returns how many tasks were left.
+    /// Drops the blocking calls that have not begun and all tasks, then wakes whoever else counted on this
+    /// loop's timers and sources. Called once, with the loop entered. Returns how many tasks were left.
     pub(crate) fn close(&self) -> usize {
         if let Clock::Test(clock) = &self.clock {
             clock.unlisten(self.id);
         }
         let (messages, unparker) = self.inbox.close();
         foreign::call("a message to a loop that is gone", || drop(messages));
+        self.remote.blocking.close();
         let left = self.table.close();
         self.timers.close();
         self.reactor.close().into_iter().for_each(local::wake_waiter);
-        if let Some(pool) = self.pool.get() {
-            pool.close();
-        }
         drop(unparker);
         self.number.retire(self.table.next_generation());
         left

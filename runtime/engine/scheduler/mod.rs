@@ -11,6 +11,8 @@
 //!                                                             mod.rs      what the workers share
 //!                                                             numbers.rs  pools by their numbers
 //!
+//! remote.rs       what other threads reach of it
+//!
 //!              cadence.rs  when either looks at the reactor while tasks are ready
 //!              ledger.rs   whether either looks a little longer before it parks
 //! ```
@@ -21,4 +23,5 @@ pub(crate) mod cadence;
 pub(crate) mod event_loop;
 pub(crate) mod ledger;
 pub(crate) mod pool;
+pub(crate) mod remote;
 mod waiting;

@@ -316,11 +316,9 @@ impl Pool {
         self.ended.notify_all();
     }
 
-    /// Waits until all workers have ended, and all calls on the blocking pool that had begun, but for
-    /// no longer than `timeout`.
-    pub(crate) fn wait_ended(&self, timeout: Duration) {
-        let end = clock::real_now().saturating_add(clock::nanos(timeout));
-        let left = || Duration::from_nanos(end.saturating_sub(clock::real_now()));
+    /// Waits until all workers have ended, and all calls on the blocking pool that had begun, while anything
+    /// is `left` of the time for it.
+    pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
         let mut alive = lock(&self.alive);
         while *alive > 0 && !left().is_zero() {
             alive = wait_timeout(&self.ended, alive, left()).0;
@@ -336,15 +334,20 @@ impl Pool {
         self.owned.iter().flat_map(Owned::tasks)
     }
 
-    /// The lines whose calls on the blocking pool have not ended.
-    pub(crate) fn blocking_calls(&self) -> Vec<&'static Location<'static>> {
-        self.blocking.get().map(|blocking| blocking.running()).unwrap_or_default()
+    /// The blocking pool, if there is one by now.
+    pub(crate) fn blocking_if_made(&self) -> Option<&Arc<blocking::Pool>> {
+        self.blocking.get()
     }
 
     /// Takes in nothing from here on, drops each task that nobody polls, and has the workers drop
     /// the others and end. Returns at once. May be called again.
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
+        // See `blocking`.
+        fence(SeqCst);
+        if let Some(blocking) = self.blocking.get() {
+            blocking.close();
+        }
         // The rest of these is known to the owners' lists.
         if !seeded("pool_leaves_its_injector_open") {
             drop(self.injector.close());
@@ -359,11 +362,6 @@ impl Pool {
         }
         for worker in 0..self.workers.len() {
             self.unpark(self.idle.rouse(worker).then_some(worker));
-        }
-        // See `blocking`.
-        fence(SeqCst);
-        if let Some(blocking) = self.blocking.get() {
-            blocking.close();
         }
     }
 }
