@@ -107,6 +107,8 @@ impl EventLoop {
     #[track_caller]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        // Inside a task of a `Runtime`, whose worker would stand still otherwise.
+        let _left = current::hand_off_worker();
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());
@@ -134,6 +136,7 @@ impl EventLoop {
     /// As for [`block_on`](Self::block_on).
     #[track_caller]
     pub fn run_forever(&self) {
+        let _left = current::hand_off_worker();
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());

@@ -1,6 +1,7 @@
 //! The multi-threaded runtime as its owner holds it.
 
 use std::{
+    cell::Cell,
     fmt,
     future::Future,
     io,
@@ -9,17 +10,21 @@ use std::{
     rc::Rc,
     sync::Arc as StdArc,
     task::{Context, Poll, Waker},
-    thread::{self, JoinHandle as Thread},
     time::Duration,
 };
 
 use crate::{
     dump::{Dump, TaskDump},
     engine::{
-        base::{foreign, stats::WorkerStats, this_poll},
+        base::{stats::WorkerStats, this_poll},
         blocking::BlockingStats,
         current::{self, Current},
-        scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
+        scheduler::pool::{
+            Pool, Settings,
+            parker::Parker,
+            threads::{ThreadSettings, Threads},
+            worker::Worker,
+        },
         task::join::JoinHandle,
     },
     handle::{Enter, Handle, Home},
@@ -29,8 +34,8 @@ use crate::{
 /// steal tasks from each other. Its tasks are `Send`.
 ///
 /// A task may be polled by another worker each time. While any worker is parked, what becomes ready is
-/// run within 20 milliseconds, also behind a worker that is stuck in a long poll. Sockets, timers,
-/// queues and handles are those of the [`EventLoop`](crate::EventLoop), and may be shared with one.
+/// run within two milliseconds, also behind a worker that is stuck in a long poll, and mostly at once.
+/// Sockets, timers, queues and handles are those of the [`EventLoop`](crate::EventLoop), and may be shared with one.
 ///
 /// Dropping it drops each task that has not ended, exactly once, and waits for the workers to end
 /// their present polls; inside one of its own tasks it does not wait.
@@ -49,7 +54,8 @@ use crate::{
 #[doc(alias = "multi_thread")]
 pub struct Runtime {
     pool: StdArc<Pool>,
-    threads: Vec<Thread<()>>,
+    /// Whether dropping it waits for its threads.
+    waits: bool,
 }
 
 impl Runtime {
@@ -58,16 +64,16 @@ impl Runtime {
     /// # Errors
     /// What the system says when it cannot give each worker its descriptors and its thread.
     pub fn new() -> io::Result<Self> {
-        Self::with_settings(Settings::usual(), &Threads::usual())
+        Self::with_settings(Settings::usual(), ThreadSettings::usual())
     }
 
     /// Makes a runtime with settings that can work.
-    pub(crate) fn with_settings(settings: Settings, threads: &Threads) -> io::Result<Self> {
-        let (pool, seats) = Pool::new(settings)?;
+    pub(crate) fn with_settings(settings: Settings, threads: ThreadSettings) -> io::Result<Self> {
+        let (pool, queues) = Pool::new(settings, threads, enter_worker)?;
         // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Self { pool, threads: Vec::new() };
-        for seat in seats {
-            runtime.threads.push(threads.start(seat)?);
+        let runtime = Self { pool, waits: true };
+        for (index, queue) in queues.into_iter().enumerate() {
+            Threads::start(&runtime.pool, index, queue)?;
         }
         Ok(runtime)
     }
@@ -101,6 +107,8 @@ impl Runtime {
             "`block_on` inside a task of the same runtime would stop the worker that it may be \
              waiting for: await the future instead, or spawn it"
         );
+        // Inside a task of another runtime, whose worker would stand still otherwise.
+        let _left = current::hand_off_worker();
         let _guard = current::enter_as_guest(self.pool.clone());
         this_poll::blocked(|| run_root(future))
     }
@@ -213,8 +221,8 @@ impl Runtime {
         );
         self.close();
         let pool = self.pool.clone();
-        // Their threads are left to themselves: `drop` would wait for them.
-        self.threads.clear();
+        // The threads are left to themselves: `drop` would wait for them.
+        self.waits = false;
         pool.wait_ended(timeout);
         let tasks: Vec<_> = Dump::of_pool(&pool).tasks;
         let blocking_calls = pool.blocking_calls();
@@ -236,7 +244,7 @@ impl Runtime {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn shutdown_background(mut self) {
-        self.threads.clear();
+        self.waits = false;
     }
 
     /// Takes in nothing from here on, and drops each task that nobody polls. Their destructors find
@@ -246,10 +254,9 @@ impl Runtime {
         self.pool.close();
     }
 
-    /// Whether this is the thread of one of its workers, whatever runs it at the moment.
+    /// Whether this is one of its threads, whatever runs it at the moment.
     fn owns_this_thread(&self) -> bool {
-        let this = thread::current().id();
-        self.threads.iter().any(|thread| thread.thread().id() == this)
+        OWNER.get() == self.pool.id
     }
 
     fn runs_this_thread(&self) -> bool {
@@ -280,7 +287,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
         match polled {
             Poll::Ready(output) => return output,
             Poll::Pending if again => {}
-            Poll::Pending => parker.sleep(),
+            Poll::Pending => _ = parker.park(None),
         }
     }
 }
@@ -288,10 +295,8 @@ fn run_root<F: Future>(future: F) -> F::Output {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.close();
-        let inside = self.owns_this_thread();
-        for thread in self.threads.drain(..).filter(|_| !inside) {
-            // A worker that panicked has said so.
-            let _ = thread.join();
+        if self.waits && !self.owns_this_thread() {
+            self.pool.threads.join();
         }
     }
 }
@@ -331,46 +336,15 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// How the workers' threads are made.
-#[derive(Clone)]
-pub(crate) struct Threads {
-    /// A worker's number is put behind it.
-    pub(crate) name: String,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) on_start: Option<Hook>,
-    pub(crate) on_stop: Option<Hook>,
+thread_local! {
+    /// The identity of the runtime that this thread belongs to, or 0.
+    static OWNER: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What a user wants done on each worker's thread. It is given the worker's number.
-pub(crate) type Hook = StdArc<dyn Fn(usize) + Send + Sync>;
-
-impl Threads {
-    pub(crate) fn usual() -> Self {
-        let name = "whirligig".to_owned();
-        Self { name, stack_size: None, on_start: None, on_stop: None }
-    }
-
-    fn start(&self, seat: Seat) -> io::Result<Thread<()>> {
-        let mut thread = thread::Builder::new().name(format!("{}-{}", self.name, seat.number));
-        if let Some(bytes) = self.stack_size {
-            thread = thread.stack_size(bytes);
-        }
-        let (on_start, on_stop) = (self.on_start.clone(), self.on_stop.clone());
-        thread.spawn(move || {
-            let number = seat.number;
-            let worker = Rc::new(Worker::new(seat));
-            let _guard = current::enter_worker(worker.clone());
-            call_hook("an `on_thread_start` hook", on_start, number);
-            worker.run();
-            call_hook("an `on_thread_stop` hook", on_stop, number);
-            worker.end();
-        })
-    }
-}
-
-/// Hooks are foreign code: one that panics is reported, and the worker goes on.
-fn call_hook(what: &str, hook: Option<Hook>, worker: usize) {
-    if let Some(hook) = hook {
-        foreign::call(what, move || hook(worker));
-    }
+/// Makes a worker this thread's, and calls `then`.
+fn enter_worker(worker: Worker, then: &mut dyn FnMut(&Worker)) {
+    let worker = Rc::new(worker);
+    OWNER.set(worker.pool.id);
+    let _guard = current::enter_worker(worker.clone());
+    then(&worker);
 }
