@@ -68,6 +68,8 @@ fn beside_a_guard(runtime: &Runtime, poll: impl FnOnce() + Send + 'static) -> u6
         poll();
     });
     await_guard(runtime);
+    // The guard has looked by then, or looks soon after: the worker is known to be stuck.
+    thread::sleep(Duration::from_millis(3));
     let before = takeovers(runtime);
     go.send(()).unwrap();
     stuck.wait().unwrap();
