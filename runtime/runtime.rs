@@ -20,10 +20,8 @@ use crate::{
         blocking::BlockingStats,
         current::{self, Current},
         scheduler::pool::{
-            Pool, Settings,
-            parker::Parker,
-            threads::{ThreadSettings, Threads},
-            worker::Worker,
+            FirstWorker, Pool, Settings, parker::Parker, threads::ThreadSettings, worker::Worker,
+            worker_thread,
         },
         task::join::JoinHandle,
     },
@@ -69,13 +67,8 @@ impl Runtime {
 
     /// Makes a runtime with settings that can work.
     pub(crate) fn with_settings(settings: Settings, threads: ThreadSettings) -> io::Result<Self> {
-        let (pool, queues) = Pool::new(settings, threads, enter_worker)?;
-        // Dropped on an error below, it ends the threads that were started.
-        let runtime = Self { pool, waits: true };
-        for (index, queue) in queues.into_iter().enumerate() {
-            Threads::start(&runtime.pool, index, queue)?;
-        }
-        Ok(runtime)
+        let pool = Pool::new(settings, threads, run_thread)?;
+        Ok(Self { pool, waits: true })
     }
 
     /// Runs `future` to its end on this thread, and gives its output. Its tasks run on the workers.
@@ -339,6 +332,11 @@ impl fmt::Debug for Runtime {
 thread_local! {
     /// The identity of the runtime that this thread belongs to, or 0.
     static OWNER: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The life of a thread that runs workers.
+fn run_thread(pool: &StdArc<Pool>, first: Option<FirstWorker>) {
+    worker_thread::run(pool, first, enter_worker);
 }
 
 /// Makes a worker this thread's, and calls `then`.

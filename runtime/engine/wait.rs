@@ -61,8 +61,9 @@ impl Wait {
     /// The same under loom.
     #[cfg(loom)]
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<&Events> {
-        if timeout != Some(Duration::ZERO) {
-            self.flag.wait_unparked();
+        match timeout {
+            Some(Duration::ZERO) => self.flag.hear(),
+            _ => self.flag.wait_unparked(),
         }
         Ok(&self.events)
     }
@@ -107,15 +108,30 @@ impl Unparker {
 
     pub(crate) fn unpark(&self) {
         *self.0.unparked.lock().unwrap() = true;
-        self.0.changed.notify_one();
+        self.0.changed.notify_all();
     }
 
     /// Waits until it is unparked.
     pub(crate) fn wait_unparked(&self) {
-        let mut unparked = self.0.unparked.lock().unwrap();
-        while !*unparked {
-            unparked = self.0.changed.wait(unparked).unwrap();
+        self.wait_until(true);
+        self.hear();
+    }
+
+    /// Waits until what it was unparked for was heard, by a wait or a look.
+    #[cfg(test)]
+    pub(crate) fn wait_heard(&self) {
+        self.wait_until(false);
+    }
+
+    fn hear(&self) {
+        *self.0.unparked.lock().unwrap() = false;
+        self.0.changed.notify_all();
+    }
+
+    fn wait_until(&self, unparked: bool) {
+        let mut now = self.0.unparked.lock().unwrap();
+        while *now != unparked {
+            now = self.0.changed.wait(now).unwrap();
         }
-        *unparked = false;
     }
 }

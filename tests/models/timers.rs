@@ -12,9 +12,7 @@ use std::{
 use super::{both_ways, seeded_bug_is_caught};
 use crate::engine::{
     base::primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
-    scheduler::pool::idle::{Idle, Post},
     timer::shared::{DueTimers, SharedTimers},
-    wait::Unparker,
 };
 
 /// The identity of the runtime.
@@ -88,42 +86,6 @@ fn a_waker_is_replaced_or_its_timer_fires() {
     });
 }
 
-/// A timer is inserted from outside while its worker falls asleep. The worker had one before, of an
-/// earlier deadline, that was cancelled.
-#[test]
-fn a_worker_does_not_sleep_past_a_new_deadline() {
-    loom::model(|| {
-        let (timers, _, waker) = timers();
-        let shared = Arc::new((Idle::new(1), Unparker::default()));
-        let (key, _) =
-            timers.insert(NOW + 1, waker.clone()).unwrap_or_else(|_| panic!("nobody closed it"));
-        drop(timers.cancel(key));
-        let (theirs, their_timers) = (shared.clone(), timers.clone());
-        let guest = thread::spawn(move || {
-            let (idle, unparker) = &*theirs;
-            // Later than the one that was cancelled.
-            let (_, is_first) =
-                their_timers.insert(NOW + 2, waker).unwrap_or_else(|_| panic!("nobody closed it"));
-            if is_first && idle.rouse(0) {
-                unparker.unpark();
-            }
-        });
-        let (idle, unparker) = &*shared;
-        let _ = idle.lie_down(0, false);
-        loop {
-            assert_ne!(idle.post(0), Post::Picked);
-            if timers.wake_up_at() == NOW + 2 {
-                break;
-            }
-            if idle.sleep(0) {
-                unparker.wait_unparked();
-                idle.slept(0);
-            }
-        }
-        guest.join().unwrap();
-    });
-}
-
 /// The earliest deadline that stands beside the lock is never later than the wheel's: whoever goes by it
 /// would be late.
 #[test]
@@ -167,14 +129,6 @@ fn a_timer_comes_while_its_wheel_is_closed() {
         assert_eq!(left.len(), usize::from(accepted), "accepted, and kept for ever");
         assert_eq!(timers.len(), 0);
     });
-}
-
-#[test]
-fn a_deadline_kept_after_its_timer_is_gone_is_caught() {
-    seeded_bug_is_caught(
-        "models::timers::a_worker_does_not_sleep_past_a_new_deadline",
-        "timers_keep_an_old_deadline",
-    );
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod timers;
 #[path = "../../common/yield_now.rs"]
 mod yield_now;
 
+mod bursts;
 mod child;
 mod counts;
 mod echo;
@@ -66,6 +67,9 @@ enum Compare {
     /// The multi-threaded runtimes against tokio's: spawn, yield, ping-pong, queue, loop program,
     /// computing tasks, blocking calls, in nanoseconds.
     Multi(micro::multi::Options),
+    /// The multi-threaded runtimes against tokio's, beside tasks that block their thread: makespan,
+    /// latency.
+    Bursts(bursts::Options),
     /// 100,000 concurrent sleeps: processor time and lateness.
     Sleeps(sleeps::SleepsOptions),
     /// How exact a sleep of 50 us is, and whether any sleep ends early.
@@ -92,6 +96,7 @@ enum Child {
     },
     Micro(micro::single::Once),
     Multi(micro::multi::Once),
+    Bursts(bursts::Once),
     Sleeps(sleeps::SleepsOnce),
     Precision(sleeps::PrecisionOnce),
     Serve(echo::server::Serve),
@@ -107,6 +112,7 @@ fn run(cli: Cli) -> Result<()> {
         None => loop_program::run(&cli.loop_program),
         Some(Compare::Micro(options)) => micro::single::run(&options),
         Some(Compare::Multi(options)) => micro::multi::run(&options),
+        Some(Compare::Bursts(options)) => bursts::run(&options),
         Some(Compare::Sleeps(options)) => sleeps::run_sleeps(&options),
         Some(Compare::Precision(options)) => sleeps::run_precision(&options),
         Some(Compare::Memory) => memory(),
@@ -116,6 +122,7 @@ fn run(cli: Cli) -> Result<()> {
             Child::Loop { row, actions, clock } => loop_program::run_once(row, actions, clock),
             Child::Micro(once) => once.run(),
             Child::Multi(once) => once.run(),
+            Child::Bursts(once) => once.run(),
             Child::Sleeps(once) => once.run(),
             Child::Precision(once) => once.run(),
             Child::Serve(serve) => serve.run(),

@@ -17,7 +17,7 @@ use crate::{
     child, common,
     machine::{self, CpuTime},
     rounds,
-    stats::Summary,
+    stats::{Summary, percentile},
     table::{self, short},
 };
 
@@ -214,8 +214,7 @@ impl Lateness {
 
     /// The lateness that `share` of the sleeps do not exceed.
     fn percentile_us(&self, share: f64) -> f64 {
-        let last = self.0.len() - 1;
-        self.0[(share * last as f64).round() as usize] as f64 / 1e3
+        percentile(&self.0, share) as f64 / 1e3
     }
 
     fn early(&self) -> usize {

@@ -28,9 +28,25 @@ impl Summary {
     }
 }
 
+/// The value that `share` of `sorted` do not exceed. There must be one at least.
+pub(crate) fn percentile<T: Copy>(sorted: &[T], share: f64) -> T {
+    let last = sorted.len() - 1;
+    sorted[(share * last as f64).round() as usize]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_samples() {
+        let sorted: Vec<_> = (0..=200).collect();
+        assert_eq!(
+            [0.0, 0.5, 0.99, 1.0].map(|share| percentile(&sorted, share)),
+            [0, 100, 198, 200]
+        );
+        assert_eq!(percentile(&[7], 0.99), 7);
+    }
 
     #[test]
     fn the_median_is_the_middle_or_between_the_two_middles() {

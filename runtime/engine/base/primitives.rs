@@ -85,10 +85,13 @@ impl<T> UnsafeCell<T> {
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 
+/// Whether this is built for the models.
+pub(crate) const IN_MODEL: bool = cfg!(loom);
+
 /// How large a structure is: `size`, or `in_models`, because there each further step multiplies the
 /// orders to try.
 pub(crate) const fn sized(size: u32, in_models: u32) -> u32 {
-    if cfg!(loom) { in_models } else { size }
+    if IN_MODEL { in_models } else { size }
 }
 
 /// Whether the seeded bug `name` is switched on, by the environment variable `SEEDED`.

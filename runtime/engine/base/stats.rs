@@ -97,10 +97,6 @@ macro_rules! worker_counters {
         #[derive(Debug, Default)]
         pub(crate) struct WorkerCounters {
             $(pub(crate) $name: SharedCounter,)*
-            /// What a poll costs, in nanoseconds, as it was last measured.
-            pub(crate) poll_cost: SharedCounter,
-            /// When that was.
-            pub(crate) measured_at: SharedCounter,
         }
 
         impl WorkerCounters {

@@ -100,6 +100,19 @@ impl SharedReactor {
         }
     }
 
+    /// When the alarm is set for.
+    #[cfg(all(test, loom))]
+    pub(crate) fn alarm_at(&self) -> u64 {
+        lock(&self.alarm).at
+    }
+
+    /// Waits until what it was unparked for was heard.
+    #[cfg(all(test, loom))]
+    pub(crate) fn wait_heard(&self) {
+        let unparker = lock(&self.unparker).clone();
+        unparker.expect("the reactor is open").wait_heard();
+    }
+
     /// Sets the alarm to this moment, unless it is set to an earlier one that is still to come. `true`: it
     /// took a system call.
     pub(crate) fn alarm_no_later_than(&self, at: u64, now: u64) -> io::Result<bool> {

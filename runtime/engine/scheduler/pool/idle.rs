@@ -77,7 +77,7 @@ pub(crate) enum LastLook {
 pub(crate) struct Unparked {
     /// Another one unparked it for work, and it counts as searching.
     pub(crate) searching: bool,
-    /// A parked worker was assigned the guard duty, and notified of that.
+    /// A parked worker was assigned the guard duty or is to come to the reactor, and was notified of that.
     pub(crate) assigned: Option<Notified>,
 }
 
@@ -171,7 +171,7 @@ impl Idle {
         let parked = lock(&self.parked);
         let duty = if !parked.workers.contains(&worker) {
             Duty::Work
-        } else if parked.guard == Some(worker) {
+        } else if parked.guard == Some(worker) || seeded("idle_makes_each_a_guard") {
             Duty::Guard
         } else {
             Duty::None
@@ -183,9 +183,11 @@ impl Idle {
         duty
     }
 
-    /// A worker stops being parked, if another did not unpark it already.
+    /// A worker stops being parked, if another did not unpark it already. `leaves_reactor`: it has waited in
+    /// the reactor, and may be away from it for long: the guard is to come there now, and not at its next
+    /// tick.
     #[must_use]
-    pub(crate) fn unparked(&self, worker: usize) -> Unparked {
+    pub(crate) fn unparked(&self, worker: usize, leaves_reactor: bool) -> Unparked {
         let mut parked = lock(&self.parked);
         let index = parked.workers.iter().position(|&parked| parked == worker);
         if let Some(index) = index {
@@ -196,6 +198,7 @@ impl Idle {
             parked.guard = None;
         }
         let assigned = self.assign_guard(&mut parked);
+        let assigned = assigned.or_else(|| if leaves_reactor { parked.guard } else { None });
         drop(parked);
         let assigned = assigned.map(|worker| self.parkers[worker].notify());
         Unparked { searching: index.is_none(), assigned }
@@ -336,7 +339,7 @@ mod tests {
             assert_eq!(idle.unpark_one(), Some(Notified::Done));
             assert_eq!(idle.duty(worker), Duty::Work);
             assert_eq!(idle.unpark_one(), None, "one searches");
-            let _ = idle.unparked(worker);
+            let _ = idle.unparked(worker, false);
             assert!(idle.found());
         }
         assert_eq!(idle.unpark_one(), None, "all are awake");
@@ -350,10 +353,20 @@ mod tests {
         let _ = idle.park(1, false);
         assert_eq!(idle.duty(1), Duty::Guard, "0 leaves the reactor for each event");
         assert_eq!(idle.unpark_one(), Some(Notified::Done));
-        let unparked = idle.unparked(1);
+        let unparked = idle.unparked(1, false);
         let expected = Unparked { searching: true, assigned: Some(Notified::InReactor) };
         assert_eq!(unparked, expected, "0 is alone, and must be told to tick");
         assert_eq!(idle.duty(0), Duty::Guard);
+    }
+
+    #[test]
+    fn one_that_leaves_the_reactor_for_long_calls_the_guard_there() {
+        let idle = Idle::new(3);
+        let _ = idle.park(0, false);
+        assert!(idle.parker(0).enter_reactor());
+        let _ = idle.park(1, false);
+        assert_eq!(idle.unparked(0, true).assigned, Some(Notified::Done));
+        assert!(idle.parker(1).park(None), "the guard was notified");
     }
 
     #[test]
@@ -363,7 +376,7 @@ mod tests {
         assert!(idle.end_guard(0));
         assert_eq!(idle.duty(0), Duty::None);
         let expected = Unparked { searching: false, assigned: Some(Notified::Done) };
-        assert_eq!(idle.unparked(1), expected);
+        assert_eq!(idle.unparked(1, false), expected);
         assert_eq!(idle.duty(0), Duty::Guard);
         assert!(!idle.end_guard(0), "worker 1 is awake");
     }
@@ -373,7 +386,7 @@ mod tests {
         let idle = all_parked(2);
         assert!(idle.unpark_for_injected(|| true).is_some(), "none is awake");
         assert!(idle.unpark_for_injected(|| false).is_none(), "one searches");
-        let _ = idle.unparked(1);
+        let _ = idle.unparked(1, false);
         assert!(idle.found());
         assert!(idle.unpark_for_injected(|| true).is_none());
         assert!(idle.unpark_for_injected(|| false).is_some());

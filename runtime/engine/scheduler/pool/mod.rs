@@ -37,12 +37,12 @@ use std::{
 use futures_task::ArcWake;
 
 use self::{
-    guard::Watch,
+    cost::{PollCost, worth_sharing},
     idle::Idle,
     numbers::Numbers,
     parker::Notified,
-    sharing::worth_sharing,
-    threads::{Enter, ThreadSettings, Threads},
+    threads::{ThreadSettings, Threads},
+    watch::Watch,
 };
 use crate::engine::{
     base::{
@@ -67,6 +67,7 @@ use crate::engine::{
     timer::{TimerKey, shared::SharedTimers},
 };
 
+mod cost;
 mod guard;
 pub(crate) mod idle;
 mod numbers;
@@ -74,7 +75,9 @@ pub(crate) mod parker;
 mod parking;
 mod sharing;
 pub(crate) mod threads;
+mod watch;
 pub(crate) mod worker;
+pub(crate) mod worker_thread;
 
 /// What a pool is made with.
 #[derive(Debug, Clone)]
@@ -118,6 +121,12 @@ pub(crate) struct Member {
 
 static POOLS: Numbers<Pool> = Numbers::new();
 
+/// A worker that a thread begins with: its number and its queue.
+pub(crate) type FirstWorker = (usize, Owner<Runnable>);
+
+/// What a thread does that runs workers. From above, where a thread learns whose it is.
+pub(crate) type RunThread = fn(&StdArc<Pool>, Option<FirstWorker>);
+
 /// Events that are taken from the kernel in one call: as many tasks as half of a worker's ring has room for.
 const ROOM: usize = CAPACITY / 2;
 
@@ -155,6 +164,7 @@ pub(crate) struct Pool {
     /// Into which worker's timers the next timer of another thread goes.
     next_timers: AtomicUsize,
     pub(crate) threads: Threads,
+    run_thread: RunThread,
     closed: AtomicBool,
     settings: Settings,
     blocking: OnceLock<Arc<blocking::Pool>>,
@@ -165,17 +175,31 @@ pub(crate) struct Pool {
 struct Shared {
     thief: Mutex<Thief<Runnable>>,
     counters: WorkerCounters,
+    poll_cost: PollCost,
     timers: Arc<SharedTimers>,
     /// 1: the guard has seen it stuck. By the guard alone.
     stuck: SharedCounter,
 }
 
 impl Pool {
-    /// Makes a pool, and the queues of its workers, whose threads are still to be started.
+    /// Makes a pool and starts a thread for each of its workers. After an error those that were started end.
     pub(crate) fn new(
         settings: Settings,
         threads: ThreadSettings,
-        enter: Enter,
+        run_thread: RunThread,
+    ) -> io::Result<StdArc<Self>> {
+        let (pool, queues) = Self::without_threads(settings, threads, run_thread)?;
+        for first in queues.into_iter().enumerate() {
+            pool.start_thread(Some(first)).inspect_err(|_| pool.close())?;
+        }
+        Ok(pool)
+    }
+
+    /// Makes a pool, and the queues of its workers.
+    pub(crate) fn without_threads(
+        settings: Settings,
+        threads: ThreadSettings,
+        run_thread: RunThread,
     ) -> io::Result<(StdArc<Self>, Vec<Owner<Runnable>>)> {
         let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
         let id = id::draw_loop_id();
@@ -192,13 +216,33 @@ impl Pool {
             workers: queues.iter().map(|queue| Shared::new(id, queue)).collect(),
             owned: (0..lists).map(|_| Owned::new()).collect(),
             next_timers: AtomicUsize::new(0),
-            threads: Threads::new(threads, enter, settings.blocking_threads),
+            threads: Threads::new(threads, settings.workers + settings.blocking_threads),
+            run_thread,
             closed: AtomicBool::new(false),
             settings,
             blocking: OnceLock::new(),
         });
         POOLS.publish(number, &pool);
         Ok((pool, queues))
+    }
+
+    fn start_thread(self: &StdArc<Self>, first: Option<FirstWorker>) -> io::Result<()> {
+        let (pool, run) = (self.clone(), self.run_thread);
+        let worker = first.as_ref().map(|(index, _)| *index);
+        self.threads.start(worker, move || run(&pool, first))
+    }
+
+    /// Leaves a worker to another thread: its own is about to block.
+    fn hand_off(self: &StdArc<Self>, worker: usize) {
+        if self.threads.declare_vacant(worker)
+            && let Err(error) = self.start_thread(None)
+            && self.threads.is_first_failure()
+        {
+            eprintln!(
+                "whirligig: no thread could be started for a worker whose own blocks, so its tasks are \
+                 left to the others: {error}"
+            );
+        }
     }
 
     /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
@@ -217,7 +261,7 @@ impl Pool {
     /// were measured just now.
     fn comes_one_soon(&self) -> bool {
         let now = clock::real_now();
-        self.workers.iter().any(|worker| !worth_sharing(1, worker.poll_cost(now)))
+        self.workers.iter().any(|worker| !worth_sharing(1, worker.poll_cost.known(now)))
     }
 
     /// Ends the wait of a worker that was notified.
@@ -387,6 +431,7 @@ impl Shared {
         Self {
             thief: Mutex::new(queue.thief()),
             counters: WorkerCounters::default(),
+            poll_cost: PollCost::unknown(),
             timers: Arc::new(SharedTimers::new(pool_id)),
             stuck: SharedCounter::default(),
         }

@@ -122,6 +122,10 @@ impl Parker {
     }
 
     fn exchange(&self, to: u8) -> bool {
+        if seeded("parker_waits_unasked") {
+            self.word.swap(to, Ordering::AcqRel);
+            return true;
+        }
         self.word.compare_exchange(AWAKE, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }

@@ -18,7 +18,6 @@ use super::{
     Pool,
     guard::Guarded,
     idle::{Duty, LastLook},
-    sharing::worth_sharing,
     worker::Worker,
 };
 use crate::engine::{
@@ -33,17 +32,22 @@ use crate::engine::{
 impl Worker {
     // ANCHOR: park
     /// Nothing is ready anywhere: waits until something comes.
-    pub(super) fn park(&self) -> io::Result<()> {
+    pub(crate) fn park(&self) -> io::Result<()> {
         trace::report(|| Event::Parked);
         // A listener may have spawned or woken something.
         if !self.queue.is_empty() {
             return Ok(());
         }
+        let early = seeded("parking_reads_its_timers_early").then(|| self.timers().wake_up_at());
         let last_look = self.pool.idle.park(self.index(), self.searching.take());
         let mut woken = self.woken.take();
-        let found =
-            if self.sees_work(last_look) { Ok(Found::default()) } else { self.wait(&mut woken) };
-        self.unparked();
+        let found = match self.sees_work(last_look) {
+            true => Ok(Found::default()),
+            false => self.wait(early, &mut woken),
+        };
+        // What it runs now may take long, unless its polls were short before.
+        let leaves_reactor = found.as_ref().is_ok_and(|found| found != &Found::default());
+        self.unparked(leaves_reactor && !self.shared().poll_cost.was_short());
         trace::report(|| Event::Unparked);
         self.wake(found?, woken);
         Ok(())
@@ -51,8 +55,8 @@ impl Worker {
     // END: park
 
     /// It is awake again, and says so.
-    fn unparked(&self) {
-        let unparked = self.pool.idle.unparked(self.index());
+    fn unparked(&self, leaves_reactor: bool) {
+        let unparked = self.pool.idle.unparked(self.index(), leaves_reactor);
         self.searching.set(unparked.searching);
         if let Some(notified) = unparked.assigned {
             self.pool.carry_out(notified);
@@ -68,15 +72,13 @@ impl Worker {
         let now = self.cadence.last_reading();
         let everywhere = look == LastLook::Everywhere;
         !pool.injector.is_empty() && !seeded("parking_ignores_the_injector")
-            || everywhere
-                && pool.workers.iter().any(|of| worth_sharing(of.waiting(), of.poll_cost(now)))
+            || everywhere && pool.workers.iter().any(|worker| worker.is_worth_sharing(now))
     }
 
     /// Waits, again and again, until there is a reason to be awake. Who is to be woken then is put into
-    /// `woken`.
-    fn wait(&self, woken: &mut Woken) -> io::Result<Found> {
+    /// `woken`. (`early` is a mistake that a model makes.)
+    fn wait(&self, early: Option<u64>, woken: &mut Woken) -> io::Result<Found> {
         let Pool { idle, reactor, .. } = &*self.pool;
-        let early = seeded("parking_reads_its_timers_early").then(|| self.timers().wake_up_at());
         loop {
             let duty = idle.duty(self.index());
             if duty == Duty::Work || self.pool.is_closed() {
@@ -116,7 +118,11 @@ impl Worker {
             if idle.parker(self.index()).leave_reactor() {
                 self.counters().unparks.add(1);
             }
-            drop(leading);
+            if seeded("parking_keeps_the_reactor") {
+                std::mem::forget(leading);
+            } else {
+                drop(leading);
+            }
             self.counters().timer_arms.add(arms);
             let found = found?;
             let fired = found.alarm && self.fire_all(clock::real_now()) > 0;

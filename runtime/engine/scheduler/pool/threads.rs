@@ -1,4 +1,4 @@
-//! The threads that run workers, and how a worker passes from one to another.
+//! Which workers no thread runs, and which threads have none to run.
 //!
 //! A thread that is about to block in the middle of a task (`block_in_place`, another loop's `block_on`)
 //! *hands off* its worker: it declares it vacant, and a spare thread comes and runs it from there. So as many
@@ -7,7 +7,8 @@
 //! that the thread is a spare one. A spare thread that waited in vain for [`KEEP_ALIVE`] ends.
 //!
 //! What passes is the worker's number: with it come its timers and its counters. Its queue is empty by then,
-//! for what waited there went to the injector, and the next thread begins with a new one.
+//! for what waited there went to the injector, and the next thread begins with a new one
+//! (`worker_thread.rs`).
 //!
 //! What must hold: a worker is run by one thread at a time, or it is vacant. Both `take` and `take_back` take
 //! its number out of one list, under one lock.
@@ -15,23 +16,15 @@
 //! **Alternative:** to leave the worker idle meanwhile, and have the others run what it had. With all
 //! workers in such calls no task runs any more, also the one that a call waits for.
 
-use std::{io, sync::Arc as StdArc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use super::Pool;
-use crate::engine::{
-    base::{
-        foreign,
-        primitives::{Condvar, Mutex, lock, seeded, thread, wait_timeout},
-    },
-    run_queue::stealing::Owner,
-    scheduler::pool::worker::Worker,
-};
+use crate::engine::base::primitives::{Condvar, Mutex, lock, seeded, thread, wait_timeout};
 
 /// How long a spare thread waits for a worker to run.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// What a user wants done on each thread that runs workers. It is given the number of the first of them.
-pub(crate) type Hook = StdArc<dyn Fn(usize) + Send + Sync>;
+pub(crate) type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 
 /// How the threads are made.
 #[derive(Clone)]
@@ -50,14 +43,10 @@ impl ThreadSettings {
     }
 }
 
-/// Makes a worker this thread's, and calls what is given with it.
-pub(crate) type Enter = fn(Worker, &mut dyn FnMut(&Worker));
-
 pub(crate) struct Threads {
-    settings: ThreadSettings,
-    enter: Enter,
-    /// Threads beyond the workers, at most.
-    most_spare: usize,
+    pub(super) settings: ThreadSettings,
+    /// Threads there may be at most.
+    most: usize,
     state: Mutex<State>,
     /// A worker is vacant, or the pool is closed.
     vacancy: Condvar,
@@ -79,7 +68,7 @@ struct State {
 }
 
 impl Threads {
-    pub(crate) fn new(settings: ThreadSettings, enter: Enter, most_spare: usize) -> Self {
+    pub(super) fn new(settings: ThreadSettings, most: usize) -> Self {
         let state = State {
             vacant: Vec::new(),
             spare: 0,
@@ -90,38 +79,28 @@ impl Threads {
         };
         Self {
             settings,
-            enter,
-            most_spare,
+            most,
             state: Mutex::new(state),
             vacancy: Condvar::new(),
             ended: Condvar::new(),
         }
     }
 
-    /// Starts a thread that begins with this worker.
-    pub(crate) fn start(
-        pool: &StdArc<Pool>,
-        index: usize,
-        queue: Owner<super::Runnable>,
+    /// Starts a thread that does this. `worker`: the one that it begins with.
+    pub(super) fn start(
+        &self,
+        worker: Option<usize>,
+        run: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        Self::start_with(pool, Some((index, queue)))
-    }
-
-    fn start_with(
-        pool: &StdArc<Pool>,
-        first: Option<(usize, Owner<super::Runnable>)>,
-    ) -> io::Result<()> {
-        let ThreadSettings { name, stack_size, .. } = &pool.threads.settings;
-        let number = first.as_ref().map(|(index, _)| *index);
-        let name = number.map_or(format!("{name}-spare"), |number| format!("{name}-{number}"));
+        let ThreadSettings { name, stack_size, .. } = &self.settings;
+        let name = worker.map_or(format!("{name}-spare"), |number| format!("{name}-{number}"));
         let mut builder = thread::Builder::new().name(name);
         if let Some(bytes) = stack_size {
             builder = builder.stack_size(*bytes);
         }
-        lock(&pool.threads.state).alive += 1;
-        let theirs = pool.clone();
-        let started = builder.spawn(move || Self::run(&theirs, first));
-        let mut state = lock(&pool.threads.state);
+        lock(&self.state).alive += 1;
+        let started = builder.spawn(run);
+        let mut state = lock(&self.state);
         match started {
             Ok(handle) => state.handles.push(handle),
             Err(error) => {
@@ -132,78 +111,40 @@ impl Threads {
         Ok(())
     }
 
-    /// A thread's life.
-    fn run(pool: &StdArc<Pool>, mut next: Option<(usize, Owner<super::Runnable>)>) {
-        let threads = &pool.threads;
-        let mut first = None;
-        while let Some((index, queue)) = next.take().or_else(|| threads.take(pool)) {
-            let is_first = first.is_none();
-            let number = *first.get_or_insert(index);
-            (threads.enter)(Worker::new(pool.clone(), index, queue), &mut |worker| {
-                if is_first {
-                    call_hook("an `on_thread_start` hook", &threads.settings.on_start, number);
-                }
-                worker.run();
-                if pool.is_closed() {
-                    call_hook("an `on_thread_stop` hook", &threads.settings.on_stop, number);
-                    first = None;
-                }
-            });
-        }
-        if let Some(number) = first {
-            call_hook("an `on_thread_stop` hook", &threads.settings.on_stop, number);
-        }
-        threads.end(pool);
-    }
-
-    /// Declares a worker vacant, and sees to it that a thread comes for it.
-    pub(crate) fn hand_off(pool: &StdArc<Pool>, index: usize) {
-        let threads = &pool.threads;
-        let mut state = lock(&threads.state);
-        state.vacant.push(index);
+    /// Declares a worker vacant. `true`: no spare thread is there to come for it, and one may be started.
+    #[must_use]
+    pub(crate) fn declare_vacant(&self, worker: usize) -> bool {
+        let mut state = lock(&self.state);
+        state.vacant.push(worker);
         if state.spare > 0 {
             state.spare -= 1;
-            threads.vacancy.notify_one();
-            return;
+            self.vacancy.notify_one();
+            return false;
         }
-        let may_start = state.alive < pool.workers.len() + threads.most_spare && !state.closed;
-        drop(state);
-        if may_start && let Err(error) = Self::start_with(pool, None) {
-            let told = std::mem::replace(&mut lock(&threads.state).told, true);
-            if !told {
-                eprintln!(
-                    "whirligig: no thread could be started for a worker whose own blocks, so its \
-                     tasks are left to the others: {error}"
-                );
-            }
-        }
+        state.alive < self.most && !state.closed
     }
 
     /// Takes a worker back that was declared vacant. `false`: another thread runs it.
-    pub(crate) fn take_back(&self, index: usize) -> bool {
+    pub(crate) fn take_back(&self, worker: usize) -> bool {
         let mut state = lock(&self.state);
-        let at = state.vacant.iter().position(|&vacant| vacant == index);
-        if let Some(at) = at
-            && !seeded("threads_take_back_leaves_it_vacant")
+        let index = state.vacant.iter().position(|&vacant| vacant == worker);
+        if let Some(index) = index
+            && !seeded("threads_leave_vacant_what_is_taken_back")
         {
-            state.vacant.remove(at);
+            state.vacant.remove(index);
         }
-        at.is_some()
+        index.is_some()
     }
 
-    /// A vacant worker to run, with a new queue. `None`: the thread is to end.
-    fn take(&self, pool: &Pool) -> Option<(usize, Owner<super::Runnable>)> {
+    /// A vacant worker, for a thread that has none; waits for one. `None`: the thread is to end.
+    pub(crate) fn take(&self) -> Option<usize> {
         let mut state = lock(&self.state);
         loop {
             if state.closed {
                 return None;
             }
             if !state.vacant.is_empty() {
-                let index = state.vacant.remove(0);
-                drop(state);
-                let queue = Owner::new();
-                *lock(&pool.workers[index].thief) = queue.thief();
-                return Some((index, queue));
+                return Some(state.vacant.remove(0));
             }
             state.spare += 1;
             let timed_out;
@@ -215,6 +156,11 @@ impl Threads {
         }
     }
 
+    /// A thread could not be started. `true`: that was not said yet.
+    pub(super) fn is_first_failure(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.state).told, true)
+    }
+
     /// The pool is closed: spare threads end.
     pub(crate) fn close(&self) {
         let mut state = lock(&self.state);
@@ -224,8 +170,8 @@ impl Threads {
         self.vacancy.notify_all();
     }
 
-    /// A thread ends. The last one of a closed pool closes what all of them had of the kernel.
-    fn end(&self, pool: &Pool) {
+    /// A thread ends. The last one of a closed pool calls `at_the_end`, and counts until that is done.
+    pub(super) fn end(&self, at_the_end: impl FnOnce()) {
         {
             let mut state = lock(&self.state);
             if state.alive > 1 || !state.closed {
@@ -233,14 +179,13 @@ impl Threads {
                 return;
             }
         }
-        // It counts until that is done: whoever waits for the end may rely on it.
-        pool.close_reactor();
+        at_the_end();
         lock(&self.state).alive = 0;
         self.ended.notify_all();
     }
 
     /// Waits until all threads have ended, but for no longer than is `left`.
-    pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
+    pub(super) fn wait_ended(&self, left: impl Fn() -> Duration) {
         let mut state = lock(&self.state);
         while state.alive > 0 && !left().is_zero() {
             state = wait_timeout(&self.ended, state, left()).0;
@@ -254,12 +199,5 @@ impl Threads {
             // A worker that panicked has said so.
             let _ = handle.join();
         }
-    }
-}
-
-/// Hooks are user code: one that panics is reported, and the thread goes on.
-fn call_hook(what: &str, hook: &Option<Hook>, worker: usize) {
-    if let Some(hook) = hook {
-        foreign::call(what, || hook(worker));
     }
 }

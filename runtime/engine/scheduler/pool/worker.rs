@@ -28,7 +28,7 @@ use std::{
     task::Waker,
 };
 
-use super::{Member, POOLS, Pool, ROOM, Runnable, Settings, Shared, threads::Threads};
+use super::{Member, POOLS, Pool, ROOM, Runnable, Settings, Shared};
 use crate::engine::{
     base::{
         clock::{self, NEVER},
@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     pub(super) next_victim: Cell<usize>,
     /// Something was put into the queue that another worker could run.
     shows_work: Cell<bool>,
+    /// A task was spawned since the clock was read, and what it costs is not known.
+    spawned: Cell<bool>,
     /// Another thread runs this worker by now.
     pub(crate) handed_off: Cell<bool>,
     /// What is about to fire, kept for its memory.
@@ -158,6 +160,7 @@ impl Worker {
             searching: Cell::new(false),
             next_victim: Cell::new(index + 1),
             shows_work: Cell::new(false),
+            spawned: Cell::new(false),
             handed_off: Cell::new(false),
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::default(),
@@ -408,8 +411,9 @@ impl Worker {
             self.shows_work.set(true);
             // What it costs is not known from the polls of others, this one least of all.
             if self.queue.len() > 1 {
-                self.shared().forget_poll_cost();
+                self.shared().poll_cost.forget();
                 self.cadence.doubt();
+                self.spawned.set(true);
             }
         }
         handle
@@ -421,9 +425,9 @@ impl Worker {
         while let Some(task) = self.next() {
             self.pool.inject(task);
         }
-        self.shared().forget_poll_cost();
+        self.shared().poll_cost.forget();
         CURRENT.with(|current| drop(ManuallyDrop::into_inner(current.replace(NOBODY))));
-        Threads::hand_off(&self.pool, self.index);
+        self.pool.hand_off(self.index);
         HandedOff(self.clone())
     }
 
@@ -436,9 +440,15 @@ impl Worker {
         let now = clock::real_now();
         let polls = self.counters().polls.get();
         let sampled = polls - self.polls_sampled.replace(polls);
-        self.shared().note_poll_cost((now - self.cadence.last_reading()) / sampled.max(1), now);
-        self.shows_work.set(true);
+        let cost = (now - self.cadence.last_reading()) / sampled.max(1);
         let look = self.cadence.sample(now, false);
+        if self.spawned.take() {
+            // That was the poll which spawned. The next is one of the new tasks'.
+            self.cadence.doubt();
+        } else {
+            self.shared().poll_cost.measured(cost, now);
+        }
+        self.shows_work.set(true);
         look || self.timers().earliest() <= now || self.pool.is_closed()
     }
 }
