@@ -20,7 +20,7 @@ const UNPARK_TAKES: u64 = 20_000;
 const LEAST_POLL: u64 = 50;
 /// How long what was measured is taken to hold, in nanoseconds. A worker that gets on measures every 20
 /// microseconds.
-const KNOWN_FOR: u64 = 100_000;
+const KNOWN_FOR: u64 = 50_000;
 /// The cost of polls that were not measured.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -51,15 +51,11 @@ impl PollCost {
         is_known.then_some(nanos)
     }
 
-    /// Whether polls were short when they were last measured, however long ago.
-    pub(super) fn was_short(&self) -> bool {
-        !worth_sharing(1, Some(self.nanos.get()))
-    }
-
-    /// It was measured.
-    pub(super) fn measured(&self, nanos: u64, now: u64) {
+    /// It was measured. `true`: polls take long.
+    pub(super) fn measured(&self, nanos: u64, now: u64) -> bool {
         self.nanos.set(nanos);
         self.measured_at.set(now);
+        worth_sharing(1, Some(nanos))
     }
 
     /// What comes is unlike what was measured.
@@ -91,13 +87,10 @@ mod tests {
     fn what_was_measured_holds_for_a_while() {
         let cost = PollCost::unknown();
         assert_eq!(cost.known(0), None);
-        assert!(!cost.was_short());
-        cost.measured(70, 1_000);
+        assert!(!cost.measured(70, 1_000));
         assert_eq!(cost.known(1_000 + KNOWN_FOR), Some(70));
         assert_eq!(cost.known(1_001 + KNOWN_FOR), None);
-        assert!(cost.was_short());
-        cost.measured(2 * UNPARK_TAKES, 1_000);
-        assert!(!cost.was_short());
+        assert!(cost.measured(2 * UNPARK_TAKES, 1_000), "that is long");
         cost.forget();
         assert_eq!(cost.known(1_000), None);
     }

@@ -64,6 +64,7 @@ impl Worker {
         let mut took_over = false;
         for (index, worker) in pool.workers.iter().enumerate().filter(|(n, _)| *n != self.index()) {
             if worker.is_stuck() {
+                pool.note_long_poll(now);
                 took_over |= self.take_over(index);
             } else if worker.is_worth_sharing(now) {
                 took |= self.steal_from(index);

@@ -24,7 +24,7 @@ use std::{
     sync::{
         Arc as StdArc, OnceLock,
         atomic::{
-            AtomicUsize,
+            AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -127,6 +127,9 @@ pub(crate) type FirstWorker = (usize, Owner<Runnable>);
 /// What a thread does that runs workers. From above, where a thread learns whose it is.
 pub(crate) type RunThread = fn(&StdArc<Pool>, Option<FirstWorker>);
 
+/// How long a poll that took long makes others likely that do, in nanoseconds.
+const LATELY: u64 = 100_000_000;
+
 /// Events that are taken from the kernel in one call: as many tasks as half of a worker's ring has room for.
 const ROOM: usize = CAPACITY / 2;
 
@@ -156,6 +159,8 @@ pub(crate) struct Pool {
     number: u16,
     idle: Idle,
     watch: Mutex<Watch>,
+    /// When a poll was last seen to take long. By any worker, and none relies on it.
+    long_poll_at: AtomicU64,
     injector: Injector<Runnable>,
     reactor: SharedReactor,
     workers: Box<[Shared]>,
@@ -211,6 +216,7 @@ impl Pool {
             number,
             idle: Idle::new(settings.workers),
             watch: Mutex::new(Watch::new(settings.workers)),
+            long_poll_at: AtomicU64::new(0),
             injector: Injector::new(),
             reactor,
             workers: queues.iter().map(|queue| Shared::new(id, queue)).collect(),
@@ -262,6 +268,17 @@ impl Pool {
     fn comes_one_soon(&self) -> bool {
         let now = clock::real_now();
         self.workers.iter().any(|worker| !worth_sharing(1, worker.poll_cost.known(now)))
+    }
+
+    /// A poll was seen to take long.
+    fn note_long_poll(&self, now: u64) {
+        self.long_poll_at.store(now, Relaxed);
+    }
+
+    /// Whether any worker's polls have taken long of late.
+    fn has_long_polls(&self) -> bool {
+        let last = self.long_poll_at.load(Relaxed);
+        last != 0 && clock::real_now().saturating_sub(last) < LATELY
     }
 
     /// Ends the wait of a worker that was notified.

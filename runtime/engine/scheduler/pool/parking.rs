@@ -45,9 +45,9 @@ impl Worker {
             true => Ok(Found::default()),
             false => self.wait(early, &mut woken),
         };
-        // What it runs now may take long, unless its polls were short before.
+        // What it runs now may take long, if polls have taken long of late.
         let leaves_reactor = found.as_ref().is_ok_and(|found| found != &Found::default());
-        self.unparked(leaves_reactor && !self.shared().poll_cost.was_short());
+        self.unparked(leaves_reactor && self.pool.has_long_polls());
         trace::report(|| Event::Unparked);
         self.wake(found?, woken);
         Ok(())

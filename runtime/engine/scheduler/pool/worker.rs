@@ -445,8 +445,8 @@ impl Worker {
         if self.spawned.take() {
             // That was the poll which spawned. The next is one of the new tasks'.
             self.cadence.doubt();
-        } else {
-            self.shared().poll_cost.measured(cost, now);
+        } else if self.shared().poll_cost.measured(cost, now) {
+            self.pool.note_long_poll(now);
         }
         self.shows_work.set(true);
         look || self.timers().earliest() <= now || self.pool.is_closed()
