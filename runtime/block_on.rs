@@ -81,6 +81,8 @@ impl Handle {
                     "`block_on` inside a task of the same runtime would stop the worker that it may be \
                      waiting for: await the future instead, or spawn it"
                 );
+                // Inside a task of another runtime, whose worker would stand still otherwise.
+                let _left = current::hand_off_worker();
                 let _guard = current::enter_as_guest(pool.clone());
                 this_poll::blocked(|| run_root(future))
             }
@@ -106,7 +108,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
         match polled {
             Poll::Ready(output) => return output,
             Poll::Pending if again => {}
-            Poll::Pending => parker.sleep(),
+            Poll::Pending => _ = parker.park(None),
         }
     }
 }

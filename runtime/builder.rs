@@ -3,15 +3,18 @@
 //! A builder takes whatever it is given. What cannot work is refused by `build`, by name, so that one
 //! place says what a setting may be.
 
-use std::{fmt, io, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, io, num::NonZeroU32, sync::Arc};
 
 use crate::{
     engine::{
-        base::clock::{self, Clock, TestClock},
-        scheduler::{event_loop::Settings, pool},
+        base::clock::{Clock, TestClock},
+        scheduler::{
+            event_loop::Settings,
+            pool::{self, threads::ThreadSettings},
+        },
     },
     event_loop::EventLoop,
-    runtime::{Runtime, Threads},
+    runtime::Runtime,
 };
 
 /// Makes an [`EventLoop`] with other settings than the usual. From `EventLoop::builder`.
@@ -150,7 +153,7 @@ fn check_blocking(threads: usize) -> io::Result<()> {
 #[must_use = "a builder does nothing until `build`"]
 pub struct RuntimeBuilder {
     settings: pool::Settings,
-    threads: Threads,
+    threads: ThreadSettings,
 }
 
 /// A number of workers beyond which something must be wrong.
@@ -159,15 +162,10 @@ const MOST_WORKERS: usize = 1_024;
 const LEAST_STACK: u64 = 64 << 10;
 /// What no machine has. Far above it the system's own arithmetic overflows.
 const MOST_STACK: u64 = 64 << 30;
-/// The kernel's wait counts milliseconds.
-const LEAST_TICK: Duration = Duration::from_millis(1);
-/// With a longer one there might as well be no sentry.
-const MOST_TICK: Duration = Duration::from_secs(60);
-
 impl Runtime {
     /// Other settings than the usual.
     pub fn builder() -> RuntimeBuilder {
-        RuntimeBuilder { settings: pool::Settings::usual(), threads: Threads::usual() }
+        RuntimeBuilder { settings: pool::Settings::usual(), threads: ThreadSettings::usual() }
     }
 }
 
@@ -207,17 +205,6 @@ impl RuntimeBuilder {
         self
     }
 
-    /// The longest that the sentry sleeps between two looks for a worker that is stuck in one poll, from
-    /// a millisecond to a minute. The default is 10 ms.
-    ///
-    /// While any worker is parked, what becomes ready at a stuck one waits no longer than two of these.
-    /// The price is one thread that wakes up so often while others work, and oftener for a while when
-    /// one of them is stuck.
-    pub fn sentry_tick(mut self, tick: Duration) -> Self {
-        self.settings.sentry_tick = tick;
-        self
-    }
-
     /// How often in a row a task that was just woken may run before those that wait in the queue. The
     /// default is 16; 0 has each wait behind the others.
     pub fn lifo_uses(mut self, most: u32) -> Self {
@@ -233,26 +220,6 @@ impl RuntimeBuilder {
     #[doc(alias = "global_queue_interval")]
     pub fn look_interval(mut self, polls: NonZeroU32) -> Self {
         self.settings.look_interval = polls.get();
-        self
-    }
-
-    /// Whether a worker, with nothing to do, may look around for some 50 microseconds before it parks,
-    /// when that has paid off lately. See [an event loop's](Builder::look_before_parking); one worker of a
-    /// runtime does so at a time.
-    ///
-    /// The default is yes where there is more than one processor.
-    pub fn look_before_parking(mut self, look: bool) -> Self {
-        self.settings.look_before_parking = look;
-        self
-    }
-
-    /// What it takes until a neighbour that is unparked is at work. The default is 50 microseconds.
-    ///
-    /// A worker gets a neighbour up when what waits in its queue would take longer than this. More keeps
-    /// the work on fewer processors, until a worker has been busy for a millisecond; less spreads it
-    /// sooner, and with none, whatever waits is worth a neighbour.
-    pub fn unpark_cost(mut self, cost: Duration) -> Self {
-        self.settings.help_takes = clock::nanos(cost);
         self
     }
 
@@ -292,11 +259,8 @@ impl RuntimeBuilder {
             None | Some(..=MOST_STACK) => {}
             Some(_) => return invalid("stack_size is more than 64 GiB"),
         }
-        if !(LEAST_TICK..=MOST_TICK).contains(&settings.sentry_tick) {
-            return invalid("sentry_tick is not from a millisecond to a minute");
-        }
         check_blocking(settings.blocking_threads)?;
-        Runtime::with_settings(settings, &threads)
+        Runtime::with_settings(settings, threads)
     }
 }
 
@@ -307,11 +271,8 @@ impl fmt::Debug for RuntimeBuilder {
             .field("worker_threads", &settings.workers)
             .field("thread_name", &threads.name)
             .field("stack_size", &threads.stack_size)
-            .field("sentry_tick", &settings.sentry_tick)
             .field("lifo_uses", &settings.lifo_uses)
             .field("look_interval", &settings.look_interval)
-            .field("look_before_parking", &settings.look_before_parking)
-            .field("unpark_cost", &Duration::from_nanos(settings.help_takes))
             .field("blocking_threads", &settings.blocking_threads)
             .field("blocking_queue", &settings.blocking_queue)
             .finish_non_exhaustive()

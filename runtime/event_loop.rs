@@ -119,10 +119,12 @@ impl EventLoop {
     /// # Panics
     /// If the future panics; inside a task of this same loop; and when the kernel refuses to wait
     /// (which it does only for a broken descriptor). Inside a task of *another* loop it works, and
-    /// stops that one meanwhile.
+    /// stops that one meanwhile; inside one of a `Runtime`, the worker goes on on another thread.
     #[track_caller]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        // Inside a task of a `Runtime`, whose worker would stand still otherwise.
+        let _left = current::hand_off_worker();
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());
@@ -136,6 +138,7 @@ impl EventLoop {
         future: F,
         place: &'static Location<'static>,
     ) -> F::Output {
+        let _left = current::hand_off_worker();
         let _turning = self.core.begin_turning();
         let _guard = current::enter_with_own(home, self.core.clone());
         self.run_root(future, place)
@@ -166,6 +169,7 @@ impl EventLoop {
     /// As for [`block_on`](Self::block_on).
     #[track_caller]
     pub fn run_forever(&self) {
+        let _left = current::hand_off_worker();
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());

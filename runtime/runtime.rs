@@ -1,23 +1,19 @@
 //! The multi-threaded runtime as its owner holds it.
 
 use std::{
-    fmt,
-    future::Future,
-    io,
-    panic::Location,
-    rc::Rc,
-    sync::Arc as StdArc,
-    thread::{self, JoinHandle as Thread},
+    cell::Cell, fmt, future::Future, io, panic::Location, rc::Rc, sync::Arc as StdArc,
     time::Duration,
 };
 
 use crate::{
     dump::Dump,
     engine::{
-        base::{foreign, stats::WorkerStats},
+        base::stats::WorkerStats,
         blocking::BlockingStats,
         current::{self, Home},
-        scheduler::pool::{Pool, Seat, Settings, worker::Worker},
+        scheduler::pool::{
+            FirstWorker, Pool, Settings, threads::ThreadSettings, worker::Worker, worker_thread,
+        },
         task::join::JoinHandle,
     },
     handle::{Enter, Handle},
@@ -28,7 +24,8 @@ use crate::{
 /// steal tasks from each other. Its tasks are `Send`.
 ///
 /// A task may be polled by another worker each time. While any worker is parked, what becomes ready is
-/// run within 20 milliseconds, also behind a worker that is stuck in a long poll. Sockets, timers,
+/// run within two milliseconds, also behind a worker that is stuck in a long poll, and mostly at once.
+/// Sockets, timers,
 /// queues and handles are those of the [`EventLoop`](crate::EventLoop), and may be shared with one.
 ///
 /// Dropping it drops each task that has not ended, exactly once, and waits for the workers to end
@@ -52,8 +49,7 @@ use crate::{
 #[doc(alias = "multi_thread")]
 pub struct Runtime {
     pool: StdArc<Pool>,
-    threads: Vec<Thread<()>>,
-    /// Dropped, it waits for the blocking calls that have begun.
+    /// Dropped, it waits for its threads, and for the blocking calls that have begun.
     waits: bool,
 }
 
@@ -63,18 +59,13 @@ impl Runtime {
     /// # Errors
     /// What the system says when it cannot give each worker its descriptors and its thread.
     pub fn new() -> io::Result<Self> {
-        Self::with_settings(Settings::usual(), &Threads::usual())
+        Self::with_settings(Settings::usual(), ThreadSettings::usual())
     }
 
     /// Makes a runtime with settings that can work.
-    pub(crate) fn with_settings(settings: Settings, threads: &Threads) -> io::Result<Self> {
-        let (pool, seats) = Pool::new(settings)?;
-        // Dropped on an error below, it ends the threads that were started.
-        let mut runtime = Self { pool, threads: Vec::new(), waits: true };
-        for seat in seats {
-            runtime.threads.push(threads.start(seat)?);
-        }
-        Ok(runtime)
+    pub(crate) fn with_settings(settings: Settings, threads: ThreadSettings) -> io::Result<Self> {
+        let pool = Pool::new(settings, threads, run_thread)?;
+        Ok(Self { pool, waits: true })
     }
 
     /// Runs `future` to its end on this thread, and gives its output. Its tasks run on the workers.
@@ -213,16 +204,11 @@ impl Runtime {
         );
         self.close();
         let pool = self.pool.clone();
-        self.let_go();
+        // The threads are left to themselves: `drop` would wait for them.
+        self.waits = false;
         pool.wait_ended(shutdown::countdown(timeout));
         let calls = pool.blocking_if_made().map(|blocking| blocking.running());
         StillRunning::check(Dump::of_pool(&pool).tasks, calls.unwrap_or_default())
-    }
-
-    /// Leaves the threads to themselves: `drop` would wait for them.
-    fn let_go(&mut self) {
-        self.threads.clear();
-        self.waits = false;
     }
 
     /// Drops each task that has not ended, and waits for nothing: what runs is dropped at the end of
@@ -237,7 +223,7 @@ impl Runtime {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn shutdown_background(mut self) {
-        self.let_go();
+        self.waits = false;
     }
 
     /// Takes in nothing from here on, and drops each task that nobody polls. Their destructors find
@@ -247,10 +233,9 @@ impl Runtime {
         self.pool.close();
     }
 
-    /// Whether this is the thread of one of its workers, whatever runs it at the moment.
+    /// Whether this is one of its threads, whatever runs it at the moment.
     fn owns_this_thread(&self) -> bool {
-        let this = thread::current().id();
-        self.threads.iter().any(|thread| thread.thread().id() == this)
+        OWNER.get() == self.pool.id
     }
 
     /// Whether this is the thread of a call on its blocking pool.
@@ -268,14 +253,11 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.close();
-        if self.owns_this_thread() || self.runs_this_call() {
+        if !self.waits || self.owns_this_thread() || self.runs_this_call() {
             return;
         }
-        for thread in self.threads.drain(..) {
-            // A worker that panicked has said so.
-            let _ = thread.join();
-        }
-        if let Some(blocking) = self.pool.blocking_if_made().filter(|_| self.waits) {
+        self.pool.threads.join();
+        if let Some(blocking) = self.pool.blocking_if_made() {
             shutdown::wait_for_calls_or_say(blocking);
         }
     }
@@ -287,46 +269,20 @@ impl fmt::Debug for Runtime {
     }
 }
 
-/// How the workers' threads are made.
-#[derive(Clone)]
-pub(crate) struct Threads {
-    /// A worker's number is put behind it.
-    pub(crate) name: String,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) on_start: Option<Hook>,
-    pub(crate) on_stop: Option<Hook>,
+thread_local! {
+    /// The identity of the runtime that this thread belongs to, or 0.
+    static OWNER: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What a user wants done on each worker's thread. It is given the worker's number.
-pub(crate) type Hook = StdArc<dyn Fn(usize) + Send + Sync>;
-
-impl Threads {
-    pub(crate) fn usual() -> Self {
-        let name = "whirligig".to_owned();
-        Self { name, stack_size: None, on_start: None, on_stop: None }
-    }
-
-    fn start(&self, seat: Seat) -> io::Result<Thread<()>> {
-        let mut thread = thread::Builder::new().name(format!("{}-{}", self.name, seat.number));
-        if let Some(bytes) = self.stack_size {
-            thread = thread.stack_size(bytes);
-        }
-        let (on_start, on_stop) = (self.on_start.clone(), self.on_stop.clone());
-        thread.spawn(move || {
-            let number = seat.number;
-            let worker = Rc::new(Worker::new(seat));
-            let _guard = current::enter_worker(worker.clone());
-            call_hook("an `on_thread_start` hook", on_start, number);
-            worker.run();
-            call_hook("an `on_thread_stop` hook", on_stop, number);
-            worker.end();
-        })
-    }
+/// The life of a thread that runs workers.
+fn run_thread(pool: &StdArc<Pool>, first: Option<FirstWorker>) {
+    worker_thread::run(pool, first, enter_worker);
 }
 
-/// Hooks are foreign code: one that panics is reported, and the worker goes on.
-fn call_hook(what: &str, hook: Option<Hook>, worker: usize) {
-    if let Some(hook) = hook {
-        foreign::call(what, move || hook(worker));
-    }
+/// Makes a worker this thread's, and calls `then`.
+fn enter_worker(worker: Worker, then: &mut dyn FnMut(&Worker)) {
+    let worker = Rc::new(worker);
+    OWNER.set(worker.pool.id);
+    let _guard = current::enter_worker(worker.clone());
+    then(&worker);
 }

@@ -34,7 +34,7 @@ use crate::engine::{
         event_loop::Core,
         pool::{
             self, Pool,
-            worker::{SteppedOut, Worker},
+            worker::{HandedOff, Worker},
         },
         remote::Remote,
     },
@@ -131,10 +131,31 @@ pub(crate) fn enter_with_own(home: StdArc<Remote>, own: Rc<Core>) -> Guard<Enter
     Guard::new(Current::Outside(Outside { home, own: Some(own) }), table)
 }
 
-/// Makes a worker's thread one that is no worker, until the guard is dropped.
-pub(crate) fn step_out(worker: &Rc<Worker>) -> Guard<SteppedOut> {
-    let stepped_out = worker.step_out();
-    Guard::new(Current::Guest(worker.pool.clone()), stepped_out)
+/// Leaves the worker that this thread runs, if it runs one, to another thread, until the guard is
+/// dropped: this one is about to block. It is a guest of the worker's runtime meanwhile.
+pub(crate) fn hand_off_worker() -> Option<LeftWorker> {
+    let Some(Current::Worker(worker)) = get() else { return None };
+    let handed_off = worker.hand_off();
+    let guest = Guard::new(Current::Guest(worker.pool.clone()), handed_off);
+    Some(LeftWorker { guest: Some(guest), worker })
+}
+
+/// See [`hand_off_worker`].
+pub(crate) struct LeftWorker {
+    guest: Option<Guard<HandedOff>>,
+    worker: Rc<Worker>,
+}
+
+impl Drop for LeftWorker {
+    fn drop(&mut self) {
+        drop(self.guest.take());
+        if self.worker.handed_off.get() {
+            // Another thread runs the worker: to the end of this poll, this one stays a guest.
+            let guest = Current::Guest(self.worker.pool.clone());
+            let outer = CURRENT.replace(ManuallyDrop::new(Some(guest)));
+            drop(ManuallyDrop::into_inner(outer));
+        }
+    }
 }
 
 /// See [`enter`].
@@ -381,8 +402,8 @@ impl Current {
                 core.count_registration();
                 Ok(())
             }
-            Self::Worker(worker) => registration.attach(worker.reactor_for_sources(), fd, woken),
-            Self::Guest(pool) => registration.attach(pool.next_reactor(), fd, woken),
+            Self::Worker(worker) => registration.attach(worker.pool.reactor(), fd, woken),
+            Self::Guest(pool) => registration.attach(pool.reactor(), fd, woken),
             Self::Outside(Outside { own: None, .. }) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "this thread has entered an event loop that another thread turns: wait for sockets \

@@ -4,8 +4,9 @@
 //! ends that sleep with the loop's [`Unparker`]: an eventfd, behind mio's `Waker`. Only the parking
 //! protocol in `park.rs` decides when that call is worth making.
 //!
-//! loom cannot see the kernel. Under loom an unparker is a flag and a condition variable, and a model
-//! sleeps on it with `wait_unparked`.
+//! loom cannot see the kernel. Under loom a wait is one on a flag and a condition variable, which the
+//! unparker sets; it hears of no event, and no timeout ever ends it, for in a model there is no time. So a
+//! model runs all of a loop's code but for the system call.
 
 use std::{io, time::Duration};
 
@@ -19,13 +20,27 @@ pub(crate) const UNPARK: Token = Token(usize::MAX);
 pub(crate) struct Wait {
     poll: Poll,
     events: Events,
+    #[cfg(loom)]
+    flag: Unparker,
 }
 
 impl Wait {
     /// One that takes up to `room` events from the kernel in one call. The others keep their order
     /// there, and are the first in the next.
     pub(crate) fn new(room: usize) -> io::Result<Self> {
-        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(room) })
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(room),
+            #[cfg(loom)]
+            flag: Unparker::default(),
+        })
+    }
+
+    /// Takes up to so many from now on.
+    pub(crate) fn set_room(&mut self, room: usize) {
+        if self.events.capacity() != room {
+            self.events = Events::with_capacity(room);
+        }
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -34,10 +49,21 @@ impl Wait {
 
     /// Asks the kernel, and waits up to `timeout` for an answer (for ever on `None`). A signal ends
     /// the wait early with no event.
+    #[cfg(not(loom))]
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<&Events> {
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             other => other?,
+        }
+        Ok(&self.events)
+    }
+
+    /// The same under loom.
+    #[cfg(loom)]
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<&Events> {
+        match timeout {
+            Some(Duration::ZERO) => self.flag.hear(),
+            _ => self.flag.wait_unparked(),
         }
         Ok(&self.events)
     }
@@ -62,32 +88,50 @@ impl Unparker {
     }
 }
 
-/// Ends another thread's wait. loom's stand-in.
+/// Ends another thread's wait, under loom.
+#[cfg(loom)]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Unparker(loom::sync::Arc<Flag>);
+
 #[cfg(loom)]
 #[derive(Debug, Default)]
-pub(crate) struct Unparker {
+struct Flag {
     unparked: loom::sync::Mutex<bool>,
     changed: loom::sync::Condvar,
 }
 
 #[cfg(loom)]
 impl Unparker {
-    pub(crate) fn new(_wait: &Wait) -> io::Result<Self> {
-        Ok(Self::default())
+    pub(crate) fn new(wait: &Wait) -> io::Result<Self> {
+        Ok(wait.flag.clone())
     }
 
     pub(crate) fn unpark(&self) {
-        *self.unparked.lock().unwrap() = true;
-        self.changed.notify_one();
+        *self.0.unparked.lock().unwrap() = true;
+        self.0.changed.notify_all();
     }
 
-    /// What `Wait::wait` is to the real one. Only models sleep here.
-    #[cfg(test)]
+    /// Waits until it is unparked.
     pub(crate) fn wait_unparked(&self) {
-        let mut unparked = self.unparked.lock().unwrap();
-        while !*unparked {
-            unparked = self.changed.wait(unparked).unwrap();
+        self.wait_until(true);
+        self.hear();
+    }
+
+    /// Waits until what it was unparked for was heard, by a wait or a look.
+    #[cfg(test)]
+    pub(crate) fn wait_heard(&self) {
+        self.wait_until(false);
+    }
+
+    fn hear(&self) {
+        *self.0.unparked.lock().unwrap() = false;
+        self.0.changed.notify_all();
+    }
+
+    fn wait_until(&self, unparked: bool) {
+        let mut now = self.0.unparked.lock().unwrap();
+        while *now != unparked {
+            now = self.0.changed.wait(now).unwrap();
         }
-        *unparked = false;
     }
 }

@@ -151,14 +151,11 @@ where
 
 /// Runs `f`, which may block, in the middle of a task of a `Runtime`, on this very thread.
 ///
-/// Other than [`spawn_blocking`] it may borrow, and it holds up a worker: what that one had in its
-/// queue goes to the others, and what becomes ready behind it meanwhile is taken over by the sentry,
-/// within some twenty milliseconds at first and soon after that.
-///
-/// Inside it one may spawn, and block on a future or a handle ([`JoinHandle::wait`]), **if a worker is left to
-/// run what that waits for**. While all workers are in here no task is polled and no timer fires: for a call
-/// that computes that is a pause, and for one that waits for a task it has no end. A runtime with one worker
-/// (the default on one processor) has none left.
+/// Other than [`spawn_blocking`] it may borrow. The worker that runs this task goes on meanwhile on another
+/// thread, with all that waited there; so as many workers run tasks as before, and inside `f` one may spawn,
+/// and block on a future or a handle ([`JoinHandle::wait`]). That thread is started if no spare one is there
+/// (so many at most as the runtime's blocking pool may have): some ten microseconds. A call that is over
+/// sooner gets its worker back.
 ///
 /// In the future of a `Runtime::block_on`, and where no runtime runs this thread, it just calls `f`.
 /// It cannot be cancelled: a task that is, ends at its next await.
@@ -175,13 +172,10 @@ where
 /// ```
 #[track_caller]
 pub fn block_in_place<T>(f: impl FnOnce() -> T) -> T {
-    let _stepped_out = match current::get() {
-        Some(Current::EventLoop(_)) => panic!(
-            "`block_in_place` would stop this thread's event loop: use `spawn_blocking` instead"
-        ),
-        Some(Current::Worker(worker)) => Some(current::step_out(&worker)),
-        Some(Current::Guest(_) | Current::Outside(_)) | None => None,
-    };
+    if let Some(Current::EventLoop(_)) = current::get() {
+        panic!("`block_in_place` would stop this thread's event loop: use `spawn_blocking` instead")
+    }
+    let _left = current::hand_off_worker();
     this_poll::blocked(f)
 }
 

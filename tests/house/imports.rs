@@ -26,7 +26,7 @@ ground
     engine/base/foreign.rs
     engine/base/mod.rs
     engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/place.rs
-    engine/base/clock.rs
+    engine/base/clock.rs      <- engine/base/primitives.rs
 shelves
     engine/waiting/mod.rs
     engine/waiting/shell.rs
@@ -76,15 +76,18 @@ schedulers
     engine/scheduler/remote.rs
     engine/scheduler/event_loop.rs <- engine/scheduler/ledger.rs engine/scheduler/cadence.rs engine/scheduler/remote.rs
     engine/scheduler/waiting.rs    <- engine/scheduler/event_loop.rs engine/scheduler/ledger.rs
-    engine/scheduler/pool/idle.rs
-    engine/scheduler/pool/parker.rs
-    engine/scheduler/pool/numbers.rs
+    engine/scheduler/pool/cost.rs
     engine/scheduler/pool/watch.rs
-    engine/scheduler/pool/mod.rs   <- engine/scheduler/ledger.rs engine/scheduler/pool/idle.rs engine/scheduler/pool/numbers.rs engine/scheduler/pool/watch.rs
-    engine/scheduler/pool/worker.rs <- engine/scheduler/cadence.rs engine/scheduler/ledger.rs engine/scheduler/pool/mod.rs
-    engine/scheduler/pool/looking.rs <- engine/scheduler/ledger.rs engine/scheduler/pool/worker.rs
-    engine/scheduler/pool/sharing.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/worker.rs
-    engine/scheduler/pool/parking.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/watch.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/pool/parker.rs
+    engine/scheduler/pool/idle.rs <- engine/scheduler/pool/parker.rs
+    engine/scheduler/pool/threads.rs
+    engine/scheduler/pool/numbers.rs
+    engine/scheduler/pool/mod.rs <- engine/scheduler/pool/cost.rs engine/scheduler/pool/watch.rs engine/scheduler/pool/parker.rs engine/scheduler/pool/idle.rs engine/scheduler/pool/threads.rs engine/scheduler/pool/numbers.rs
+    engine/scheduler/pool/worker.rs <- engine/scheduler/cadence.rs engine/scheduler/pool/mod.rs
+    engine/scheduler/pool/sharing.rs <- engine/scheduler/pool/cost.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/pool/guard.rs <- engine/scheduler/pool/watch.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/pool/parking.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs engine/scheduler/pool/guard.rs
+    engine/scheduler/pool/worker_thread.rs <- engine/scheduler/pool/mod.rs engine/scheduler/pool/threads.rs engine/scheduler/pool/worker.rs
     engine/scheduler/mod.rs
 who runs this thread
     engine/mod.rs

@@ -1,27 +1,24 @@
-//! Models of a whole pool, `scheduler/pool/`: what the sentry takes over from a worker that is stuck, or
-//! is coming back just then; and the end, against spawns, wakes and polls.
+//! Models of a whole pool, `scheduler/pool/`: what the guard takes over from a worker that is stuck, or
+//! is coming back just then; a worker that passes from one thread to another; and the end, against spawns,
+//! wakes and polls.
 //!
-//! Pool, workers and tasks are the real ones, with a real epoll each. A worker here is a thread that runs
-//! what it has and never parks: the kernel's wait is not loom's, and who sleeps has models of its own
-//! (`idle.rs`), as have the timers and the sources that a sentry looks at (`timers.rs`, `source.rs`).
-//! Not modelled: the lock of a reactor's wait, which the sentry only tries; that the flag of a closed
-//! pool ends a worker's turns, which `idle.rs` has as a word; the blocking pool.
+//! Pool, workers and tasks are the real ones. A worker here is a thread that runs what it has and never parks:
+//! parking has models of its own (`idle.rs`), as have the timers and the sources (`timers.rs`, `source.rs`).
 //!
 //! loom's threads share the thread-locals, so one worker at most is entered, and nobody else wakes a task
 //! meanwhile. And loom notes the last access of each object only: a thread that loads and then stores is
-//! not seen to race with a load that came before both. So the worker, who stores, is the thread that loom
-//! runs first, and the sentry's loads come after; the other way round loom tries one order and is content.
+//! not seen to race with a load that came before both. So the worker, which stores, is the thread that loom
+//! runs first, and the guard's loads come after; the other way round loom tries one order and is content.
 
 use std::{
     future::{Future, pending, poll_fn},
     mem,
     panic::Location,
     rc::Rc,
-    sync::Arc as StdArc,
     task::{Poll, Waker},
 };
 
-use super::seeded_bug_is_caught;
+use super::{bounded_model, idle::pool, seeded_bug_is_caught};
 use crate::engine::{
     base::primitives::{
         Arc, AtomicU32, Mutex,
@@ -29,15 +26,9 @@ use crate::engine::{
         counter::{AtomicU64, Relaxed},
         lock, thread,
     },
-    reactor::woken::Woken,
-    scheduler::pool::{Pool, Seat, Settings, worker::Worker},
+    scheduler::pool::{Pool, worker::Worker},
     task::join::JoinHandle,
 };
-
-fn pool(workers: usize) -> (StdArc<Pool>, Vec<Seat>) {
-    let settings = Settings { workers, ..Settings::usual() };
-    Pool::new(settings).expect("the kernel gives an epoll for each model's worker")
-}
 
 fn spawn(worker: &Worker, future: impl Future<Output = ()> + Send + 'static) {
     drop(worker.spawn(future, None, Location::caller()));
@@ -62,13 +53,11 @@ fn run_injected(worker: &Worker) {
     run(worker);
 }
 
-/// The sentry's look, a second after the one before.
-fn guard(sentry: &Worker) {
+/// The guard's look, a second after the one before.
+fn guard(guard: &Worker) {
     static SECONDS: AtomicU64 = AtomicU64::new(1);
-    let now = SECONDS.fetch_add(1, Relaxed) * 1_000_000_000;
-    let mut woken = Woken::default();
-    sentry.guard(now, &mut 0, &mut woken);
-    woken.wake_all(|_| unreachable!("there is no source"));
+    let now = (SECONDS.fetch_add(1, Relaxed) + (1 << 20)) * 1_000_000_000;
+    let _ = guard.guard(now);
 }
 
 /// A task that waits for one wake, and how often it was polled to its end.
@@ -111,14 +100,14 @@ where
     })
 }
 
-/// A worker fills its slot and its ring in a poll that never ends, while the sentry looks. From then on
+/// A worker fills its slot and its ring in a poll that never ends, while the guard looks. From then on
 /// two looks bring out everything.
 #[test]
 fn two_looks_empty_a_stuck_worker() {
-    loom::model(|| {
-        let (pool, mut seats) = pool(2);
-        let sentry = Worker::new(seats.pop().expect("two seats"));
-        let stuck = Rc::new(Worker::new(seats.pop().expect("two seats")));
+    bounded_model(3, || {
+        let (pool, mut workers) = pool(2);
+        let guarding = workers.pop().expect("two workers");
+        let stuck = Rc::new(workers.pop().expect("two workers"));
         let (woken, spawned) = (Sleeper::new(), Sleeper::new());
         let entered = stuck.enter();
         spawn(&stuck, sleep(&woken, || {}));
@@ -129,31 +118,40 @@ fn two_looks_empty_a_stuck_worker() {
             // The second takes the slot, the first is bumped into the ring.
             wakes.iter().for_each(|sleeper| sleeper.wake());
         });
+        guard(&guarding);
         let looks = thread::spawn(move || {
-            guard(&sentry);
-            sentry
+            guard(&guarding);
+            guarding
         });
-        let task = stuck.next().expect("it was spawned");
-        stuck.run_task(task);
-        let sentry = looks.join().unwrap();
-        drop(entered);
-        guard(&sentry);
-        guard(&sentry);
-        assert!(stuck.next().is_none(), "something is left behind the long poll");
-        run(&sentry);
-        assert_eq!([woken.ended(), spawned.ended()], [1, 1]);
+        if let Some(task) = stuck.next() {
+            stuck.run_task(task);
+            let guarding = looks.join().unwrap();
+            drop(entered);
+            guard(&guarding);
+            guard(&guarding);
+            assert!(stuck.next().is_none(), "something is left behind the long poll");
+            run(&guarding);
+            assert_eq!([woken.ended(), spawned.ended()], [1, 1]);
+        } else {
+            // The guard was faster, and has that task too.
+            let guarding = looks.join().unwrap();
+            run(&guarding);
+            run(&stuck);
+            drop(entered);
+            assert_eq!([woken.ended(), spawned.ended()], [1, 1]);
+        }
         drop(pool);
     });
 }
 
-/// A worker is back from its poll just when the sentry takes over. Each task is run once, by the one or
-/// the other; and what the worker has woken only now, it keeps.
+/// A worker is back from its poll just when the guard takes over. Each task is run once, by the one or the
+/// other.
 #[test]
 fn a_worker_comes_back_while_it_is_taken_over() {
-    loom::model(|| {
-        let (pool, mut seats) = pool(2);
-        let sentry = Worker::new(seats.pop().expect("two seats"));
-        let back = Rc::new(Worker::new(seats.pop().expect("two seats")));
+    bounded_model(3, || {
+        let (pool, mut workers) = pool(2);
+        let guarding = workers.pop().expect("two workers");
+        let back = Rc::new(workers.pop().expect("two workers"));
         let (aged, fresh) = (Sleeper::new(), Sleeper::new());
         let entered = back.enter();
         let next = fresh.clone();
@@ -164,25 +162,36 @@ fn a_worker_comes_back_while_it_is_taken_over() {
         spawn(&back, async move { wakes.wake() });
         let task = back.next().expect("it was spawned");
         back.run_task(task);
-        // Sees the one in the slot.
-        guard(&sentry);
+        guard(&guarding);
         let looks = thread::spawn(move || {
-            guard(&sentry);
-            sentry
+            guard(&guarding);
+            guarding
         });
         run(&back);
-        let sentry = looks.join().unwrap();
-        // Whom the worker has woken itself, it has also run.
-        assert_eq!(aged.ended(), fresh.ended(), "a task was taken that had just been woken");
-        if aged.ended() == 0 {
-            // The sentry has the first, and wakes the second onto the worker that is entered.
-            run(&sentry);
-            run(&back);
-        }
-        assert!(sentry.next().is_none() && back.next().is_none());
+        let guarding = looks.join().unwrap();
+        // What the guard has, it runs; that may wake the other onto the worker that is entered.
+        run(&guarding);
+        run(&back);
+        assert!(guarding.next().is_none() && back.next().is_none());
         drop(entered);
         assert_eq!([aged.ended(), fresh.ended()], [1, 1]);
         drop(pool);
+    });
+}
+
+/// A worker was declared vacant: the thread that did takes it back, or a spare thread takes it.
+#[test]
+fn a_vacant_worker_is_taken_once() {
+    loom::model(|| {
+        let (pool, workers) = pool(1);
+        assert!(pool.threads.declare_vacant(0), "there is no spare thread");
+        let theirs = pool.clone();
+        let spare = thread::spawn(move || theirs.threads.take());
+        let back = pool.threads.take_back(0);
+        pool.threads.close();
+        let taken = spare.join().unwrap();
+        assert!(!(back && taken.is_some()), "two threads run one worker");
+        drop(workers);
     });
 }
 
@@ -200,7 +209,7 @@ impl Drop for Guard {
 #[test]
 fn a_spawn_beside_a_shutdown() {
     loom::model(|| {
-        let (pool, seats) = pool(1);
+        let (pool, workers) = pool(1);
         let theirs = pool.clone();
         let dropped = Arc::new(AtomicU32::new(0));
         let guard = Guard(dropped.clone());
@@ -216,7 +225,7 @@ fn a_spawn_beside_a_shutdown() {
         assert!(handle.is_finished(), "the handle was not told");
         assert_eq!(dropped.load(Acquire), 1);
         assert_eq!(pool.tasks().count(), 0);
-        drop(seats);
+        drop(workers);
     });
 }
 
@@ -225,8 +234,8 @@ fn a_spawn_beside_a_shutdown() {
 #[test]
 fn a_wake_and_a_poll_beside_a_shutdown() {
     loom::model(|| {
-        let (pool, mut seats) = pool(1);
-        let worker = Worker::new(seats.pop().expect("one seat"));
+        let (pool, mut workers) = pool(1);
+        let worker = workers.pop().expect("one worker");
         let sleeper = Sleeper::new();
         let dropped = Arc::new(AtomicU32::new(0));
         let guard = Guard(dropped.clone());
@@ -253,20 +262,20 @@ fn a_wake_and_a_poll_beside_a_shutdown() {
     });
 }
 
+/// What a stuck poll has woken last stands in the lifo slot.
 #[test]
-fn stealing_a_fresh_occupant_is_caught() {
+fn a_guard_that_leaves_the_lifo_slot_is_caught() {
     seeded_bug_is_caught(
-        "models::pool::a_worker_comes_back_while_it_is_taken_over",
-        "takeover_steals_a_fresh_occupant",
+        "models::pool::two_looks_empty_a_stuck_worker",
+        "guard_leaves_the_lifo_slot",
     );
 }
 
-/// A slot that was filled after the stuck poll began was never seen, and is never emptied.
 #[test]
-fn a_sentry_that_keeps_an_old_sighting_is_caught() {
+fn a_worker_taken_back_and_left_vacant_is_caught() {
     seeded_bug_is_caught(
-        "models::pool::two_looks_empty_a_stuck_worker",
-        "takeover_keeps_an_old_sighting",
+        "models::pool::a_vacant_worker_is_taken_once",
+        "threads_leave_vacant_what_is_taken_back",
     );
 }
 

@@ -12,9 +12,7 @@ use std::{
 use super::{both_ways, seeded_bug_is_caught};
 use crate::engine::{
     base::primitives::{Arc, AtomicU32, Ordering::AcqRel, thread},
-    scheduler::pool::idle::{Idle, Post},
     timer::SharedTimers,
-    wait::Unparker,
 };
 
 /// The identity of the runtime.
@@ -85,43 +83,6 @@ fn a_waker_is_replaced_or_its_timer_fires() {
     });
 }
 
-/// A timer is inserted from outside while its worker parks. The worker has a later one, and had an
-/// earlier one that was cancelled.
-#[test]
-fn a_worker_does_not_sleep_past_a_new_deadline() {
-    loom::model(|| {
-        let (timers, _, waker) = timers();
-        let shared = Arc::new((Idle::new(1), Unparker::default()));
-        let (key, _) =
-            timers.insert(NOW + 1, waker.clone()).unwrap_or_else(|_| panic!("nobody closed it"));
-        assert!(timers.insert(NOW + 3, waker.clone()).is_ok());
-        drop(timers.cancel(key));
-        let (theirs, their_timers) = (shared.clone(), timers.clone());
-        let guest = thread::spawn(move || {
-            let (idle, unparker) = &*theirs;
-            // Between the one that was cancelled and the one that is left.
-            let (_, is_first) =
-                their_timers.insert(NOW + 2, waker).unwrap_or_else(|_| panic!("nobody closed it"));
-            if is_first && idle.rouse(0) {
-                unparker.unpark();
-            }
-        });
-        let (idle, unparker) = &*shared;
-        let _ = idle.lie_down(0, false);
-        loop {
-            assert_ne!(idle.post(0), Post::Picked);
-            if timers.wake_up_at() == NOW + 2 {
-                break;
-            }
-            if idle.sleep(0) {
-                unparker.wait_unparked();
-                idle.slept(0);
-            }
-        }
-        guest.join().unwrap();
-    });
-}
-
 /// The earliest deadline that stands beside the lock is never later than the wheel's: whoever goes by it
 /// would be late.
 #[test]
@@ -165,22 +126,6 @@ fn a_timer_comes_while_its_wheel_is_closed() {
         assert_eq!(left, usize::from(accepted), "accepted, and kept for ever");
         assert_eq!(timers.len(), 0);
     });
-}
-
-#[test]
-fn a_deadline_kept_after_its_timer_is_gone_is_caught() {
-    seeded_bug_is_caught(
-        "models::timers::a_worker_does_not_sleep_past_a_new_deadline",
-        "timers_keep_an_old_deadline",
-    );
-}
-
-#[test]
-fn a_new_waker_taken_for_kept_is_caught() {
-    seeded_bug_is_caught(
-        "models::timers::a_waker_is_replaced_or_its_timer_fires",
-        "timers_lose_a_new_waker",
-    );
 }
 
 #[test]

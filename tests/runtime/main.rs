@@ -1,4 +1,4 @@
-//! `Runtime`, as its users see it: what it owes them (`basics`, `sockets`), its settings and hooks, the sentry, the
+//! `Runtime`, as its users see it: what it owes them (`basics`, `sockets`), its settings and hooks, the guard, the
 //! end of it, what its workers tell the trace, and how it bears with foreign code that misbehaves.
 
 use std::{process, sync::mpsc, thread, time::Duration};
@@ -6,8 +6,8 @@ use std::{process, sync::mpsc, thread, time::Duration};
 use whirligig::Runtime;
 
 mod basics;
+mod guard;
 mod hostile;
-mod sentry;
 mod settings;
 mod shutdown;
 mod sockets;

@@ -26,9 +26,6 @@ fn settings_that_cannot_work_are_refused_by_name() {
         (one_worker().stack_size(0), "stack_size"),
         (one_worker().stack_size((64 << 10) - 1), "stack_size"),
         (one_worker().stack_size(usize::MAX), "stack_size"),
-        (one_worker().sentry_tick(Duration::ZERO), "sentry_tick"),
-        (one_worker().sentry_tick(Duration::from_micros(999)), "sentry_tick"),
-        (one_worker().sentry_tick(Duration::MAX), "sentry_tick"),
         (one_worker().blocking_threads(0), "blocking_threads"),
     ];
     for (builder, name) in refused {
@@ -45,21 +42,15 @@ fn settings_at_their_limits_work() {
         .worker_threads(2)
         .thread_name("")
         .stack_size(64 << 10)
-        .sentry_tick(Duration::from_millis(1))
         .lifo_uses(0)
         .look_interval(NonZeroU32::MIN)
-        .unpark_cost(Duration::ZERO)
-        .look_before_parking(true)
         .blocking_threads(1)
         .blocking_queue(0);
     let most = Runtime::builder()
         .worker_threads(2)
         .stack_size(16 << 20)
-        .sentry_tick(Duration::from_secs(60))
         .lifo_uses(u32::MAX)
         .look_interval(NonZeroU32::MAX)
-        .unpark_cost(Duration::MAX)
-        .look_before_parking(false)
         .blocking_queue(usize::MAX);
     for builder in [least, most] {
         let runtime = builder.build().unwrap();

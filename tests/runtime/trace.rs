@@ -27,7 +27,6 @@ fn trace_of(program: impl Future<Output = ()> + Send + 'static) -> Vec<String> {
         .worker_threads(1)
         // It looks when nothing is ready, and else never: the clock has no say in what is recorded.
         .look_interval(NonZeroU32::MAX)
-        .look_before_parking(false)
         .on_thread_start(move |_worker| {
             let sender = sender.clone();
             let listening = trace::listen(move |event: &Event| {

@@ -22,6 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::primitives::IN_MODEL;
+
 /// A deadline that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
 
@@ -38,9 +40,12 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
         .unwrap_or(NEVER)
 }
 
-/// The real time.
+/// The real time. In a model it stands still.
 #[inline]
 pub(crate) fn real_now() -> u64 {
+    if IN_MODEL {
+        return 1 << 40;
+    }
     let time = monotonic::now();
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

@@ -15,12 +15,6 @@ pub(crate) fn wake(waker: Waker) {
     call("a waker", || waker.wake());
 }
 
-/// Wakes all, in order.
-#[inline]
-pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
-    wakers.for_each(wake);
-}
-
 /// Calls `f`; a panic is reported as that of `what`.
 #[inline]
 pub(crate) fn call(what: &str, f: impl FnOnce()) {

@@ -6,10 +6,10 @@
 //! the models check the code that ships and not a copy of it.
 //!
 //! Outside the models, and std's in both builds, are statics (loom's objects live only within one of its
-//! runs), the test clock, the payload of a panic, a pool's flag that it is closed and its count of whose
-//! turn it is. What is only ever counted, such as the next identity, uses [`counter`], which is std's too.
+//! runs), the test clock, the payload of a panic, and a pool's count of whose turn it is. What is only ever
+//! counted, such as the next identity, uses [`counter`], which is std's too.
 
-use std::{sync::TryLockError, time::Duration};
+use std::time::Duration;
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{
@@ -41,15 +41,6 @@ pub(crate) mod counter {
 /// this crate leaves its data whole at each step, and no foreign code runs inside one.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Locks `mutex` if nobody has it.
-pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
 }
 
 /// Waits on `condvar` for no longer than `timeout`. `true`: that long. In a model, where there is no
@@ -85,10 +76,13 @@ impl<T> UnsafeCell<T> {
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
 
+/// Whether this is built for the models.
+pub(crate) const IN_MODEL: bool = cfg!(loom);
+
 /// How large a structure is: `size`, or `in_models`, because there each further step multiplies the
 /// orders to try.
 pub(crate) const fn sized(size: u32, in_models: u32) -> u32 {
-    if cfg!(loom) { in_models } else { size }
+    if IN_MODEL { in_models } else { size }
 }
 
 /// Whether the seeded bug `name` is switched on, by the environment variable `SEEDED`.

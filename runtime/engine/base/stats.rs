@@ -97,12 +97,6 @@ macro_rules! worker_counters {
         #[derive(Debug, Default)]
         pub(crate) struct WorkerCounters {
             $(pub(crate) $name: SharedCounter,)*
-            /// What a poll took of late, in nanoseconds.
-            pub(crate) poll_cost: SharedCounter,
-            /// What they took up to before that.
-            pub(crate) poll_cost_before: SharedCounter,
-            /// When it last read the clock.
-            pub(crate) clock_read_at: SharedCounter,
         }
 
         impl WorkerCounters {
@@ -130,18 +124,14 @@ worker_counters! {
     looks,
     /// Events the kernel reported for its sources.
     events,
-    /// Timers that it fired: its own, and as the sentry a neighbour's.
+    /// Timers that it fired: its own, and those of workers that were parked or stuck.
     timers_fired,
     /// System calls that set its timer descriptor.
     timer_arms,
-    /// Times it took over, as the sentry, what waited behind a neighbour's long poll.
+    /// Times it took over, with the guard duty, what waited behind another worker's long poll.
     takeovers,
-    /// Neighbours it unparked because it had more than it could do alone.
+    /// Workers it unparked because it had more than it could do alone.
     unparked,
-    /// Times it looked around for some microseconds before parking, and something came.
-    bets_won,
-    /// The same, and nothing came.
-    bets_lost,
 }
 
 /// A count that one thread writes and others read. The sentry goes by some of them, so the models see

@@ -1,17 +1,19 @@
-//! A worker's reactor: the same sources and the same wait, behind locks.
+//! The reactor of a runtime: the same sources and the same wait, behind locks, for all its workers.
 //!
-//! The worker sleeps here, with the lock of the *wait* held. A neighbour that finds this lock free has
-//! found a worker that does not sleep, and may look at what the kernel has for it: the sentry does so
-//! for one that is stuck in a poll, and so does a busy neighbour whose tasks' sockets stand here. So it
-//! only ever tries the lock.
+//! One worker at a time is *in* the reactor. A worker with nothing to do waits there: it
+//! [leads](SharedReactor::lead). One that is busy looks without waiting, and only if no other is in it: with
+//! one waiting there, there is nothing to look for.
 //!
-//! The *sources* have a lock of their own, since a socket comes and goes on any thread while the worker
-//! sleeps. Of all the locks of a reactor, a thread holds two at once only here: the wait, then the
-//! sources, and then a source's own.
+//! The *sources* have a lock of their own, since a socket comes and goes on any thread meanwhile. Of all
+//! the locks of a reactor, a thread holds two at once only here: the kernel's, then the sources', and
+//! then a source's own; or the kernel's, then the alarm's.
 //!
-//! The rival is one reactor for all workers, tokio's: whoever is idle sleeps in it, and gets up for each
-//! event, while a busy worker would have come for it in a moment. Here sockets may stand together as
-//! well (`scheduler/pool/mod.rs`), with one worker that sleeps there and no other.
+//! There is one *alarm*, for the earliest timer of those workers that are parked. Any thread may set it
+//! to an earlier moment, which ends the present wait in time.
+//!
+//! **Alternative:** a reactor for each worker. Each then hears of its own sockets alone, and is unparked
+//! for the few of its own though a busy neighbour could do them all; and what is ready at one that is
+//! stuck waits until another thinks of looking there.
 
 use std::{io, time::Duration};
 
@@ -29,27 +31,43 @@ use super::{
 use crate::engine::{
     base::{
         clock::NEVER,
-        primitives::{Arc, AtomicUsize, Mutex, Ordering, lock, try_lock},
+        primitives::{Arc, AtomicBool, AtomicUsize, Mutex, Ordering, lock},
     },
     wait::{UNPARK, Unparker, Wait},
     waiting::waiter::Waiter,
 };
 
 pub(crate) struct SharedReactor {
-    /// The descriptors. `None`: closed.
-    kernel: Mutex<Option<Kernel>>,
+    /// A worker is in it. (A flag beside the lock, for loom takes a `try_lock` for a `lock`.)
+    in_use: AtomicBool,
+    /// The wait, for the worker that is in it. `None`: closed.
+    kernel: Mutex<Option<Wait>>,
+    alarm: Mutex<SetAlarm>,
     registry: Mutex<Option<Arc<Registry>>>,
     unparker: Mutex<Option<Arc<Unparker>>>,
     sources: Arc<Mutex<Sources>>,
     /// How many sources there are, or were a moment ago.
     len: AtomicUsize,
+    /// Events that a wait takes from the kernel.
+    room: usize,
 }
 
-struct Kernel {
-    wait: Wait,
+struct SetAlarm {
     alarm: Alarm,
-    /// The moment the alarm is set for; [`NEVER`] if none is.
-    alarm_at: u64,
+    /// The moment it is set for; [`NEVER`] if none is.
+    at: u64,
+}
+
+/// The right to ask the kernel, and to wait. One worker at a time has it.
+pub(crate) struct Leading<'a> {
+    reactor: &'a SharedReactor,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        // An exchange: loom lets a store be overtaken by the exchange of a worker that found it in use.
+        self.reactor.in_use.swap(false, Ordering::Release);
+    }
 }
 
 impl SharedReactor {
@@ -61,11 +79,14 @@ impl SharedReactor {
         let sources = Arc::new(Mutex::new(Sources::new()));
         let registry = Registry::new(wait.registry(), pool_id, Where::Worker(sources.clone()))?;
         Ok(Self {
-            kernel: Mutex::new(Some(Kernel { wait, alarm, alarm_at: NEVER })),
+            in_use: AtomicBool::new(false),
+            kernel: Mutex::new(Some(wait)),
+            alarm: Mutex::new(SetAlarm { alarm, at: NEVER }),
             registry: Mutex::new(Some(Arc::new(registry))),
             unparker: Mutex::new(Some(Arc::new(unparker))),
             sources,
             len: AtomicUsize::new(0),
+            room,
         })
     }
 
@@ -88,61 +109,55 @@ impl SharedReactor {
         }
     }
 
-    /// Asks the kernel without waiting. Who is to be woken is put into `woken`.
-    pub(crate) fn look(&self, woken: &mut Woken) -> io::Result<Found> {
-        match &mut *lock(&self.kernel) {
-            Some(kernel) => self.ask(&mut kernel.wait, Some(Duration::ZERO), woken),
-            None => Ok(Found::default()),
-        }
+    /// When the alarm is set for.
+    #[cfg(all(test, loom))]
+    pub(crate) fn alarm_at(&self) -> u64 {
+        lock(&self.alarm).at
     }
 
-    /// The same for a neighbour. `None`: somebody waits here.
-    ///
-    /// Unparker and alarm are edges, and the worker may be about to sleep: it has said so, and not taken
-    /// the lock yet. So what the look finds of them is given back, or it would sleep through.
-    pub(crate) fn try_look(&self, woken: &mut Woken) -> Option<io::Result<Found>> {
-        let mut kernel = try_lock(&self.kernel)?;
-        let Kernel { wait, alarm_at, .. } = kernel.as_mut()?;
-        let found = self.ask(wait, Some(Duration::ZERO), woken);
-        if let Ok(Found { roused: true, alarm, .. }) = found {
-            if alarm {
-                // Whoever sleeps next sets it again.
-                *alarm_at = NEVER;
-            }
-            drop(kernel);
+    /// Waits until what it was unparked for was heard.
+    #[cfg(all(test, loom))]
+    pub(crate) fn wait_heard(&self) {
+        let unparker = lock(&self.unparker).clone();
+        unparker.expect("the reactor is open").wait_heard();
+    }
+
+    /// Sets the alarm to this moment, unless it is set to an earlier one that is still to come. `true`: it
+    /// took a system call.
+    pub(crate) fn alarm_no_later_than(&self, at: u64, now: u64) -> io::Result<bool> {
+        let mut set = lock(&self.alarm);
+        if at >= set.at && set.at > now {
+            return Ok(false);
+        }
+        set.at = at;
+        if Alarm::ENDS_WAITS {
+            set.alarm.set(at.saturating_sub(now))?;
+        } else {
+            // The wait has a timeout of its own, and must begin anew.
+            drop(set);
             self.unpark();
         }
-        Some(found)
+        Ok(true)
     }
 
-    /// Sleeps until something comes, `until` is reached, or `limit` is over. Also tells how often the
-    /// alarm had to be set for that: once at the most, since most timers are cancelled before they
-    /// are due, and an alarm too early is one spurious wake-up.
-    pub(crate) fn wait(
-        &self,
-        now: u64,
-        until: u64,
-        limit: Option<Duration>,
-        woken: &mut Woken,
-    ) -> io::Result<(Found, u64)> {
+    /// Asks the kernel without waiting, for a worker that is awake and has room for so many events. Who is
+    /// to be woken is put into `woken`. `None`: another worker is here, and hears of everything.
+    ///
+    /// Unparker and alarm are edges. What this look finds of the unparker was for a wait that is over: a
+    /// worker is told to wait (`Parker::enter_reactor`) only while it has the lock. The alarm is the
+    /// caller's to answer.
+    pub(crate) fn try_look(&self, room: usize, woken: &mut Woken) -> Option<io::Result<Found>> {
+        let _leading = self.lead()?;
         let mut kernel = lock(&self.kernel);
-        let Some(Kernel { wait, alarm, alarm_at }) = &mut *kernel else {
-            return Ok((Found::default(), 0));
-        };
-        let mut timeout = limit;
-        let mut arms = 0;
-        if until != NEVER {
-            let after = until.saturating_sub(now);
-            if !Alarm::ENDS_WAITS || after == 0 {
-                let after = Duration::from_nanos(after);
-                timeout = Some(limit.map_or(after, |limit| limit.min(after)));
-            } else if until < *alarm_at || *alarm_at <= now {
-                alarm.set(after)?;
-                *alarm_at = until;
-                arms = 1;
-            }
-        }
-        Ok((self.ask(wait, timeout, woken)?, arms))
+        let wait = kernel.as_mut()?;
+        wait.set_room(room);
+        Some(self.ask(wait, Some(Duration::ZERO), woken))
+    }
+
+    /// The right to wait here, unless another worker is in the reactor.
+    pub(crate) fn lead(&self) -> Option<Leading<'_>> {
+        let is_free = !self.in_use.swap(true, Ordering::Acquire);
+        is_free.then(|| Leading { reactor: self })
     }
 
     fn ask(
@@ -170,11 +185,14 @@ impl SharedReactor {
                 });
             }
         }
+        drop(sources);
+        if found.alarm {
+            lock(&self.alarm).at = NEVER;
+        }
         Ok(found)
     }
 
-    /// Closes the descriptors, and hands out all who wait on its sources. Nobody may
-    /// sleep here.
+    /// Closes the descriptors, and hands out all who wait on its sources. No worker may wait here.
     #[must_use]
     pub(crate) fn close(&self) -> Vec<Waiter> {
         drop(lock(&self.unparker).take());
@@ -182,6 +200,40 @@ impl SharedReactor {
         drop(lock(&self.kernel).take());
         let sources = lock(&self.sources).close();
         registry.map_or_else(Vec::new, |registry| registry.close(&sources))
+    }
+}
+
+impl Leading<'_> {
+    /// Waits until something comes or `until` is reached. Also tells how often the alarm had to be set for
+    /// that: once at the most, since most timers are cancelled before they are due, and an alarm too early
+    /// is one spurious wake-up.
+    pub(crate) fn wait(
+        &mut self,
+        now: u64,
+        until: u64,
+        woken: &mut Woken,
+    ) -> (io::Result<Found>, u64) {
+        let mut kernel = lock(&self.reactor.kernel);
+        let Some(wait) = &mut *kernel else { return (Ok(Found::default()), 0) };
+        wait.set_room(self.reactor.room);
+        let mut timeout = None;
+        let mut arms = 0;
+        if until != NEVER {
+            if !Alarm::ENDS_WAITS {
+                timeout = Some(Duration::from_nanos(until.saturating_sub(now)));
+            }
+            match self.reactor.alarm_no_later_than(until, now) {
+                Ok(armed) => arms = u64::from(armed && Alarm::ENDS_WAITS),
+                Err(error) => return (Err(error), 0),
+            }
+        }
+        let found = self.reactor.ask(wait, timeout, woken);
+        // An alarm of this moment or an earlier one has done its work.
+        let found = found.map(|found| Found {
+            alarm: found.alarm || !Alarm::ENDS_WAITS && found == Found::default(),
+            ..found
+        });
+        (found, arms)
     }
 }
 
@@ -216,33 +268,40 @@ mod tests {
     use super::*;
     use crate::engine::base::clock;
 
-    /// Waits at `reactor` until `until`, but not really: how often the alarm was set, and what came.
-    fn glance(reactor: &SharedReactor, until: u64) -> (Found, u64) {
+    fn look(reactor: &SharedReactor) -> Found {
+        reactor.try_look(16, &mut Woken::default()).expect("no worker waits here").unwrap()
+    }
+
+    #[test]
+    fn with_a_worker_waiting_nobody_else_looks_or_waits() {
+        let reactor = SharedReactor::new(1, 16).unwrap();
+        let leading = reactor.lead().expect("no worker waits here");
+        assert!(reactor.lead().is_none() && reactor.try_look(16, &mut Woken::default()).is_none());
+        drop(leading);
+        assert_eq!(look(&reactor), Found::default());
+    }
+
+    #[test]
+    fn an_alarm_is_set_once_for_several_timers_unless_one_is_earlier() {
+        let reactor = SharedReactor::new(1, 16).unwrap();
         let now = clock::real_now();
-        reactor.wait(now, until, Some(Duration::ZERO), &mut Woken::default()).unwrap()
-    }
-
-    fn neighbours_look(reactor: &SharedReactor) -> Found {
-        reactor.try_look(&mut Woken::default()).expect("nobody waits here").unwrap()
-    }
-
-    #[test]
-    fn a_neighbours_look_leaves_an_unpark_to_the_worker() {
-        let reactor = SharedReactor::new(1, 16).unwrap();
-        reactor.unpark();
-        assert!(neighbours_look(&reactor).roused && neighbours_look(&reactor).roused);
-        assert!(glance(&reactor, NEVER).0.roused, "the worker would sleep for ever");
-        assert!(!glance(&reactor, NEVER).0.roused, "once is enough");
+        let second = 1_000_000_000;
+        assert!(reactor.alarm_no_later_than(now + 2 * second, now).unwrap());
+        assert!(!reactor.alarm_no_later_than(now + 3 * second, now).unwrap(), "it comes sooner");
+        assert!(reactor.alarm_no_later_than(now + second, now).unwrap());
+        let later = now + 5 * second;
+        assert!(reactor.alarm_no_later_than(later + 1, later).unwrap(), "that one is long past");
     }
 
     #[test]
-    fn a_neighbours_look_leaves_the_alarm_to_the_worker() {
+    fn an_alarm_that_a_look_has_heard_is_set_anew() {
         let reactor = SharedReactor::new(1, 16).unwrap();
-        let until = clock::real_now() + 1_000_000;
-        assert_eq!(glance(&reactor, until).1, 1);
-        while !neighbours_look(&reactor).alarm {}
-        // It read the clock before the alarm rang, and means to sleep until the same moment.
-        let waited = reactor.wait(until - 1, until, None, &mut Woken::default()).unwrap();
-        assert!(waited.0.roused, "the worker would sleep past its deadline");
+        let now = clock::real_now();
+        let soon = now + 1_000_000;
+        assert!(reactor.alarm_no_later_than(soon, now).unwrap());
+        while !look(&reactor).alarm {}
+        let (found, arms) = reactor.lead().unwrap().wait(soon - 1, soon, &mut Woken::default());
+        assert!(found.unwrap().alarm, "the worker would wait past its deadline");
+        assert_eq!(arms, 1);
     }
 }

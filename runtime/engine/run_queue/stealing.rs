@@ -55,7 +55,7 @@
 
 use std::{cell::Cell, collections::VecDeque, marker::PhantomData, mem::MaybeUninit};
 
-use super::lifo::{LifoSlot, Sighting};
+use super::lifo::LifoSlot;
 use crate::engine::base::primitives::{
     Arc, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -400,14 +400,9 @@ impl<T> Thief<T> {
         self.shared.len()
     }
 
-    /// See [`LifoSlot::sight`].
-    pub(crate) fn sight_lifo(&self) -> Option<Sighting> {
-        self.shared.lifo.sight()
-    }
-
     /// See [`LifoSlot::steal`].
-    pub(crate) fn steal_lifo(&self, seen: Sighting) -> Option<T> {
-        self.shared.lifo.steal(seen)
+    pub(crate) fn steal_lifo(&self) -> Option<T> {
+        self.shared.lifo.steal()
     }
 }
 

@@ -81,11 +81,7 @@ impl Checked {
     }
 
     fn steal_lifo(&mut self) {
-        let thief = self.queue.thief();
-        let sighting = thief.sight_lifo();
-        assert_eq!(sighting.is_some(), self.lifo.is_some());
-        let stolen = sighting.and_then(|seen| thief.steal_lifo(seen));
-        assert_eq!(stolen, self.lifo.take());
+        assert_eq!(self.queue.thief().steal_lifo(), self.lifo.take());
     }
 
     fn check(&self) {
@@ -172,24 +168,6 @@ fn an_overflow_in_progress_keeps_its_slots() {
 }
 
 #[test]
-fn a_sighting_is_of_one_occupant() {
-    let queue = Owner::new();
-    let thief = queue.thief();
-    assert_eq!(thief.sight_lifo(), None);
-    assert_eq!(queue.put_lifo(1), None);
-    let first = thief.sight_lifo().unwrap();
-    assert_eq!(thief.sight_lifo(), Some(first), "nothing has happened");
-    // The same item again is another occupant.
-    assert_eq!(queue.take_lifo(), Some(1));
-    assert_eq!(queue.put_lifo(1), None);
-    assert_ne!(thief.sight_lifo(), Some(first));
-    assert_eq!(thief.steal_lifo(first), None);
-    let second = thief.sight_lifo().unwrap();
-    assert_eq!(thief.steal_lifo(second), Some(1));
-    assert_eq!((thief.steal_lifo(second), queue.take_lifo()), (None, None));
-}
-
-#[test]
 fn a_queue_drops_what_is_left_in_it() {
     let (queue, item) = (Owner::new(), Arc::new(()));
     for _ in 0..CAPACITY {
@@ -222,7 +200,6 @@ fn two_workers_that_steal_from_each_other_lose_nothing() {
                     true
                 })
             };
-            let mut sighting = None;
             start.wait();
             for item in first..first + ITEMS {
                 // Bursts, so that rings overflow, run empty and are stolen from in turn.
@@ -242,8 +219,7 @@ fn two_workers_that_steal_from_each_other_lose_nothing() {
                 }
                 if item % 50 == 0 {
                     run(queue.steal_from(&other));
-                    run(sighting.and_then(|seen| other.steal_lifo(seen)));
-                    sighting = other.sight_lifo();
+                    run(other.steal_lifo());
                 }
             }
             while run(queue.take_lifo()) || run(queue.pop()) {}

@@ -1,97 +1,40 @@
-//! Who sleeps, who searches, who keeps guard, and whom to unpark.
+//! Which workers are parked, how many of the others search, and which one is unparked next.
 //!
 //! The workers of a pool share one word, how many are awake and how many of those search their
-//! neighbours' queues for work, and one short list, who is parked. Everything here is a decision;
-//! the system calls are made by the callers (`parking.rs`, `mod.rs`), so that loom can run all of it.
+//! neighbours' queues for work, and one short list of those that are parked. Everything here is a
+//! decision; the system calls are made by the callers (`parking.rs`, `mod.rs`), so that loom can run all
+//! of it.
 //!
 //! ```text
 //!            search            found
 //!   AWAKE ------------> SEARCHING ----> AWAKE
 //!     |                     |   ^
-//!     | lie_down            |   | pick
+//!     | park                |   | unpark_one
 //!     +--------> PARKED <---+   |  (by another)
 //!                 |   |         |
-//!          rise   |   +---------+
+//!        unparked |   +---------+
 //!   AWAKE <-------+
 //! ```
 //!
 //! What must hold:
-//! - *No lost wake.* A worker publishes that it lies down, then looks at the injector once more, then
-//!   sleeps. Whoever injects publishes the task, then reads the word. One of the two sees the other.
-//!   (A worker's own queue needs no such care: its owner is awake.)
+//! - *No lost wake.* A worker announces that it parks, then looks at the injector and at its timers once
+//!   more, then waits. Whoever injects publishes the task, then reads the word. One of the two sees the
+//!   other. (A worker's own queue needs no such care: its owner is awake.)
+//! - *Work-conserving.* Whoever makes work visible while a worker is parked and none searches unparks
+//!   one, which searches; a worker that has found work and leaves more behind unparks the next.
+//!   (`sharing.rs` says when that is known not to be worth it.)
 //! - *Searching is bounded.* No more than half of the awake workers, rounded up, search at once: thieves
-//!   that find nothing only slow down those who work. The last one to give up looks everywhere once more, for
-//!   others may have relied on it.
-//! - *One sentry.* While any worker is awake, one that is parked keeps guard: it sleeps for no more
-//!   than a tick, and sees to it that nobody's work waits behind a poll that takes long. Never two.
-//!   With everybody parked there is nothing to guard, and after some looks it stands down. The next
-//!   to get up appoints a new one.
+//!   that find nothing only slow down those that work. The last one to give up looks everywhere once
+//!   more, for others may have relied on it.
+//! - *One guard.* While any worker is awake, one that is parked has the guard duty (`guard.rs`): it waits
+//!   for no more than a tick. With all of them parked there is nothing to guard, and after some looks the
+//!   duty lapses. The next worker that is unparked assigns it anew.
 //!
-//! The rival is to unpark a neighbour with each task that is scheduled, tokio's way: the sentry is
-//! not needed then, and a message to a task costs a system call whenever a core is free.
+//! **Alternative:** a condition variable for all workers. It needs no list, wakes any of them, and cannot
+//! say that one of them searches already.
 
-use crate::engine::{
-    base::primitives::{AtomicU32, Mutex, Ordering, fence, lock, seeded},
-    park::ParkWord,
-};
-
-/// What it takes until a neighbour is up and at work, in nanoseconds: the call, its way out of the
-/// kernel, and all the memory that it has to fetch. A backlog that is done sooner is better done alone.
-pub(crate) const HELP_TAKES: u64 = 50_000;
-/// What a poll costs at the least. Estimates of less are of tasks that did nothing yet.
-const LEAST_POLL: u64 = 50;
-/// Who has been busy for so long, in nanoseconds, is likely to be for longer.
-const LONG_BUSY: u64 = 1_000_000;
-/// What a backlog must be worth to be shared with one who is awake, in nanoseconds. Tasks that talk to
-/// each other are quicker on one processor than on two.
-const WORTH_STEALING: u64 = 10_000;
-/// The same for the sentry, which comes by seldom.
-const WORTH_GETTING_UP: u64 = 1_000;
-/// So many are worth sharing whatever they cost: not all of them talk to each other.
-const MANY: usize = 64;
-/// So many that wait behind a long poll are likely to be as long.
-const ALIKE: usize = 8;
-
-/// What a poll is likely to take, with so many waiting behind it, when those since the clock was last read
-/// took `latest`, and those before up to `before` (see [`peak`]).
-///
-/// One slow poll says little of the next: a queue has grown, or the kernel ran something else for a
-/// while. Two do; and so does one that took longer than help does, behind which many wait, for it may
-/// be the first of many.
-pub(crate) fn likely_cost(waiting: usize, latest: u64, before: u64) -> u64 {
-    if waiting >= ALIKE && latest > HELP_TAKES { latest } else { latest.min(before) }
-}
-
-/// Whether `waiting` runnables are worth unparking a neighbour for, when a poll took `poll_cost`
-/// nanoseconds of late, their worker was never idle for `busy` nanoseconds, and help takes so many.
-/// The first of them runs here in any case.
-pub(crate) fn worth_unparking(waiting: usize, poll_cost: u64, busy: u64, help_takes: u64) -> bool {
-    let others = waiting.saturating_sub(1);
-    backlog(others, poll_cost.max(LEAST_POLL)) > help_takes
-        || (busy > LONG_BUSY && worth_stealing(others, poll_cost))
-}
-
-/// Whether `waiting` runnables of a neighbour are worth stealing from, by one who is awake and has
-/// nothing else to do. All of them wait behind the poll that goes on there.
-pub(crate) fn worth_stealing(waiting: usize, poll_cost: u64) -> bool {
-    waiting >= MANY || backlog(waiting, poll_cost) > WORTH_STEALING
-}
-
-/// The same for the sentry, which would sleep on.
-pub(crate) fn worth_getting_up(waiting: usize, poll_cost: u64) -> bool {
-    backlog(waiting, poll_cost) > WORTH_GETTING_UP
-}
-
-/// What polls took up to, when the clock was read before: it is forgotten by halves, so that slow polls
-/// with quick ones between them are no surprise each time.
-pub(crate) fn peak(before: u64, latest: u64) -> u64 {
-    latest.max(before / 2)
-}
-
-/// How long `waiting` runnables take, in nanoseconds.
-fn backlog(waiting: usize, poll_cost: u64) -> u64 {
-    (waiting as u64).saturating_mul(poll_cost)
-}
+use super::parker::{Notified, Parker};
+use crate::engine::base::primitives::{AtomicU32, Mutex, Ordering, fence, lock, seeded};
 
 /// One awake worker, in the word.
 const AWAKE: u32 = 1;
@@ -111,17 +54,16 @@ pub(crate) struct Idle {
     word: AtomicU32,
     workers: u32,
     parked: Mutex<Parked>,
-    /// How each worker is roused.
-    doors: Box<[ParkWord]>,
+    parkers: Box<[Parker]>,
 }
 
 struct Parked {
-    /// The last to lie down is the first to be picked: its caches are warm.
+    /// The last to park is the first to be unparked: its caches are warm.
     workers: Vec<usize>,
-    sentry: Option<usize>,
+    guard: Option<usize>,
 }
 
-/// What a worker that lies down has to look at before it sleeps.
+/// What a worker that parks has to look at before it waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastLook {
     /// The injector.
@@ -130,24 +72,24 @@ pub(crate) enum LastLook {
     Everywhere,
 }
 
-/// How a worker came to be up again.
+/// How a worker came to be awake again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Risen {
-    /// Somebody picked it for work, and it counts as searching.
+pub(crate) struct Unparked {
+    /// Another one unparked it for work, and it counts as searching.
     pub(crate) searching: bool,
-    /// Nobody keeps guard: this one was appointed and must be unparked.
-    pub(crate) unpark: Option<usize>,
+    /// A parked worker was assigned the guard duty or is to come to the reactor, and was notified of that.
+    pub(crate) assigned: Option<Notified>,
 }
 
-/// Where a parked worker stands.
+/// What a parked worker is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Post {
-    /// It sleeps until something comes.
-    Asleep,
-    /// It sleeps for a tick at most.
-    Sentry,
-    /// It was picked: it is up.
-    Picked,
+pub(crate) enum Duty {
+    /// To wait until something comes.
+    None,
+    /// To wait for a tick at most, and look after the others.
+    Guard,
+    /// Another worker or thread unparked it: it is awake.
+    Work,
 }
 
 impl Idle {
@@ -156,13 +98,17 @@ impl Idle {
         Self {
             word: AtomicU32::new(workers as u32 * AWAKE),
             workers: workers as u32,
-            parked: Mutex::new(Parked { workers: Vec::with_capacity(workers), sentry: None }),
-            doors: (0..workers).map(|_| ParkWord::new()).collect(),
+            parked: Mutex::new(Parked { workers: Vec::with_capacity(workers), guard: None }),
+            parkers: (0..workers).map(|_| Parker::new()).collect(),
         }
     }
 
+    pub(crate) fn parker(&self, worker: usize) -> &Parker {
+        &self.parkers[worker]
+    }
+
     /// A worker has nothing to do. `true`: it may search, and must say how that ended, by
-    /// [`found`](Self::found) or [`lie_down`](Self::lie_down).
+    /// [`found`](Self::found) or [`park`](Self::park).
     #[must_use]
     pub(crate) fn search(&self) -> bool {
         let one_more = |word| (2 * searching(word) < awake(word)).then_some(word + SEARCHING);
@@ -175,37 +121,34 @@ impl Idle {
         self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more).is_ok()
     }
 
-    /// Whether the worker that asks is the only one that searches.
-    pub(crate) fn searches_alone(&self) -> bool {
-        searching(self.word.load(Ordering::Relaxed)) == 1
-    }
-
-    /// A worker that searched has found work. `true`: nobody searches now, so if there is more it has
-    /// to unpark the next.
+    /// A worker that searched has found work. `true`: none searches now, so if there is more it has to
+    /// unpark the next.
     #[must_use]
     pub(crate) fn found(&self) -> bool {
         searching(self.word.fetch_sub(SEARCHING, Ordering::AcqRel)) == 1
     }
 
-    /// A worker is about to park. From here on others may pick it. It has to look once more, as the
-    /// answer says, and then either [`rise`](Self::rise) or [`sleep`](Self::sleep).
+    /// A worker announces that it parks. From here on others may unpark it. It has to look once more, as
+    /// the answer says, then wait as its [`duty`](Self::duty) says, and call
+    /// [`unparked`](Self::unparked) at the end.
     #[must_use]
-    // ANCHOR: lie_down
-    pub(crate) fn lie_down(&self, worker: usize, was_searching: bool) -> LastLook {
-        // Reset before anybody can pick us: a notification from here on is meant for this sleep.
-        self.doors[worker].awake();
+    // ANCHOR: park
+    pub(crate) fn park(&self, worker: usize, was_searching: bool) -> LastLook {
+        // Reset before anybody can unpark us: a notification from here on is meant for this wait.
+        self.parkers[worker].reset();
         let mut parked = lock(&self.parked);
         let leaves = AWAKE + if was_searching { SEARCHING } else { 0 };
         let before = self.word.fetch_sub(leaves, Ordering::AcqRel);
-        let vacant = parked.sentry.is_none() || seeded("idle_every_sleeper_is_a_sentry");
-        if vacant && awake(before) > 1 {
-            parked.sentry = Some(worker);
+        // The one in the reactor leaves it for each event: the duty is better with another.
+        let guarded = parked.guard.is_some_and(|guard| !self.parkers[guard].is_in_reactor());
+        if awake(before) > 1 && !guarded {
+            parked.guard = Some(worker);
         }
         parked.workers.push(worker);
         drop(parked);
-        // Published. What is looked at from here on was either there before, or whoever puts it
-        // there sees us lie.
-        if !seeded("idle_lies_down_without_fence") {
+        // Announced. What is looked at from here on was either there before, or whoever puts it there
+        // sees us parked.
+        if !seeded("idle_parks_without_fence") {
             fence(Ordering::SeqCst);
         }
         if was_searching && searching(before) == 1 {
@@ -214,146 +157,148 @@ impl Idle {
             LastLook::Injector
         }
     }
-    // END: lie_down
+    // END: park
 
-    /// What a parked worker is to do, asked before each time it sleeps. Whoever changes the answer
-    /// rouses it.
+    /// What a parked worker is to do, asked before each time it waits. Whoever changes the answer
+    /// notifies it.
     #[must_use]
-    pub(crate) fn post(&self, worker: usize) -> Post {
-        // First the reset, then the look: who changes the answer after it finds the door reset.
-        let early = (!seeded("idle_resets_after_its_look")).then(|| self.doors[worker].awake());
+    pub(crate) fn duty(&self, worker: usize) -> Duty {
+        // First the reset, then the look: whoever changes the answer after it finds the parker reset.
+        let late = seeded("idle_resets_after_its_look");
+        if !late {
+            self.parkers[worker].reset();
+        }
         let parked = lock(&self.parked);
-        let post = if !parked.workers.contains(&worker) {
-            Post::Picked
-        } else if parked.sentry == Some(worker) {
-            Post::Sentry
+        let duty = if !parked.workers.contains(&worker) {
+            Duty::Work
+        } else if parked.guard == Some(worker) || seeded("idle_makes_each_a_guard") {
+            Duty::Guard
         } else {
-            Post::Asleep
+            Duty::None
         };
         drop(parked);
-        early.unwrap_or_else(|| self.doors[worker].awake());
-        post
+        if late {
+            self.parkers[worker].reset();
+        }
+        duty
     }
 
-    /// The last step before a worker sleeps in the kernel. `false`: it was roused, and must not.
+    /// A worker stops being parked, if another did not unpark it already. `leaves_reactor`: it has waited in
+    /// the reactor, and may be away from it for long: the guard is to come there now, and not at its next
+    /// tick.
     #[must_use]
-    pub(crate) fn sleep(&self, worker: usize) -> bool {
-        self.doors[worker].park()
-    }
-
-    /// It is back from the kernel. `true`: another thread roused it.
-    pub(crate) fn slept(&self, worker: usize) -> bool {
-        self.doors[worker].unparked()
-    }
-
-    /// A worker gets up, if it was not picked already.
-    #[must_use]
-    pub(crate) fn rise(&self, worker: usize) -> Risen {
+    pub(crate) fn unparked(&self, worker: usize, leaves_reactor: bool) -> Unparked {
         let mut parked = lock(&self.parked);
-        let at = parked.workers.iter().position(|&parked| parked == worker);
-        if let Some(at) = at {
-            parked.workers.remove(at);
+        let index = parked.workers.iter().position(|&parked| parked == worker);
+        if let Some(index) = index {
+            parked.workers.remove(index);
             self.word.fetch_add(AWAKE, Ordering::AcqRel);
         }
-        if parked.sentry == Some(worker) {
-            parked.sentry = None;
+        if parked.guard == Some(worker) {
+            parked.guard = None;
         }
-        let appointed = parked.appoint();
+        let assigned = self.assign_guard(&mut parked);
+        let assigned = assigned.or_else(|| if leaves_reactor { parked.guard } else { None });
         drop(parked);
-        let unpark = appointed.filter(|&worker| self.doors[worker].notify());
-        Risen { searching: at.is_none(), unpark }
+        let assigned = assigned.map(|worker| self.parkers[worker].notify());
+        Unparked { searching: index.is_none(), assigned }
     }
 
-    /// The sentry has had nothing to guard for long. `false`: there is somebody to guard after all.
+    /// Assigns the guard duty, if no worker has it and one is parked. That one is to be notified.
+    fn assign_guard(&self, parked: &mut Parked) -> Option<usize> {
+        if parked.guard.is_some() {
+            return None;
+        }
+        let outside = |worker: &&usize| !self.parkers[**worker].is_in_reactor();
+        let workers = &parked.workers;
+        // Of those outside the reactor, the one that is unparked last.
+        parked.guard = workers.iter().find(outside).or_else(|| workers.first()).copied();
+        parked.guard
+    }
+
+    /// The guard has found no worker awake for long: the duty lapses. `false`: there is one after all.
     #[must_use]
-    pub(crate) fn stand_down(&self, worker: usize) -> bool {
-        if seeded("idle_stands_down_after_an_old_look") {
-            let rests = !self.anybody_awake();
-            lock(&self.parked).sentry.take_if(|sentry| rests && *sentry == worker);
+    pub(crate) fn end_guard(&self, worker: usize) -> bool {
+        if seeded("idle_ends_the_guard_after_an_old_look") {
+            let rests = !self.is_any_awake();
+            lock(&self.parked).guard.take_if(|guard| rests && *guard == worker);
             return rests;
         }
         let mut parked = lock(&self.parked);
         let rests = awake(self.word.load(Ordering::Acquire)) == 0;
-        if rests && parked.sentry == Some(worker) {
-            parked.sentry = None;
+        if rests && parked.guard == Some(worker) {
+            parked.guard = None;
         }
         rests
     }
 
     /// Whether any worker is awake.
-    pub(crate) fn anybody_awake(&self) -> bool {
+    pub(crate) fn is_any_awake(&self) -> bool {
         awake(self.word.load(Ordering::Acquire)) > 0
     }
 
-    /// Called after work was published that no awake worker owns: whether somebody must come for it.
-    /// One who is awake will get to it, and gets help if it is much; `late` is asked whether that may
-    /// take too long.
-    #[must_use]
-    pub(crate) fn pick_for_injected(&self, late: impl FnOnce() -> bool) -> Option<usize> {
-        // The work first, then the word: see `lie_down`.
+    /// Whether this worker is parked.
+    pub(crate) fn is_parked(&self, worker: usize) -> bool {
+        lock(&self.parked).workers.contains(&worker)
+    }
+
+    /// The least of what `of` says of each parked worker; `u64::MAX` if none is parked.
+    pub(crate) fn least_of_parked(&self, of: impl Fn(usize) -> u64) -> u64 {
+        lock(&self.parked).workers.iter().map(|&worker| of(worker)).min().unwrap_or(u64::MAX)
+    }
+
+    /// Called after a task was published that no awake worker has. `knows`: whether a worker that is
+    /// awake is known to come for it soon. Else one is unparked, if any is parked and none searches.
+    pub(crate) fn unpark_for_injected(&self, knows: impl FnOnce() -> bool) -> Option<Notified> {
+        // The task first, then the word: see `park`.
         if !seeded("idle_injects_without_fence") {
             fence(Ordering::SeqCst);
         }
-        if !self.anybody_awake() || (self.has_help() && late()) { self.pick() } else { None }
+        if !self.can_unpark() || (self.is_any_awake() && knows()) {
+            return None;
+        }
+        self.unpark_one()
     }
 
-    /// Whether a worker is parked, and none searches who would come by itself. One load.
+    /// Whether a worker is parked, and none searches that would come by itself. One load.
     #[inline]
-    pub(crate) fn has_help(&self) -> bool {
+    pub(crate) fn can_unpark(&self) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         awake(word) < self.workers && searching(word) == 0
     }
 
-    /// Picks a parked worker to come and search. The caller must unpark the one that is returned.
-    #[must_use]
-    pub(crate) fn pick(&self) -> Option<usize> {
-        let picked = {
+    /// Unparks a worker, to come and search. The caller carries out what is left to do.
+    pub(crate) fn unpark_one(&self) -> Option<Notified> {
+        let worker = {
             let mut parked = lock(&self.parked);
-            let last = *parked.workers.last()?;
-            // Decided under the lock, where nobody can get up or lie down meanwhile. One who searches
-            // will come by: it looks everywhere before it parks.
+            let index = self.next_to_unpark(&parked)?;
+            // Decided under the lock, where none can park or stop being parked meanwhile. One that
+            // searches will come by: it looks everywhere before it parks.
             let one_up = |word| (searching(word) == 0).then_some(word + AWAKE + SEARCHING);
             self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_up).ok()?;
-            // The sentry is the last to be called off.
-            let guards = parked.sentry == Some(last) && parked.workers.len() > 1;
-            let at = parked.workers.len() - if guards { 2 } else { 1 };
-            let picked = parked.workers.remove(at);
-            if parked.sentry == Some(picked) {
-                parked.sentry = None;
-            }
-            picked
+            parked.workers.remove(index)
         };
-        self.doors[picked].notify().then_some(picked)
+        Some(self.parkers[worker].notify())
     }
 
-    /// Rouses a worker wherever it is, without picking it: its earliest deadline changed, or the pool
-    /// shuts down. `true`: it must be unparked.
-    #[must_use]
-    pub(crate) fn rouse(&self, worker: usize) -> bool {
-        self.doors[worker].notify()
-    }
-}
-
-impl Parked {
-    /// Appoints a sentry, if there is none and somebody to do it. It must be roused.
-    fn appoint(&mut self) -> Option<usize> {
-        if self.sentry.is_some() {
-            return None;
-        }
-        // The one who has slept longest is the last to be picked.
-        self.sentry = self.workers.first().copied();
-        self.sentry
+    /// The last to park; but the one with the guard duty only if there is no other outside the reactor,
+    /// and the one in the reactor only if there is no other at all.
+    fn next_to_unpark(&self, parked: &Parked) -> Option<usize> {
+        let rank =
+            |worker: usize| (!self.parkers[worker].is_in_reactor(), parked.guard != Some(worker));
+        let workers = parked.workers.iter().enumerate();
+        workers.max_by_key(|&(index, &worker)| (rank(worker), index)).map(|(index, _)| index)
     }
 }
 
 impl std::fmt::Debug for Idle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let word = self.word.load(Ordering::Relaxed);
-        let sentry = lock(&self.parked).sentry;
+        let guard = lock(&self.parked).guard;
         f.debug_struct("Idle")
             .field("awake", &awake(word))
             .field("searching", &searching(word))
-            .field("sentry", &sentry)
+            .field("guard", &guard)
             .finish_non_exhaustive()
     }
 }
@@ -362,138 +307,88 @@ impl std::fmt::Debug for Idle {
 mod tests {
     use super::*;
 
-    fn unparks(waiting: usize, poll_cost: u64, busy: u64) -> bool {
-        worth_unparking(waiting, poll_cost, busy, HELP_TAKES)
-    }
-
-    #[test]
-    fn what_help_takes_can_be_set() {
-        assert!(worth_unparking(2, 0, 0, 0), "one waits for another's poll");
-        assert!(!worth_unparking(1, u64::MAX, 0, 0), "it runs here");
-        assert!(!worth_unparking(1_000, 1_000_000, 0, u64::MAX));
-    }
-
-    #[test]
-    fn a_lone_runnable_is_worth_nobody_however_slow() {
-        assert!(!unparks(0, u64::MAX, u64::MAX));
-        assert!(!unparks(1, u64::MAX, u64::MAX), "it runs here");
-    }
-
-    #[test]
-    fn slow_polls_make_a_short_queue_worth_it() {
-        assert!(unparks(2, 1_000_000, 0), "the second would wait a millisecond");
-        assert!(!unparks(2, HELP_TAKES, 0), "help would come too late");
-        assert!(unparks(6, HELP_TAKES / 4, 0), "five of them take longer than help");
-    }
-
-    #[test]
-    fn quick_polls_are_worth_it_when_there_are_very_many() {
-        let many = (HELP_TAKES / LEAST_POLL) as usize;
-        assert!(!unparks(many, 10, 0));
-        assert!(unparks(many + 2, 0, 0), "whatever the estimate says");
-        assert!(unparks(usize::MAX, u64::MAX, 0));
-    }
-
-    #[test]
-    fn who_is_busy_for_long_gets_help_with_less() {
-        assert!(unparks(4, WORTH_STEALING / 2, 2 * LONG_BUSY));
-        assert!(!unparks(4, WORTH_STEALING / 2, LONG_BUSY / 2), "it may be over soon");
-        assert!(!unparks(4, WORTH_STEALING / 4, 2 * LONG_BUSY), "they talk to each other");
-        assert!(unparks(MANY + 1, 10, 2 * LONG_BUSY), "not all of so many");
-        assert!(worth_getting_up(4, WORTH_STEALING / 4), "or not: the sentry tries, now and then");
-    }
-
-    /// All of `workers` lie down, in order.
+    /// So many workers, parked in order.
     fn all_parked(workers: usize) -> Idle {
         let idle = Idle::new(workers);
         for worker in 0..workers {
-            let _ = idle.lie_down(worker, false);
+            let _ = idle.park(worker, false);
         }
         idle
     }
 
     #[test]
-    fn one_slow_poll_is_no_slow_poll_unless_many_wait_behind_it() {
-        let slow = 10 * HELP_TAKES;
-        assert_eq!(likely_cost(2, slow, 10), 10, "a queue has grown");
-        assert_eq!(likely_cost(2, slow, slow), slow, "and again");
-        assert_eq!(likely_cost(2, 10, slow), 10);
-        assert_eq!(likely_cost(ALIKE, slow, 0), slow, "the first of many");
-        assert_eq!(likely_cost(ALIKE, HELP_TAKES / 2, 0), 0, "help comes too late for it anyway");
-    }
-
-    #[test]
-    fn slow_polls_with_quick_ones_between_them_are_slow() {
-        let (mut before, mut latest) = (0, 0);
-        let readings = [100, 2_500_000, 100, 2_500_000];
-        let likely = readings.map(|reading| {
-            before = peak(before, latest);
-            latest = reading;
-            likely_cost(5, latest, before)
-        });
-        assert_eq!(likely, [0, 100, 100, 1_250_000]);
-    }
-
-    #[test]
-    fn half_of_the_awake_search_rounded_up() {
-        for (workers, may) in [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3)] {
-            let idle = Idle::new(workers);
-            assert_eq!((0..workers).filter(|_| idle.search()).count(), may, "of {workers}");
-        }
-    }
-
-    #[test]
-    fn the_last_searcher_looks_everywhere() {
+    fn half_of_the_awake_search_and_the_last_looks_everywhere() {
         let idle = Idle::new(3);
-        assert!(idle.search() && idle.search());
-        assert_eq!(idle.lie_down(0, true), LastLook::Injector);
-        assert_eq!(idle.lie_down(1, true), LastLook::Everywhere);
-        assert_eq!(idle.lie_down(2, false), LastLook::Injector);
+        assert!(idle.search() && idle.search() && !idle.search(), "two of three");
+        assert_eq!(idle.park(0, true), LastLook::Injector);
+        assert_eq!(idle.park(1, true), LastLook::Everywhere);
+        assert_eq!(idle.park(2, false), LastLook::Injector);
     }
 
     #[test]
-    fn the_last_to_lie_down_is_picked_first_and_the_sentry_last() {
-        let idle = all_parked(3);
-        assert_eq!(idle.post(0), Post::Sentry);
-        for expected in [2, 1, 0] {
-            assert!(idle.sleep(expected));
-            assert_eq!(idle.pick(), Some(expected));
-            assert_eq!(idle.pick(), None, "the one who was picked searches");
-            assert_eq!(idle.post(expected), Post::Picked);
-            assert!(idle.rise(expected).searching);
+    fn the_last_to_park_is_unparked_first_and_the_guard_last() {
+        let idle = Idle::new(4);
+        for worker in 0..3 {
+            let _ = idle.park(worker, false);
+        }
+        assert_eq!(
+            [0, 1, 2].map(|worker| idle.duty(worker)),
+            [Duty::Guard, Duty::None, Duty::None]
+        );
+        for worker in [2, 1, 0] {
+            assert_eq!(idle.unpark_one(), Some(Notified::Done));
+            assert_eq!(idle.duty(worker), Duty::Work);
+            assert_eq!(idle.unpark_one(), None, "one searches");
+            let _ = idle.unparked(worker, false);
             assert!(idle.found());
         }
+        assert_eq!(idle.unpark_one(), None, "all are awake");
     }
 
     #[test]
-    fn a_sentry_that_gets_up_appoints_the_next() {
-        let idle = all_parked(3);
-        assert!(idle.sleep(1));
-        let risen = idle.rise(0);
-        assert_eq!(risen, Risen { searching: false, unpark: Some(1) });
-        assert!(idle.slept(1), "roused");
-        assert_eq!([idle.post(1), idle.post(2)], [Post::Sentry, Post::Asleep]);
+    fn the_one_in_the_reactor_is_unparked_last_and_passes_the_duty_on() {
+        let idle = Idle::new(3);
+        let _ = idle.park(0, false);
+        assert!(idle.parker(0).enter_reactor());
+        let _ = idle.park(1, false);
+        assert_eq!(idle.duty(1), Duty::Guard, "0 leaves the reactor for each event");
+        assert_eq!(idle.unpark_one(), Some(Notified::Done));
+        let unparked = idle.unparked(1, false);
+        let expected = Unparked { searching: true, assigned: Some(Notified::InReactor) };
+        assert_eq!(unparked, expected, "0 is alone, and must be told to tick");
+        assert_eq!(idle.duty(0), Duty::Guard);
     }
 
     #[test]
-    fn with_everybody_parked_the_sentry_stands_down_and_the_next_to_rise_appoints_one() {
+    fn one_that_leaves_the_reactor_for_long_calls_the_guard_there() {
+        let idle = Idle::new(3);
+        let _ = idle.park(0, false);
+        assert!(idle.parker(0).enter_reactor());
+        let _ = idle.park(1, false);
+        assert_eq!(idle.unparked(0, true).assigned, Some(Notified::Done));
+        assert!(idle.parker(1).park(None), "the guard was notified");
+    }
+
+    #[test]
+    fn with_all_parked_the_duty_lapses_and_the_next_to_get_up_assigns_it() {
         let idle = all_parked(2);
-        assert!(idle.stand_down(0));
-        assert_eq!(idle.post(0), Post::Asleep);
-        assert!(idle.sleep(0));
-        assert_eq!(idle.rise(1), Risen { searching: false, unpark: Some(0) });
-        assert!(!idle.stand_down(0), "worker 1 is awake");
+        assert_eq!(idle.duty(0), Duty::Guard);
+        assert!(idle.end_guard(0));
+        assert_eq!(idle.duty(0), Duty::None);
+        let expected = Unparked { searching: false, assigned: Some(Notified::Done) };
+        assert_eq!(idle.unparked(1, false), expected);
+        assert_eq!(idle.duty(0), Duty::Guard);
+        assert!(!idle.end_guard(0), "worker 1 is awake");
     }
 
     #[test]
-    fn injected_work_gets_somebody_up_only_if_nobody_is_or_it_may_come_late() {
+    fn injected_work_unparks_one_unless_an_awake_worker_is_known_to_come() {
         let idle = all_parked(2);
-        assert!(idle.sleep(0) && idle.sleep(1));
-        assert_eq!(idle.pick_for_injected(|| false), Some(1));
-        let _ = idle.rise(1);
-        assert_eq!(idle.pick_for_injected(|| true), None, "one searches");
+        assert!(idle.unpark_for_injected(|| true).is_some(), "none is awake");
+        assert!(idle.unpark_for_injected(|| false).is_none(), "one searches");
+        let _ = idle.unparked(1, false);
         assert!(idle.found());
-        assert_eq!(idle.pick_for_injected(|| false), None);
-        assert_eq!(idle.pick_for_injected(|| true), Some(0), "who is awake is in a long poll");
+        assert!(idle.unpark_for_injected(|| true).is_none());
+        assert!(idle.unpark_for_injected(|| false).is_some());
     }
 }

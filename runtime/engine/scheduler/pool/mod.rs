@@ -1,18 +1,18 @@
 //! What the workers of a runtime share, and what others may reach of them.
 //!
-//! A [`Pool`] is a row of workers and what stands between them: the injector, and who sleeps. A
-//! worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one, which
-//! neighbours steal from and unpark by. Everybody else, a task's waker, a handle, a `block_on`,
-//! comes through `Member`'s `schedule` or [`Pool::spawn`]: on a worker's thread into its own queue,
-//! elsewhere into the injector.
+//! A [`Pool`] is a row of workers and what stands between them: the injector, the reactor, and who is
+//! parked. A worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one,
+//! which neighbours steal from. Everybody else, a task's waker, a handle, a `block_on`, comes through
+//! `Member`'s `schedule` or [`Pool::spawn`]: on a worker's thread into its own queue, elsewhere into the
+//! injector.
 //!
 //! What must hold:
-//! - A task is in its owner's list from before it is first scheduled until it has ended. So whoever
-//!   shuts down finds it there, also one that only its own socket knows.
+//! - A task is in its owner's list from before it is first scheduled until it has ended. So a shutdown
+//!   finds it there, also one that only its own socket knows.
 //! - Once closed, the pool takes in nothing: what comes is refused, and dropped where it came from.
-//! - No foreign code runs under a lock.
+//! - No user code runs under a lock.
 //!
-//! The rival is a pool that lets go of its tasks when it is dropped and trusts their wakers to do the
+//! **Alternative:** a pool that lets go of its tasks when it is dropped and trusts their wakers to do the
 //! rest. A task and the source it waits for keep each other alive.
 
 use std::{
@@ -24,7 +24,7 @@ use std::{
     sync::{
         Arc as StdArc, OnceLock,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
@@ -36,14 +36,21 @@ use std::{
 
 use futures_task::ArcWake;
 
-use self::{idle::Idle, numbers::Numbers, watch::Watch};
+use self::{
+    cost::{PollCost, worth_sharing},
+    idle::Idle,
+    numbers::Numbers,
+    parker::Notified,
+    threads::{ThreadSettings, Threads},
+    watch::Watch,
+};
 use crate::engine::{
     base::{
         clock,
         id::{self, TaskId},
         place::{Name, Origin},
-        primitives::{Arc, Condvar, Mutex, lock, seeded, sized, wait_timeout},
-        stats::{WorkerCounters, WorkerStats},
+        primitives::{Arc, AtomicBool, Mutex, seeded, sized},
+        stats::{SharedCounter, WorkerCounters, WorkerStats},
     },
     blocking::{self, BlockingStats},
     reactor::shared::SharedReactor,
@@ -51,7 +58,6 @@ use crate::engine::{
         injector::Injector,
         stealing::{CAPACITY, Owner, Thief},
     },
-    scheduler::ledger::several_processors,
     task::{
         join::JoinHandle,
         local,
@@ -61,28 +67,26 @@ use crate::engine::{
     timer::{SharedTimers, TimerKey},
 };
 
+mod cost;
+mod guard;
 pub(crate) mod idle;
-mod looking;
 mod numbers;
 pub(crate) mod parker;
 mod parking;
 mod sharing;
+pub(crate) mod threads;
 mod watch;
 pub(crate) mod worker;
+pub(crate) mod worker_thread;
 
 /// What a pool is made with.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) workers: usize,
-    /// Between two looks of the sentry, at the most.
-    pub(crate) sentry_tick: Duration,
     /// How often in a row the task just woken may run before the others.
     pub(crate) lifo_uses: u32,
     /// Polls between two looks; 0: by the clock.
     pub(crate) look_interval: u32,
-    pub(crate) look_before_parking: bool,
-    /// What it takes until a neighbour is up and at work, in nanoseconds.
-    pub(crate) help_takes: u64,
     pub(crate) blocking_threads: usize,
     pub(crate) blocking_queue: usize,
 }
@@ -91,21 +95,14 @@ impl Settings {
     pub(crate) fn usual() -> Self {
         Self {
             workers: available_parallelism().map_or(1, NonZeroUsize::get),
-            sentry_tick: Duration::from_millis(10),
             // Two tasks that wake each other would have the worker for themselves.
             lifo_uses: 16,
             look_interval: 0,
-            look_before_parking: several_processors(),
-            help_takes: idle::HELP_TAKES,
             blocking_threads: 512,
             blocking_queue: 1_024,
         }
     }
 }
-
-/// A worker that has not read the clock for so many nanoseconds is in a long poll, or parked. Some
-/// times what there is between two readings (`cadence.rs`).
-const LONG_POLL: u64 = 100_000;
 
 /// A task of a pool, as it stands in a queue.
 pub(crate) type Runnable = shared::Runnable<Member>;
@@ -124,13 +121,17 @@ pub(crate) struct Member {
 
 static POOLS: Numbers<Pool> = Numbers::new();
 
-/// So many workers have their sockets in one reactor, that of the first of them.
-///
-/// One call to the kernel then finds all that is ready, and whoever has too much of it gets help; the
-/// others sleep on. With the sockets spread over them, each gets up for the few of its own, though one
-/// could do it all (measured, 64 connections on two workers: a quarter more requests together). To find
-/// an event costs a twentieth of what the smallest request does, so one can feed eight.
-const WORKERS_PER_REACTOR: usize = 8;
+/// A worker that a thread begins with: its number and its queue.
+pub(crate) type FirstWorker = (usize, Owner<Runnable>);
+
+/// What a thread does that runs workers. From above, where a thread learns whose it is.
+pub(crate) type RunThread = fn(&StdArc<Pool>, Option<FirstWorker>);
+
+/// How long a poll that took long makes others likely that do, in nanoseconds.
+const LATELY: u64 = 100_000_000;
+
+/// Events that are taken from the kernel in one call: as many tasks as half of a worker's ring has room for.
+const ROOM: usize = CAPACITY / 2;
 
 impl Member {
     /// What a task's handle knows it by: the pool, the list, and the place there. Never 0.
@@ -157,17 +158,18 @@ pub(crate) struct Pool {
     /// Its number among the living.
     number: u16,
     idle: Idle,
-    /// What the sentry saw.
     watch: Mutex<Watch>,
+    /// When a poll was last seen to take long. By any worker, and none relies on it.
+    long_poll_at: AtomicU64,
     injector: Injector<Runnable>,
+    reactor: SharedReactor,
     workers: Box<[Shared]>,
     /// The tasks of each worker, then those spawned elsewhere.
     owned: Box<[Owned<Member>]>,
-    /// Whose turn it is to serve a thread that is no worker.
-    next_guest: AtomicUsize,
-    /// Workers that have not ended.
-    alive: Mutex<usize>,
-    ended: Condvar,
+    /// Into which worker's timers the next timer of another thread goes.
+    next_timers: AtomicUsize,
+    pub(crate) threads: Threads,
+    run_thread: RunThread,
     closed: AtomicBool,
     settings: Settings,
     blocking: OnceLock<Arc<blocking::Pool>>,
@@ -176,40 +178,77 @@ pub(crate) struct Pool {
 /// What others reach of a worker. Each on cache lines of its own.
 #[repr(align(128))]
 struct Shared {
-    thief: Thief<Runnable>,
+    thief: Mutex<Thief<Runnable>>,
     counters: WorkerCounters,
-    reactor: SharedReactor,
+    poll_cost: PollCost,
     timers: Arc<SharedTimers>,
+    /// 1: the guard has seen it stuck. By the guard alone.
+    stuck: SharedCounter,
 }
 
 impl Pool {
-    /// Makes a pool, and its workers, whose threads are still to be started.
-    pub(crate) fn new(settings: Settings) -> io::Result<(StdArc<Self>, Vec<Seat>)> {
+    /// Makes a pool and starts a thread for each of its workers. After an error those that were started end.
+    pub(crate) fn new(
+        settings: Settings,
+        threads: ThreadSettings,
+        run_thread: RunThread,
+    ) -> io::Result<StdArc<Self>> {
+        let (pool, queues) = Self::without_threads(settings, threads, run_thread)?;
+        for first in queues.into_iter().enumerate() {
+            pool.start_thread(Some(first)).inspect_err(|_| pool.close())?;
+        }
+        Ok(pool)
+    }
+
+    /// Makes a pool, and the queues of its workers.
+    pub(crate) fn without_threads(
+        settings: Settings,
+        threads: ThreadSettings,
+        run_thread: RunThread,
+    ) -> io::Result<(StdArc<Self>, Vec<Owner<Runnable>>)> {
         let queues: Vec<_> = (0..settings.workers).map(|_| Owner::new()).collect();
         let id = id::draw_loop_id();
-        let workers = queues.iter().map(|queue| Shared::new(id, queue));
-        let workers = workers.collect::<io::Result<_>>()?;
+        let reactor = SharedReactor::new(id, ROOM)?;
         let lists = settings.workers + OUTSIDE_LISTS as usize;
         let number = POOLS.draw()?;
         let pool = StdArc::new(Self {
             id,
             number,
             idle: Idle::new(settings.workers),
-            watch: Mutex::new(Watch::new(settings.workers, clock::nanos(settings.sentry_tick))),
+            watch: Mutex::new(Watch::new(settings.workers)),
+            long_poll_at: AtomicU64::new(0),
             injector: Injector::new(),
-            workers,
+            reactor,
+            workers: queues.iter().map(|queue| Shared::new(id, queue)).collect(),
             owned: (0..lists).map(|_| Owned::new()).collect(),
-            next_guest: AtomicUsize::new(0),
-            alive: Mutex::new(settings.workers),
-            ended: Condvar::new(),
+            next_timers: AtomicUsize::new(0),
+            threads: Threads::new(threads, settings.workers + settings.blocking_threads),
+            run_thread,
             closed: AtomicBool::new(false),
             settings,
             blocking: OnceLock::new(),
         });
         POOLS.publish(number, &pool);
-        let seat = |(number, queue)| Seat { pool: pool.clone(), number, queue };
-        let seats = queues.into_iter().enumerate().map(seat).collect();
-        Ok((pool, seats))
+        Ok((pool, queues))
+    }
+
+    fn start_thread(self: &StdArc<Self>, first: Option<FirstWorker>) -> io::Result<()> {
+        let (pool, run) = (self.clone(), self.run_thread);
+        let worker = first.as_ref().map(|(index, _)| *index);
+        self.threads.start(worker, move || run(&pool, first))
+    }
+
+    /// Leaves a worker to another thread: its own is about to block.
+    fn hand_off(self: &StdArc<Self>, worker: usize) {
+        if self.threads.declare_vacant(worker)
+            && let Err(error) = self.start_thread(None)
+            && self.threads.is_first_failure()
+        {
+            eprintln!(
+                "whirligig: no thread could be started for a worker whose own blocks, so its tasks are \
+                 left to the others: {error}"
+            );
+        }
     }
 
     /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
@@ -217,57 +256,58 @@ impl Pool {
     fn inject(&self, task: Runnable) {
         // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
         // shut the pool down has it, through the list of its owner.
-        if self.injector.push(task).is_ok() {
-            self.unpark(self.idle.pick_for_injected(|| self.are_all_in_long_polls()));
+        if self.injector.push(task).is_ok()
+            && let Some(notified) = self.idle.unpark_for_injected(|| self.comes_one_soon())
+        {
+            self.carry_out(notified);
         }
     }
 
-    /// Whether whoever is awake may not come to the injector soon: a worker between polls reads the
-    /// clock more often than that. (One that has just parked has read it, too, and then the sentry
-    /// comes.)
-    fn are_all_in_long_polls(&self) -> bool {
-        let lately = clock::real_now().saturating_sub(LONG_POLL);
-        self.workers.iter().all(|worker| worker.counters.clock_read_at.get() < lately)
+    /// Whether an awake worker is known to look at the injector soon: its polls are short, as far as they
+    /// were measured just now.
+    fn comes_one_soon(&self) -> bool {
+        let now = clock::real_now();
+        self.workers.iter().any(|worker| !worth_sharing(1, worker.poll_cost.known(now)))
     }
 
-    fn unpark(&self, worker: Option<usize>) {
-        if let Some(worker) = worker {
-            self.workers[worker].reactor.unpark();
+    /// A poll was seen to take long.
+    fn note_long_poll(&self, now: u64) {
+        self.long_poll_at.store(now, Relaxed);
+    }
+
+    /// Whether any worker's polls have taken long of late.
+    fn has_long_polls(&self) -> bool {
+        let last = self.long_poll_at.load(Relaxed);
+        last != 0 && clock::real_now().saturating_sub(last) < LATELY
+    }
+
+    /// Ends the wait of a worker that was notified.
+    fn carry_out(&self, notified: Notified) {
+        if notified == Notified::InReactor {
+            self.reactor.unpark();
         }
     }
 
-    /// The worker whose turn it is to serve a thread that is none.
-    fn next_worker(&self) -> usize {
-        self.next_guest.fetch_add(1, Relaxed) % self.workers.len()
+    /// Where descriptors are registered.
+    pub(crate) fn reactor(&self) -> &SharedReactor {
+        &self.reactor
     }
 
-    /// Where a worker registers a descriptor.
-    fn reactor_for_sources(&self, worker: usize) -> &SharedReactor {
-        &self.first_of(worker).reactor
-    }
-
-    /// The first of the workers that share a reactor with this one.
-    fn first_of(&self, worker: usize) -> &Shared {
-        &self.workers[worker - worker % WORKERS_PER_REACTOR]
-    }
-
-    /// Where a thread that is no worker registers a descriptor.
-    pub(crate) fn next_reactor(&self) -> &SharedReactor {
-        self.reactor_for_sources(self.next_worker())
-    }
-
-    /// Inserts a timer from a thread that is no worker: into the wheel of each worker in turn, which
-    /// is roused if it would sleep too long. `None`: the pool is closed.
+    /// Inserts a timer from a thread that is no worker: into the wheel of each worker in turn. `None`: the
+    /// pool is closed.
     pub(crate) fn insert_timer(
         &self,
         deadline: u64,
         waker: Waker,
     ) -> Option<(Arc<SharedTimers>, TimerKey)> {
-        let worker = self.next_worker();
+        let worker = self.next_timers.fetch_add(1, Relaxed) % self.workers.len();
         let timers = &self.workers[worker].timers;
         let (key, is_first) = timers.insert(deadline, waker).ok()?;
-        if is_first {
-            self.unpark(self.idle.rouse(worker).then_some(worker));
+        // The timer first, then the look: a worker announces that it parks before it reads its timers.
+        fence(SeqCst);
+        if is_first && self.idle.is_parked(worker) {
+            // An error: the descriptor is broken. The worker in the reactor finds that as well, and says so.
+            let _ = self.reactor.alarm_no_later_than(deadline, clock::real_now());
         }
         Some((timers.clone(), key))
     }
@@ -298,32 +338,15 @@ impl Pool {
         blocking
     }
 
-    /// A worker has ended. The last one closes what all of them had of the kernel, and wakes whoever
-    /// else waits on their sources.
-    fn end_worker(&self) {
-        {
-            let mut alive = lock(&self.alive);
-            if *alive > 1 {
-                *alive -= 1;
-                return;
-            }
-        }
-        // It counts until that is done: whoever waits for the end may rely on it.
-        for worker in &self.workers {
-            worker.reactor.close().into_iter().for_each(local::wake_waiter);
-        }
-        *lock(&self.alive) = 0;
-        self.ended.notify_all();
+    /// The last thread has ended: closes the reactor, and wakes whoever else waits on its sources.
+    fn close_reactor(&self) {
+        self.reactor.close().into_iter().for_each(local::wake_waiter);
     }
 
-    /// Waits until all workers have ended, and all calls on the blocking pool that had begun, while anything
+    /// Waits until all threads have ended, and all calls on the blocking pool that had begun, while anything
     /// is `left` of the time for it.
     pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
-        let mut alive = lock(&self.alive);
-        while *alive > 0 && !left().is_zero() {
-            alive = wait_timeout(&self.ended, alive, left()).0;
-        }
-        drop(alive);
+        self.threads.wait_ended(&left);
         if let Some(blocking) = self.blocking.get() {
             blocking.wait_ended(left);
         }
@@ -361,8 +384,9 @@ impl Pool {
             worker.timers.close();
         }
         for worker in 0..self.workers.len() {
-            self.unpark(self.idle.rouse(worker).then_some(worker));
+            self.carry_out(self.idle.parker(worker).notify());
         }
+        self.threads.close();
     }
 }
 
@@ -418,34 +442,19 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    /// What polls took since the clock was last read. By the worker itself.
-    fn note_poll_cost(&self, cost: u64) {
-        let WorkerCounters { poll_cost, poll_cost_before, .. } = &self.counters;
-        poll_cost_before.set(idle::peak(poll_cost_before.get(), poll_cost.get()));
-        poll_cost.set(cost);
-    }
-
-    /// What a poll there is likely to take, with so many waiting behind it.
-    fn poll_cost(&self, waiting: usize) -> u64 {
-        let WorkerCounters { poll_cost, poll_cost_before, .. } = &self.counters;
-        idle::likely_cost(waiting, poll_cost.get(), poll_cost_before.get())
-    }
-
-    fn new(pool_id: u64, queue: &Owner<Runnable>) -> io::Result<Self> {
-        Ok(Self {
-            thief: queue.thief(),
+    fn new(pool_id: u64, queue: &Owner<Runnable>) -> Self {
+        Self {
+            thief: Mutex::new(queue.thief()),
             counters: WorkerCounters::default(),
-            reactor: SharedReactor::new(pool_id, CAPACITY / 2)?,
+            poll_cost: PollCost::unknown(),
             timers: Arc::new(SharedTimers::new(pool_id)),
-        })
+            stuck: SharedCounter::default(),
+        }
     }
-}
 
-/// What a worker's thread is started with.
-pub(crate) struct Seat {
-    pool: StdArc<Pool>,
-    pub(crate) number: usize,
-    queue: Owner<Runnable>,
+    fn is_stuck(&self) -> bool {
+        self.stuck.get() != 0
+    }
 }
 
 impl fmt::Debug for Pool {
@@ -456,7 +465,7 @@ impl fmt::Debug for Pool {
             .field("idle", &self.idle)
             .field("injected", &self.injector.len())
             .field("tasks", &self.owned.iter().map(Owned::len).sum::<usize>())
-            .field("sources", &self.workers.iter().map(|w| w.reactor.count()).sum::<usize>())
+            .field("sources", &self.reactor.count())
             .field("timers", &self.workers.iter().map(|w| w.timers.len()).sum::<usize>())
             .finish_non_exhaustive()
     }

@@ -1,229 +1,158 @@
-//! What a worker does when nothing is ready, and how it keeps guard meanwhile.
+//! What a worker does when nothing is ready: it parks.
 //!
-//! It says that it lies down, looks once more, and sleeps in its own reactor: so its timers, and the
-//! sockets that stand there, get it up with no hand-over, and others rouse it by its unparker. `idle.rs`
-//! has the rules.
+//! It announces that, looks once more, and waits (`idle.rs` has the rules). Of all workers that are
+//! parked, one waits in the reactor, which has the sockets of all: so readiness is heard of at once,
+//! whatever the other workers are busy with. The others wait on their parkers. Whoever comes out of the
+//! reactor leaves it to the next that parks, or to the guard at its next look: *leader and followers*,
+//! with no message between them.
 //!
-//! One of those who sleep is the *sentry*. A worker that is stuck in one poll runs nothing, looks at
-//! no socket and fires no timer, and its tasks cannot know. So while anybody is awake, the sentry
-//! wakes up once a tick, at least, and compares (`watch.rs`): a worker that has begun no poll for half
-//! a tick is asleep, and then there is nothing to take from it, or it is stuck. The sentry takes over
-//! what waits there, for one look: the tasks in its queue, what the kernel has for it, and the timers
-//! that are due. All that ends up in the sentry's own queue, and is run there. While the poll goes on,
-//! so does this.
+//! The one in the reactor also keeps the time for all that are parked, by the reactor's one alarm. A
+//! worker that parks with an earlier timer sets the alarm, which ends that wait in time.
 //!
-//! So what becomes ready while any worker is parked runs within two ticks, whoever is stuck, and sooner
-//! once the sentry knows. The price, with the usual tick of 10 ms, is a hundred wake-ups a second of one
-//! thread while others work, and more while one of them is stuck.
-//!
-//! The rivals: a thread of its own for that, which Go has, to do what an idle worker can; and to unpark
-//! a neighbour for each task that becomes ready, so that none is ever bound to a busy worker, at a
-//! system call each.
+//! **Alternative:** a reactor for each worker, so that none hears of another's sockets. Then a socket's
+//! readiness waits as long as its worker is busy, unless the others look there now and then.
 
 use std::{io, time::Duration};
 
 use super::{
-    Pool, Shared,
-    idle::{LastLook, Post, worth_getting_up, worth_stealing},
-    watch::Seen,
+    Pool,
+    guard::Guarded,
+    idle::{Duty, LastLook},
     worker::Worker,
 };
 use crate::engine::{
     base::{
-        clock::{self, nanos},
-        primitives::{lock, seeded},
+        clock::{self, NEVER},
+        primitives::seeded,
         trace::{self, Event},
     },
     reactor::{Found, woken::Woken},
-    run_queue::stealing::CAPACITY,
 };
-
-/// After so many looks in a row that found nobody awake it stands down.
-const QUIET_LOOKS: u32 = 10;
-
-/// How one that lies sleeps.
-#[derive(Debug, Clone, Copy)]
-enum Sleep {
-    /// It has seen something to do.
-    Not,
-    Now,
-    /// It was never up. As a sentry it has missed nothing yet.
-    FromBirth,
-}
 
 impl Worker {
     // ANCHOR: park
-    /// Nothing is ready anywhere: sleeps until something comes.
-    pub(super) fn park(&self) -> io::Result<()> {
-        let last_look = self.pool.idle.lie_down(self.number(), self.searching.take());
-        let sees_work = self.sees_work(last_look);
-        self.rest(if sees_work { Sleep::Not } else { Sleep::Now })
-    }
-
-    /// It lies: sleeps, unless it need not, and gets up.
-    fn rest(&self, sleep: Sleep) -> io::Result<()> {
+    /// Nothing is ready anywhere: waits until something comes.
+    pub(crate) fn park(&self) -> io::Result<()> {
+        trace::report(|| Event::Parked);
+        // A listener may have spawned or woken something.
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
+        let early = seeded("parking_reads_its_timers_early").then(|| self.timers().wake_up_at());
+        let last_look = self.pool.idle.park(self.index(), self.searching.take());
         let mut woken = self.woken.take();
-        let before = clock::real_now();
-        let slept = match sleep {
-            Sleep::Not => Ok(Found::default()),
-            Sleep::Now => self.sleep(false, &mut woken),
-            Sleep::FromBirth => self.sleep(true, &mut woken),
+        let found = match self.sees_work(last_look) {
+            true => Ok(Found::default()),
+            false => self.wait(early, &mut woken),
         };
-        self.rise();
-        self.cadence.woke();
-        let found = slept.as_ref().is_ok_and(|found| found.events > 0);
-        self.got_up(before, self.searching.get() || found);
-        self.wake(slept?, woken);
+        // What it runs now may take long, if polls have taken long of late.
+        let leaves_reactor = found.as_ref().is_ok_and(|found| found != &Found::default());
+        self.unparked(leaves_reactor && self.pool.has_long_polls());
+        trace::report(|| Event::Unparked);
+        self.wake(found?, woken);
         Ok(())
     }
     // END: park
 
-    /// What a worker does first of all: it lies down, to be picked when it is needed. What was injected
-    /// while the threads started is for the last of them that does; if each looked around first, chance
-    /// would decide how many begin.
-    pub(super) fn rest_from_birth(&self) -> io::Result<()> {
-        let Pool { idle, injector, .. } = &*self.pool;
-        let _ = idle.lie_down(self.number(), false);
-        let is_needed = !injector.is_empty() && !idle.anybody_awake();
-        // The hook that its thread starts with may have spawned.
-        let gets_up = is_needed || !self.queue.is_empty();
-        self.rest(if gets_up { Sleep::Not } else { Sleep::FromBirth })
+    /// It is awake again, and says so.
+    fn unparked(&self, leaves_reactor: bool) {
+        let unparked = self.pool.idle.unparked(self.index(), leaves_reactor);
+        self.searching.set(unparked.searching);
+        if let Some(notified) = unparked.assigned {
+            self.pool.carry_out(notified);
+        }
+        self.cadence.woke();
+        self.read_clock();
+        self.polls_sampled.set(self.counters().polls.get());
     }
 
-    /// It gets up, and says so.
-    pub(crate) fn rise(&self) {
-        let risen = self.pool.idle.rise(self.number());
-        self.searching.set(risen.searching);
-        self.pool.unpark(risen.unpark);
-    }
-
-    /// The look between lying down and sleep.
+    /// The look between the announcement and the wait.
     fn sees_work(&self, look: LastLook) -> bool {
-        let worth_it = |of: &Shared| {
-            let waiting = of.thief.len();
-            worth_stealing(waiting, of.poll_cost(waiting))
-        };
-        !self.pool.injector.is_empty()
-            || (look == LastLook::Everywhere && self.pool.workers.iter().any(worth_it))
+        let pool = &*self.pool;
+        let now = self.cadence.last_reading();
+        let everywhere = look == LastLook::Everywhere;
+        !pool.injector.is_empty() && !seeded("parking_ignores_the_injector")
+            || everywhere && pool.workers.iter().any(|worker| worker.is_worth_sharing(now))
     }
 
-    /// Sleeps in the kernel, again and again, until there is a reason to get up. Who is to be woken
-    /// then is put into `woken`.
-    fn sleep(&self, mut was_asleep: bool, woken: &mut Woken) -> io::Result<Found> {
-        let Pool { idle, watch, .. } = &*self.pool;
-        let counters = self.counters();
-        let mut quiet = 0;
+    /// Waits, again and again, until there is a reason to be awake. Who is to be woken then is put into
+    /// `woken`. (`early` is a mistake that a model makes.)
+    fn wait(&self, early: Option<u64>, woken: &mut Woken) -> io::Result<Found> {
+        let Pool { idle, reactor, .. } = &*self.pool;
         loop {
-            let post = idle.post(self.number());
-            if post == Post::Picked || self.pool.is_closed() {
+            let duty = idle.duty(self.index());
+            if duty == Duty::Work || self.pool.is_closed() {
                 return Ok(Found::default());
             }
-            // Looked at after `post`: whoever changes it rouses us.
-            let until = self.timers().wake_up_at();
             let now = clock::real_now();
-            if until <= now {
-                return Ok(Found::default());
-            }
-            let mut limit = None;
-            if post == Post::Sentry {
-                let due = lock(watch).due(now, was_asleep);
-                if due > now {
-                    limit = Some(Duration::from_nanos(due - now));
-                } else if self.guard(now, &mut quiet, woken) {
-                    return Ok(Found::default());
-                } else {
-                    continue;
+            let mut tick = NEVER;
+            if duty == Duty::Guard {
+                match self.guard(now) {
+                    Guarded::Took => return Ok(Found::default()),
+                    Guarded::Until(due) => tick = due,
                 }
             }
-            was_asleep = post == Post::Asleep;
-            if !idle.sleep(self.number()) {
+            // After the announcement: whoever inserts a timer that is earlier sees us parked.
+            let next = early.unwrap_or_else(|| self.timers().wake_up_at());
+            if next <= now {
+                return Ok(Found::default());
+            }
+            let Some(mut leading) = reactor.lead() else {
+                self.follow(next, tick, now)?;
+                continue;
+            };
+            // One that parked before us may have an earlier timer, and one that is stuck.
+            let next = next.min(self.earliest_of_others());
+            if next <= now {
+                drop(leading);
+                if self.fire_all(now) > 0 {
+                    return Ok(Found::default());
+                }
                 continue;
             }
-            trace::report(|| Event::Parked);
-            counters.parks.add(1);
-            let waited = self.reactor().wait(now, until, limit, woken);
-            if idle.slept(self.number()) {
-                counters.unparks.add(1);
+            if !idle.parker(self.index()).enter_reactor() {
+                continue;
             }
-            trace::report(|| Event::Unparked);
-            let (found, arms) = waited?;
-            counters.timer_arms.add(arms);
-            if found.events > 0 {
+            self.counters().parks.add(1);
+            let (found, arms) = leading.wait(now, next.min(tick), woken);
+            if idle.parker(self.index()).leave_reactor() {
+                self.counters().unparks.add(1);
+            }
+            if seeded("parking_keeps_the_reactor") {
+                std::mem::forget(leading);
+            } else {
+                drop(leading);
+            }
+            self.counters().timer_arms.add(arms);
+            let found = found?;
+            let fired = found.alarm && self.fire_all(clock::real_now()) > 0;
+            if found.events > 0 || fired {
                 return Ok(found);
             }
         }
     }
 
-    /// The sentry's look. `true`: it took something over, or found something injected, and has to get
-    /// up for it.
-    pub(crate) fn guard(&self, now: u64, quiet: &mut u32, woken: &mut Woken) -> bool {
-        let Pool { idle, injector, watch, .. } = &*self.pool;
-        let mut seen = lock(watch).begin(now);
-        let (mut took, mut took_over) = (false, false);
-        if idle.anybody_awake() {
-            *quiet = 0;
-            took = !injector.is_empty();
-            for (number, seen) in seen.iter_mut().enumerate().filter(|(n, _)| *n != self.number()) {
-                took |= self.look_after(number, seen, now, woken);
-                took_over |= seen.taken_over;
-            }
-        } else {
-            *quiet += 1;
-            if *quiet >= QUIET_LOOKS && idle.stand_down(self.number()) {
-                *quiet = 0;
-            }
+    /// Waits outside the reactor, where another one is, until it is notified or `tick` is over.
+    fn follow(&self, next: u64, tick: u64, now: u64) -> io::Result<()> {
+        if next != NEVER && self.pool.reactor.alarm_no_later_than(next, now)? {
+            self.counters().timer_arms.add(1);
         }
-        lock(watch).end(now, seen, took_over);
-        took
+        self.counters().parks.add(1);
+        let timeout = (tick != NEVER).then(|| Duration::from_nanos(tick.saturating_sub(now)));
+        if self.pool.idle.parker(self.index()).park(timeout) {
+            self.counters().unparks.add(1);
+        }
+        Ok(())
     }
 
-    /// Compares one neighbour with what was seen of it, and takes over if it is stuck. From one that
-    /// works it steals, if that is worth getting up for.
-    fn look_after(&self, number: usize, seen: &mut Seen, now: u64, woken: &mut Woken) -> bool {
-        let neighbour = &self.pool.workers[number];
-        let polls = neighbour.counters.polls.get();
-        let is_stuck = seen.is_stuck(polls, now, nanos(self.pool.settings.sentry_tick));
-        let took = is_stuck && self.take_over(number, seen, woken);
-        let waiting = neighbour.thief.len();
-        let has_much = worth_getting_up(waiting, neighbour.poll_cost(waiting));
-        let stole = !is_stuck && has_much && self.steal_from(number);
-        let since = if polls == seen.polls { seen.since } else { now };
-        // Also of one that is stuck: it may have filled its slot since.
-        let mut lifo = neighbour.thief.sight_lifo();
-        if is_stuck && seeded("takeover_keeps_an_old_sighting") {
-            lifo = seen.lifo;
-        }
-        *seen = Seen { polls, lifo, since, taken_over: took };
-        if took {
-            self.counters().takeovers.add(1);
-            trace::report(|| Event::TookOver { worker: number });
-        }
-        took || stole
+    /// When the next timer is due of those workers that do not look for themselves.
+    fn earliest_of_others(&self) -> u64 {
+        let workers = &self.pool.workers;
+        let of_parked = self.pool.idle.least_of_parked(|worker| match worker == self.index() {
+            true => NEVER,
+            false => workers[worker].timers.earliest(),
+        });
+        let stuck = workers.iter().filter(|worker| worker.is_stuck());
+        stuck.map(|worker| worker.timers.earliest()).min().unwrap_or(NEVER).min(of_parked)
     }
-
-    // ANCHOR: take_over
-    /// Takes what waits at a neighbour that is stuck. If it only sleeps, there is nothing.
-    fn take_over(&self, number: usize, seen: &Seen, woken: &mut Woken) -> bool {
-        let neighbour = &self.pool.workers[number];
-        // Only the occupant that was there at the last look.
-        let fresh = seeded("takeover_steals_a_fresh_occupant");
-        let aged = if fresh { neighbour.thief.sight_lifo() } else { seen.lifo };
-        let aged = aged.and_then(|sighting| neighbour.thief.steal_lifo(sighting));
-        let mut took = aged.is_some();
-        if let Some(task) = aged {
-            self.push(task);
-        }
-        // All of it, half by half: its owner has no use for it meanwhile. But what that one spawns on
-        // and on is not waited for.
-        for _ in 0..=CAPACITY.ilog2() {
-            took |= self.steal_from(number);
-        }
-        // If somebody has its reactor, it is the neighbour itself, asleep there.
-        if let Some(Ok(found)) = neighbour.reactor.try_look(woken) {
-            took |= found.events > 0;
-        }
-        took |= self.fire(&neighbour.timers, clock::real_now()) > 0;
-        took
-    }
-    // END: take_over
 }

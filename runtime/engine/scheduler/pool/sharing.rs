@@ -1,39 +1,51 @@
-//! How workers share what there is to do: who unparks whom, and who steals from whom.
+//! How workers share what there is to do: when one unparks another, and from whom one steals.
 //!
-//! The rules, what is worth a neighbour and what is not, are in `idle.rs`; here is what a worker does
-//! by them. One with too much never hands anything over: it gets a neighbour up, who steals half of
-//! what waits, and goes on stealing while that pays. One who has run dry looks into the injector, and
-//! then at each neighbour in turn, from where it last found something.
+//! A worker with more than it can run at once hands nothing over: it unparks a neighbour, which steals
+//! half of what waits. That one, having found work and left more, unparks the next. So a burst of tasks
+//! reaches all workers in a few steps, and nothing runs alone while a worker is parked.
 //!
-//! The rival is to unpark whenever a task is ready and somebody sleeps. Tasks that take less time than
-//! the way to another processor's cache are then spread over all of them, and are the slower for it.
+//! Nothing of this is done while it is known not to be worth it (`cost.rs`).
+//!
+//! **Alternative:** to hand tasks over, one worker to another. Then nobody searches, and by the time a task
+//! arrives its worker may be the busier one.
 
-use super::{
-    idle::{worth_stealing, worth_unparking},
-    worker::Worker,
+use super::{Shared, cost::worth_sharing, worker::Worker};
+use crate::engine::base::{
+    primitives::lock,
+    trace::{self, Event},
 };
-use crate::engine::base::trace::{self, Event};
+
+impl Shared {
+    /// How many runnables wait in its ring.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.thief).len()
+    }
+
+    /// Whether what waits there is worth a second worker.
+    pub(super) fn is_worth_sharing(&self, now: u64) -> bool {
+        worth_sharing(self.waiting(), self.poll_cost.known(now))
+    }
+}
 
 impl Worker {
-    /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
-    pub(super) fn get_help(&self) {
-        if self.pool.idle.has_help()
-            && let Some(neighbour) = self.pool.idle.pick()
-        {
-            self.counters().unparked.add(1);
-            self.pool.unpark(Some(neighbour));
+    /// There may be more to do than this worker can run at once: unparks a neighbour, unless it is known
+    /// that it is not worth it.
+    #[cold]
+    pub(super) fn unpark_for_backlog(&self) {
+        if !self.pool.idle.can_unpark() {
+            return;
+        }
+        let waiting = self.queue.len() + self.pool.injector.len();
+        if worth_sharing(waiting, self.shared().poll_cost.known(self.cadence.last_reading())) {
+            self.unpark_neighbour();
         }
     }
 
-    /// The same, if it has more to do than it should do alone.
-    pub(super) fn get_help_if_worth_it(&self) {
-        let waiting = self.queue.len() + self.pool.injector.len();
-        let now = self.cadence.last_reading();
-        let busy = now.saturating_sub(self.busy_since.get());
-        let help_takes = self.pool.settings.help_takes;
-        if worth_unparking(waiting, self.shared().poll_cost(waiting), busy, help_takes) {
-            self.busy_since.set(now);
-            self.get_help();
+    /// Unparks a neighbour, if one is parked and none searches anyway.
+    pub(super) fn unpark_neighbour(&self) {
+        if let Some(notified) = self.pool.idle.unpark_one() {
+            self.counters().unparked.add(1);
+            self.pool.carry_out(notified);
         }
     }
 
@@ -49,16 +61,14 @@ impl Worker {
         self.steal() || !self.pool.injector.is_empty()
     }
 
-    pub(super) fn steal(&self) -> bool {
+    fn steal(&self) -> bool {
         let workers = self.pool.workers.len();
         let first = self.next_victim.get();
-        for victim in (first..first + workers).map(|at| at % workers) {
+        let now = self.read_clock();
+        for victim in (first..first + workers).map(|index| index % workers) {
             let neighbour = &self.pool.workers[victim];
-            let waiting = neighbour.thief.len();
-            if victim == self.number() || !worth_stealing(waiting, neighbour.poll_cost(waiting)) {
-                continue;
-            }
-            if self.steal_from(victim) {
+            let is_other = victim != self.index();
+            if is_other && neighbour.is_worth_sharing(now) && self.steal_from(victim) {
                 self.next_victim.set(victim);
                 return true;
             }
@@ -68,19 +78,27 @@ impl Worker {
 
     /// Steals half of what waits in a neighbour's ring.
     pub(super) fn steal_from(&self, victim: usize) -> bool {
-        let thief = &self.pool.workers[victim].thief;
-        let Some(task) = self.queue.steal_from(thief) else { return false };
+        let stolen = self.queue.steal_from(&lock(&self.pool.workers[victim].thief));
+        let Some(task) = stolen else { return false };
         self.counters().steals.add(1);
         trace::report(|| Event::Stole { worker: victim });
         self.push(task);
         true
     }
 
-    /// The search has brought work. The last to search unparks the next if there is more.
+    /// The search has brought work. The last to search unparks the next if there is more, here or where
+    /// it came from.
     #[cold]
     pub(super) fn end_search(&self) {
-        if self.pool.idle.found() {
-            self.get_help_if_worth_it();
+        self.searching.set(false);
+        if !self.pool.idle.found() {
+            return;
+        }
+        let victim = &self.pool.workers[self.next_victim.get() % self.pool.workers.len()];
+        if victim.is_worth_sharing(self.cadence.last_reading()) {
+            self.unpark_neighbour();
+        } else {
+            self.unpark_for_backlog();
         }
     }
 }

@@ -1,86 +1,62 @@
-//! What the sentry knows of its neighbours, and when it has to compare again.
+//! What the guard has seen of the workers, and when it has to look again.
 //!
-//! The post goes round: whoever keeps guard gets up for work of its own, and another takes the post. So
-//! what was seen, and when the next look is due, belongs to the pool and stays where it is. If each
-//! kept a tick of its own, one that a timer gets up every few milliseconds would begin it anew each
-//! time, and nobody would ever compare.
-//!
-//! Where a worker was stuck and something waited there, more is likely to come while its poll goes on: its
-//! sockets may be all that the pool has. So the next look follows soon, and each that finds nothing
-//! doubles the pause, up to a tick.
-//!
-//! Plain data, behind a lock that is held for one step. The rival, each sentry's own memory, needs no
-//! lock, and its bound is broken by whoever sleeps badly.
+//! The guard duty passes from worker to worker. So what was seen, and when the next look is due, belongs to
+//! the pool: if each guard began a tick of its own, one that a timer unparks every few microseconds would
+//! never compare anything. Plain data, behind a lock that is held for one step.
 
-use std::mem;
+/// The shortest and the longest pause between two looks, in nanoseconds.
+pub(super) const SHORTEST_TICK: u64 = 100_000;
+pub(super) const LONGEST_TICK: u64 = 1_000_000;
+/// After so many looks in a row that found no worker awake the duty lapses.
+pub(super) const QUIET_LOOKS: u32 = 3;
 
-use crate::engine::run_queue::lifo::Sighting;
-
-/// The part of a tick after which the sentry looks again, when it took something over.
-const SOON: u64 = 64;
-
+/// What the guard knows of the workers, and when it has to look again. Plain data, behind a lock that is
 pub(crate) struct Watch {
-    workers: usize,
-    /// Between two looks, in nanoseconds, at the most.
-    tick: u64,
+    /// When the next look is due.
+    pub(super) due: u64,
     /// Between the last look and the next.
-    pause: u64,
-    /// When that is.
-    due: u64,
-    seen: Vec<Seen>,
-}
-
-/// What the sentry saw of a neighbour.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Seen {
-    /// How many polls it had begun.
-    pub(crate) polls: u64,
-    pub(crate) lifo: Option<Sighting>,
-    /// Since when it has begun none, as far as was seen.
-    pub(crate) since: u64,
-    /// It was stuck, and something waited there.
-    pub(crate) taken_over: bool,
-}
-
-impl Seen {
-    /// Whether a worker that has begun so many polls by `now` is stuck, if it is not asleep. One that was
-    /// stuck at the last look is so until it begins another; any other must have begun none for half a
-    /// tick, for that look may have been a moment ago.
-    pub(crate) fn is_stuck(&self, polls: u64, now: u64, tick: u64) -> bool {
-        polls == self.polls && (self.taken_over || now.saturating_sub(self.since) >= tick / 2)
-    }
+    tick: u64,
+    /// How many polls each worker had begun.
+    polls: Vec<u64>,
+    /// Looks in a row that found no worker awake.
+    pub(super) quiet: u32,
+    /// The duty lapsed: what was seen is of no use to the next guard.
+    pub(super) lapsed: bool,
 }
 
 impl Watch {
-    pub(crate) fn new(workers: usize, tick: u64) -> Self {
-        Self { workers, tick, pause: tick, due: 0, seen: Vec::new() }
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { due: 0, tick: SHORTEST_TICK, polls: vec![0; workers], quiet: 0, lapsed: true }
     }
 
-    /// When the sentry has to look. `appointed`: it had slept, and has the post because another got up.
-    pub(crate) fn due(&mut self, now: u64, appointed: bool) -> u64 {
-        // Long overdue: nobody was guarded, for nobody was up. Whoever got up now is not stuck yet, but may
-        // be before a tick is over.
-        if appointed && self.due.saturating_add(self.tick) < now {
-            self.due = now.saturating_add(self.tick / 2);
+    /// Whether a look is due at `now`. `polls_of` says how many polls a worker has begun.
+    pub(super) fn is_due(&mut self, now: u64, polls_of: impl Fn(usize) -> u64) -> bool {
+        // The worker that is awake now was unparked a moment ago, and is not stuck yet.
+        if std::mem::take(&mut self.lapsed) {
+            self.begin(now, polls_of);
         }
-        self.due
+        self.due <= now
     }
 
-    /// Begins a look: gives what was seen at the last one, of each worker.
-    pub(crate) fn begin(&mut self, now: u64) -> Vec<Seen> {
+    /// Begins to watch, at `now`.
+    fn begin(&mut self, now: u64, polls_of: impl Fn(usize) -> u64) {
+        for (worker, polls) in self.polls.iter_mut().enumerate() {
+            *polls = polls_of(worker);
+        }
+        (self.tick, self.quiet) = (SHORTEST_TICK, 0);
         self.due = now.saturating_add(self.tick);
-        let mut seen = mem::take(&mut self.seen);
-        // Empty if the sentry before is still at it: it may be held up by a waker.
-        seen.resize(self.workers, Seen::default());
-        seen
     }
 
-    /// Ends the look that began at `now`: this is what was seen, and whether something was taken over. Sets
-    /// the next.
-    pub(crate) fn end(&mut self, now: u64, seen: Vec<Seen>, took_over: bool) {
-        self.pause = if took_over { self.tick / SOON } else { self.tick.min(self.pause * 2) };
-        self.due = now.saturating_add(self.pause);
-        self.seen = seen;
+    /// Whether a worker that is awake, and has begun so many polls, is stuck. Notes that for the next look.
+    pub(super) fn is_stuck(&mut self, worker: usize, polls: u64) -> bool {
+        std::mem::replace(&mut self.polls[worker], polls) == polls
+    }
+
+    /// Ends the look that began at `now`. Soon there is another if something was taken over, for more is
+    /// likely to come while that poll goes on; else each pause is twice the one before.
+    pub(super) fn end(&mut self, now: u64, took_over: bool) {
+        self.tick = if took_over { SHORTEST_TICK } else { LONGEST_TICK.min(2 * self.tick) };
+        self.due = now.saturating_add(self.tick);
     }
 }
 
@@ -88,69 +64,55 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const TICK: u64 = 10;
+    const TICK: u64 = SHORTEST_TICK;
 
-    /// A watch that was kept at `now` for the last time.
-    fn kept_at(now: u64) -> Watch {
-        let mut watch = Watch::new(1, TICK);
-        let seen = watch.begin(now);
-        watch.end(now, seen, false);
-        watch
+    /// Looks as soon as one is due, and gives the pause after it.
+    fn look(watch: &mut Watch, now: &mut u64, took_over: bool) -> u64 {
+        *now = watch.due.max(*now);
+        assert!(watch.is_due(*now, |_| 0));
+        watch.end(*now, took_over);
+        watch.due - *now
     }
 
     #[test]
-    fn a_tick_is_not_begun_anew_when_the_post_goes_round() {
-        let mut watch = kept_at(100);
-        for now in 101..130 {
-            assert_eq!(watch.due(now, now % 2 == 0), 110, "at {now}");
-            if watch.due(now, false) <= now {
-                break;
-            }
-        }
+    fn pauses_double_up_to_a_millisecond_and_are_short_again_after_a_takeover() {
+        let (mut watch, mut now) = (Watch::new(2), 50 * LONGEST_TICK);
+        assert!(!watch.is_due(now, |_| 0), "it begins to watch");
+        let quiet = [(); 5].map(|()| look(&mut watch, &mut now, false));
+        assert_eq!(quiet, [2 * TICK, 4 * TICK, 8 * TICK, LONGEST_TICK, LONGEST_TICK]);
+        assert_eq!(look(&mut watch, &mut now, true), TICK);
     }
 
     #[test]
-    fn whoever_lies_down_after_long_looks_at_once() {
-        assert_eq!(kept_at(100).due(1_000, false), 110);
+    fn a_worker_is_stuck_if_it_has_begun_no_poll_since_the_look_before() {
+        let mut watch = Watch::new(1);
+        watch.begin(0, |_| 7);
+        assert!(watch.is_stuck(0, 7) && !watch.is_stuck(0, 8) && watch.is_stuck(0, 8));
     }
 
     #[test]
-    fn whoever_is_appointed_after_long_gives_the_one_who_got_up_half_a_tick() {
-        assert_eq!(kept_at(100).due(1_000, true), 1_005);
+    fn a_guard_that_is_late_looks_all_the_same() {
+        let mut watch = Watch::new(1);
+        watch.begin(0, |_| 7);
+        watch.lapsed = false;
+        assert!(watch.is_due(10 * LONGEST_TICK, |_| 7), "on a busy machine it is never in time");
     }
 
     #[test]
-    fn after_a_takeover_it_looks_soon_and_then_less_and_less_often() {
-        let mut watch = Watch::new(2, 100 * SOON);
-        let mut now = 0;
-        let mut look = |took_over| {
-            let seen = watch.begin(now);
-            watch.end(now, seen, took_over);
-            let pause = watch.due(now, false) - now;
-            now += pause;
-            pause
-        };
-        assert_eq!([look(false), look(true), look(true)], [6_400, 100, 100]);
-        let pauses: Vec<_> = (0..8).map(|_| look(false)).collect();
-        assert_eq!(pauses, [200, 400, 800, 1_600, 3_200, 6_400, 6_400, 6_400]);
+    fn a_watch_that_lapsed_begins_anew() {
+        let mut watch = Watch::new(1);
+        let long_after = 10 * LONGEST_TICK;
+        assert!(!watch.is_due(long_after, |_| 7), "who is awake now may just have been unparked");
+        assert_eq!(watch.due, long_after + TICK);
+        assert!(watch.is_stuck(0, 7), "compared with what was seen then");
     }
 
     #[test]
-    fn a_look_a_moment_after_another_calls_nobody_stuck_who_was_not() {
-        let mut seen = Seen { polls: 7, since: 100, ..Seen::default() };
-        assert!(!seen.is_stuck(7, 101, TICK) && seen.is_stuck(7, 105, TICK));
-        assert!(!seen.is_stuck(8, 200, TICK));
-        seen.taken_over = true;
-        assert!(seen.is_stuck(7, 101, TICK) && !seen.is_stuck(8, 101, TICK));
-    }
-
-    #[test]
-    fn what_was_seen_is_there_at_the_next_look() {
-        let mut watch = Watch::new(2, TICK);
-        let mut seen = watch.begin(0);
-        assert_eq!(watch.begin(0).len(), 2, "another looks before the first is done");
-        seen[1].polls = 7;
-        watch.end(0, seen, false);
-        assert_eq!(watch.begin(0)[1].polls, 7);
+    fn the_next_look_stays_due_when_the_duty_passes_on() {
+        let mut watch = Watch::new(1);
+        watch.begin(0, |_| 0);
+        watch.lapsed = false;
+        let due = (1..=TICK).find(|&now| watch.is_due(now, |_| 0));
+        assert_eq!(due, Some(TICK), "asked by one worker after the other");
     }
 }

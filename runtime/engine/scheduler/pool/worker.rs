@@ -2,17 +2,20 @@
 //!
 //! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the
 //! event loop's (`scheduler/event_loop.rs`), and what differs is what more than one thread makes
-//! different: the messages are in the injector, a queue that has run dry may be filled from a
-//! neighbour's, and before a worker sleeps it says so.
+//! different: the messages are in the injector, the reactor is shared, a queue that has run dry may be
+//! filled from a neighbour's, and before a worker waits it announces that.
+//!
+//! A worker is not a thread. It has a queue, timers and a number, and some thread runs it; one that is about
+//! to block leaves it to another thread (`threads.rs`).
 //!
 //! What must hold:
-//! - Between two looks, a worker that has work makes no system call, takes no lock that others want and
-//!   writes to no memory that others write to, but for the tasks themselves.
-//! - To unpark a neighbour is the exception, and that is weighed (`idle.rs`) each time the clock is
-//!   read, every 64 polls or 20 microseconds, not with each task.
+//! - A worker with work that is known to be short makes no system call for others, takes no lock that
+//!   others want and writes to no memory that others write to, but for the tasks themselves.
+//! - It is never blind for longer than a millisecond and the poll that runs: to the reactor, to the
+//!   injector, and to timers, its own and those of workers that do not get round to theirs.
 //!
-//! The rival is work that is handed over, not stolen: each task to a worker of its own, by some rule.
-//! Then nobody searches, and one busy worker may have a queue while its neighbour sleeps.
+//! **Alternative:** work that is handed over, not stolen: each task to a worker of its own, by some rule.
+//! Then nobody searches, and one busy worker may have a queue while its neighbour is parked.
 
 use std::{
     cell::{Cell, RefCell},
@@ -25,19 +28,19 @@ use std::{
     task::Waker,
 };
 
-use super::{LONG_POLL, Member, POOLS, Pool, Runnable, Seat, Settings, Shared};
+use super::{Member, POOLS, Pool, ROOM, Runnable, Settings, Shared};
 use crate::engine::{
     base::{
-        clock,
+        clock::{self, NEVER},
         id::TaskIds,
         place::{Name, Origin},
         primitives::Arc,
         stats::WorkerCounters,
         trace::{self, Event},
     },
-    reactor::{Found, shared::SharedReactor, woken::Woken},
+    reactor::{Found, woken::Woken},
     run_queue::stealing::{CAPACITY, Owner},
-    scheduler::{cadence::Cadence, ledger::Ledger},
+    scheduler::cadence::Cadence,
     task::{
         join::JoinHandle,
         local,
@@ -47,13 +50,15 @@ use crate::engine::{
     timer::{SharedTimers, TimerKey},
 };
 
-/// So many tasks that wait, and a new one behind them, have its worker measure anew what a poll costs.
-const MANY: usize = 16;
-/// Polls for which a full queue may put off a look: all that waited has had a turn by then.
-const LONGEST_BLIND: u64 = 2 * CAPACITY as u64;
+/// For how long a due timer is left to its own worker, in nanoseconds. One that gets on looks far more
+/// often.
+const OVERDUE: u64 = 200_000;
+
+/// Events that a look takes from the kernel at the least, however full the queue is.
+const LEAST_ROOM: usize = 16;
 
 pub(crate) struct Worker {
-    number: usize,
+    index: usize,
     pub(crate) pool: StdArc<Pool>,
     pub(super) queue: Owner<Runnable>,
     ids: TaskIds,
@@ -61,22 +66,20 @@ pub(crate) struct Worker {
     /// How often the lifo slot may be used before the ring's turn.
     lifo_left: Cell<u32>,
     polling: Cell<bool>,
-    /// It counts among those who search.
+    /// It counts among those that search.
     pub(super) searching: Cell<bool>,
     /// Where the next search begins.
     pub(super) next_victim: Cell<usize>,
-    /// Whether to look before parking. `None`: never.
-    pub(super) ledger: Option<RefCell<Ledger>>,
+    /// Something was put into the queue that another worker could run.
+    shows_work: Cell<bool>,
+    /// A task was spawned since the clock was read, and what it costs is not known.
+    spawned: Cell<bool>,
+    /// Another thread runs this worker by now.
+    pub(crate) handed_off: Cell<bool>,
     /// Who is about to be woken, kept for its memory.
     pub(super) woken: RefCell<Woken>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
-    /// When it last got up, or got help.
-    pub(super) busy_since: Cell<u64>,
-    /// What the last polls took says nothing of those that wait.
-    in_doubt: Cell<bool>,
-    /// Polls when it last looked.
-    polls_looked: Cell<u64>,
 }
 
 /// How the tasks that are ready came to an end.
@@ -137,13 +140,12 @@ impl Schedule for Member {
 }
 
 impl Worker {
-    /// On the worker's own thread.
-    pub(crate) fn new(seat: Seat) -> Self {
-        let Seat { pool, number, queue } = seat;
+    /// On the thread that runs it.
+    pub(crate) fn new(pool: StdArc<Pool>, index: usize, queue: Owner<Runnable>) -> Self {
         let now = clock::real_now();
-        let Settings { look_interval, lifo_uses, look_before_parking, .. } = pool.settings;
+        let Settings { look_interval, lifo_uses, .. } = pool.settings;
         Self {
-            number,
+            index,
             pool,
             queue,
             ids: TaskIds::new(),
@@ -151,13 +153,12 @@ impl Worker {
             lifo_left: Cell::new(lifo_uses),
             polling: Cell::new(false),
             searching: Cell::new(false),
-            next_victim: Cell::new(number + 1),
-            ledger: look_before_parking.then(|| RefCell::new(Ledger::new(now))),
+            next_victim: Cell::new(index + 1),
+            shows_work: Cell::new(false),
+            spawned: Cell::new(false),
+            handed_off: Cell::new(false),
             woken: RefCell::default(),
             polls_sampled: Cell::new(0),
-            busy_since: Cell::new(now),
-            in_doubt: Cell::new(false),
-            polls_looked: Cell::new(0),
         }
     }
 
@@ -167,24 +168,18 @@ impl Worker {
         Entered(())
     }
 
-    /// Turns until the pool is closed. [`end`](Self::end) comes after it.
+    /// Turns until the pool is closed, or another thread runs this worker.
     pub(crate) fn run(&self) {
-        let mut waited = self.rest_from_birth();
-        while waited.is_ok() && !self.pool.is_closed() {
-            waited = self.turn();
+        while !self.pool.is_closed() && !self.handed_off.get() {
+            if let Err(error) = self.turn() {
+                panic!("a worker cannot wait: {error}");
+            }
         }
-        if let Err(error) = waited {
-            panic!("a worker cannot wait: {error}");
-        }
-        // Whoever closed the pool has dropped what these hold. They hold the pool.
+        // What was put here after the hand-off nobody could steal. Of a closed pool, whoever closed it has
+        // dropped what these hold; they hold the pool.
         while let Some(task) = self.next() {
-            drop(task);
+            self.pool.inject(task);
         }
-    }
-
-    /// Nothing runs on this worker's thread any more.
-    pub(crate) fn end(&self) {
-        self.pool.end_worker();
     }
 
     // ANCHOR: turn
@@ -194,10 +189,10 @@ impl Worker {
         let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
         let batch = self.run_ready(first);
-        // 3. What neighbours have too much of; failing that, what the reactor has.
-        if batch == Batch::LookDue {
+        // 3. The reactor; and with nothing left to run, first a neighbour's tasks, then the wait.
+        if batch == Batch::LookDue || self.is_timer_due() {
             self.look()?;
-        } else if !self.find_work() && !self.look_before_parking()? {
+        } else if !self.find_work() {
             self.park()?;
         }
         // 4. The timers that are due.
@@ -217,7 +212,6 @@ impl Worker {
     pub(super) fn read_clock(&self) -> u64 {
         let now = clock::real_now();
         self.cadence.set_now(now);
-        self.counters().clock_read_at.set(now);
         now
     }
 
@@ -232,38 +226,31 @@ impl Worker {
         Some((self.timers().clone(), key))
     }
 
-    /// Where its tasks register their descriptors.
-    pub(crate) fn reactor_for_sources(&self) -> &SharedReactor {
-        self.pool.reactor_for_sources(self.number)
-    }
-
-    /// Where it sleeps.
-    pub(super) fn reactor(&self) -> &SharedReactor {
-        &self.shared().reactor
-    }
-
     pub(crate) fn timers(&self) -> &Arc<SharedTimers> {
         &self.shared().timers
     }
 
-    /// Asks the reactor without waiting, if the queue has room for what it may say. What is ready
-    /// waits in the kernel otherwise, in order: behind those that wait here in any case, and ahead of
-    /// who becomes ready later, which an overflow would turn round. But not for ever.
-    pub(super) fn look(&self) -> io::Result<()> {
-        self.cadence.looked();
-        let polls = self.counters().polls.get();
-        if self.queue.len() > CAPACITY / 2 && polls - self.polls_looked.get() < LONGEST_BLIND {
+    /// Asks the reactor without waiting, unless a parked worker waits there; and fires the timers of those
+    /// workers that do not get round to it.
+    fn look(&self) -> io::Result<()> {
+        if self.handed_off.get() {
             return Ok(());
         }
-        self.polls_looked.set(polls);
-        let Some(first) = self.whom_to_ask() else { return Ok(()) };
+        self.cadence.looked();
+        let overdue = self.cadence.last_reading().saturating_sub(OVERDUE);
+        for worker in &self.pool.workers {
+            if worker.timers.earliest() <= overdue {
+                self.fire(&worker.timers, self.cadence.last_reading());
+            }
+        }
+        if self.pool.reactor.len() == 0 {
+            return Ok(());
+        }
+        // No more than the queue has room for: the rest waits in the kernel, in order, and ahead of what
+        // becomes ready later. An overflow would turn that round.
+        let room = (CAPACITY - self.queue.len()).clamp(LEAST_ROOM, ROOM);
         let mut woken = self.woken.take();
-        let asked = if std::ptr::eq(first, self.shared()) {
-            Some(first.reactor.look(&mut woken))
-        } else {
-            first.reactor.try_look(&mut woken)
-        };
-        let Some(found) = asked else {
+        let Some(found) = self.pool.reactor.try_look(room, &mut woken) else {
             self.woken.replace(woken);
             return Ok(());
         };
@@ -271,17 +258,10 @@ impl Worker {
         let found = found?;
         trace::report(|| Event::Looked { found: found.events });
         self.wake(found, woken);
+        if found.alarm {
+            self.fire_all(self.read_clock());
+        }
         Ok(())
-    }
-
-    /// Where its tasks' sockets stand, if there are any and nobody else asks: that is itself, or the first
-    /// of its eight when that one is held up, and has not read the clock of late.
-    fn whom_to_ask(&self) -> Option<&Shared> {
-        let first = self.pool.first_of(self.number);
-        let lately = self.cadence.last_reading().saturating_sub(LONG_POLL);
-        let asks_itself =
-            !std::ptr::eq(first, self.shared()) && first.counters.clock_read_at.get() > lately;
-        (first.reactor.len() > 0 && !asks_itself).then_some(first)
     }
 
     /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
@@ -298,20 +278,32 @@ impl Worker {
         }
     }
 
-    /// Fires what is due of its own timers, or of a neighbour's. Returns how many that were.
+    /// Fires what is due of one worker's timers. Returns how many that were.
     pub(super) fn fire(&self, timers: &SharedTimers, now: u64) -> usize {
         let fired = timers.fire(now);
         self.counters().timers_fired.add(fired as u64);
         fired
     }
 
-    pub(super) fn number(&self) -> usize {
-        self.number
+    /// Fires what is due of all workers' timers. Returns how many that were.
+    pub(super) fn fire_all(&self, now: u64) -> usize {
+        let due = self.pool.workers.iter().filter(|worker| worker.timers.earliest() <= now);
+        due.map(|worker| self.fire(&worker.timers, now)).sum()
+    }
+
+    /// Whether any of its own timers is due, by a clock that is read for it.
+    fn is_timer_due(&self) -> bool {
+        let earliest = self.timers().earliest();
+        earliest != NEVER && earliest <= self.read_clock()
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
     /// What others reach of this worker.
     pub(super) fn shared(&self) -> &Shared {
-        &self.pool.workers[self.number]
+        &self.pool.workers[self.index]
     }
 
     pub(super) fn counters(&self) -> &WorkerCounters {
@@ -329,8 +321,12 @@ impl Worker {
 
     fn run_ready(&self, mut first: Option<Runnable>) -> Batch {
         while let Some(task) = first.take().or_else(|| self.next()) {
-            if self.searching.take() {
+            if self.searching.get() {
                 self.end_search();
+            }
+            // Once a poll, and not once for each task that was put into the queue.
+            if self.shows_work.take() {
+                self.unpark_for_backlog();
             }
             self.run_task(task);
             if self.cadence.count() && self.is_look_due() {
@@ -368,9 +364,11 @@ impl Worker {
     fn schedule(&self, task: Runnable) {
         if self.polling.get() && self.lifo_left.get() > 0 {
             if let Some(bumped) = self.queue.put_lifo(task) {
+                self.shows_work.set(true);
                 self.push(bumped);
             }
         } else {
+            self.shows_work.set(true);
             self.push(task);
         }
     }
@@ -383,7 +381,7 @@ impl Worker {
             counters.overflowed.add(overflow.len() as u64);
             // A closed injector hands it back, to be dropped here. See `Pool::inject`.
             drop(self.pool.injector.push_overflow(overflow));
-            self.get_help_if_worth_it();
+            self.shows_work.set(true);
         }
     }
 
@@ -399,54 +397,68 @@ impl Worker {
         F::Output: Send + 'static,
     {
         let origin = Origin { id: self.ids.draw(), name, place };
-        let (task, handle) = self.pool.make_task(self.number, future, origin);
+        let (task, handle) = self.pool.make_task(self.index, future, origin);
         if let Some(task) = task {
             self.push(task);
-            // What they will cost is not known from the polls of others, this one least of all.
-            if self.queue.len() == MANY {
+            self.shows_work.set(true);
+            // What it costs is not known from the polls of others, this one least of all.
+            if self.queue.len() > 1 {
+                self.shared().poll_cost.forget();
                 self.cadence.doubt();
-                self.in_doubt.set(true);
+                self.spawned.set(true);
             }
         }
         handle
     }
 
-    /// This worker is about to be blocked: leaves what it has to the others, and what its thread wakes
-    /// as well, until the guard is dropped.
-    pub(crate) fn step_out(self: &Rc<Self>) -> SteppedOut {
+    /// Its thread is about to block: leaves the worker to another thread, until the guard is dropped.
+    /// What this thread wakes and spawns meanwhile goes to the injector.
+    pub(crate) fn hand_off(self: &Rc<Self>) -> HandedOff {
         while let Some(task) = self.next() {
             self.pool.inject(task);
         }
-        self.get_help();
+        self.shared().poll_cost.forget();
         CURRENT.with(|current| drop(ManuallyDrop::into_inner(current.replace(NOBODY))));
-        SteppedOut(self.clone())
+        self.pool.hand_off(self.index);
+        HandedOff(self.clone())
     }
 
     /// Asked every so many polls, as the cadence says.
     #[cold]
     fn is_look_due(&self) -> bool {
-        let now = clock::real_now();
-        let counters = self.counters();
-        let polls = counters.polls.get();
-        let cost = (now - self.cadence.last_reading())
-            / (polls - self.polls_sampled.replace(polls)).max(1);
-        counters.clock_read_at.set(now);
-        let look = self.cadence.sample(now, false)
-            && (self.whom_to_ask().is_some() || !self.pool.injector.is_empty());
-        if !self.in_doubt.take() {
-            self.shared().note_poll_cost(cost);
-            self.get_help_if_worth_it();
+        if self.handed_off.get() {
+            return true;
         }
+        let now = clock::real_now();
+        let polls = self.counters().polls.get();
+        let sampled = polls - self.polls_sampled.replace(polls);
+        let cost = (now - self.cadence.last_reading()) / sampled.max(1);
+        let look = self.cadence.sample(now, false);
+        if self.spawned.take() {
+            // That was the poll which spawned. The next is one of the new tasks'.
+            self.cadence.doubt();
+        } else if self.shared().poll_cost.measured(cost, now) {
+            self.pool.note_long_poll(now);
+        }
+        self.shows_work.set(true);
         look || self.timers().earliest() <= now || self.pool.is_closed()
     }
 }
 
-/// See [`Worker::step_out`].
-pub(crate) struct SteppedOut(Rc<Worker>);
+/// See [`Worker::hand_off`].
+pub(crate) struct HandedOff(Rc<Worker>);
 
-impl Drop for SteppedOut {
+impl Drop for HandedOff {
+    /// Takes the worker back, if no other thread has come for it yet.
     fn drop(&mut self) {
-        CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.0.clone()))));
+        let Self(worker) = self;
+        if worker.pool.threads.take_back(worker.index) {
+            CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(worker.clone()))));
+        } else {
+            worker.handed_off.set(true);
+            // The poll that goes on is the last that this thread runs of it.
+            worker.cadence.doubt();
+        }
     }
 }
 

@@ -1,0 +1,58 @@
+//! A thread that runs workers: one after the other, as they come to be vacant.
+//!
+//! Mostly it is one worker for all of the thread's life. `threads.rs` says when it is not.
+
+use std::sync::Arc;
+
+use super::{
+    FirstWorker, Pool,
+    threads::{Hook, Threads},
+    worker::Worker,
+};
+use crate::engine::{
+    base::{foreign, primitives::lock},
+    run_queue::stealing::Owner,
+};
+
+/// Makes a worker this thread's, and calls what is given with it. From above: what a thread's worker is to
+/// the rest of the library is not known here.
+pub(crate) type Enter = fn(Worker, &mut dyn FnMut(&Worker));
+
+/// The thread's life.
+pub(crate) fn run(pool: &Arc<Pool>, mut next: Option<FirstWorker>, enter: Enter) {
+    let Threads { settings, .. } = &pool.threads;
+    let mut first = None;
+    while let Some((index, queue)) = next.take().or_else(|| take_vacant(pool)) {
+        let is_first = first.is_none();
+        let number = *first.get_or_insert(index);
+        enter(Worker::new(pool.clone(), index, queue), &mut |worker| {
+            if is_first {
+                call_hook("an `on_thread_start` hook", &settings.on_start, number);
+            }
+            worker.run();
+            // While the runtime is still this thread's.
+            if pool.is_closed() && first.take().is_some() {
+                call_hook("an `on_thread_stop` hook", &settings.on_stop, number);
+            }
+        });
+    }
+    if let Some(number) = first {
+        call_hook("an `on_thread_stop` hook", &settings.on_stop, number);
+    }
+    pool.threads.end(|| pool.close_reactor());
+}
+
+/// A vacant worker, with a new queue.
+fn take_vacant(pool: &Pool) -> Option<FirstWorker> {
+    let index = pool.threads.take()?;
+    let queue = Owner::new();
+    *lock(&pool.workers[index].thief) = queue.thief();
+    Some((index, queue))
+}
+
+/// Hooks are user code: one that panics is reported, and the thread goes on.
+fn call_hook(what: &str, hook: &Option<Hook>, worker: usize) {
+    if let Some(hook) = hook {
+        foreign::call(what, || hook(worker));
+    }
+}
