@@ -17,12 +17,12 @@ use crate::{
     engine::{
         base::{
             stats::Stats,
-            trace::{self, Event},
+            trace::{self, EventKind},
         },
         blocking::BlockingStats,
         current,
         scheduler::event_loop::{Core, Limit, Settings},
-        task::join::JoinHandle,
+        task::{join::JoinHandle, spawned::NewTask},
     },
     handle::{Handle, Home},
 };
@@ -124,7 +124,7 @@ impl EventLoop {
             Poll::Pending => false,
         };
         expect_wait(self.core.run(Some(&mut poll)));
-        trace::report(|| Event::Completed { task: id });
+        trace::report(|| EventKind::Completed { task: id });
         output.expect("the root future ended")
     }
 
@@ -187,14 +187,14 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let handle = self.core.spawn(future, None, Location::caller());
+        let handle = self.core.spawn(NewTask::local(future, None, Location::caller()));
         self.core.rouse();
         handle
     }
 
     /// What other threads may hold of this loop.
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::EventLoop(self.core.address()) }
+        Handle { home: Home::EventLoop(self.core.address(), self.core.counters.clone()) }
     }
 
     /// What the loop has done so far, counted.

@@ -5,14 +5,15 @@ use std::{fmt, future::Future, panic::Location, sync::Arc};
 use crate::engine::{
     base::{
         id::TaskId,
-        place::{Name, Origin},
+        stats::{Counters, Stats, WorkerStats},
     },
     current::{self, Current},
     inbox::{Address, Urgency},
     scheduler::pool::Pool,
     task::{
-        join::{self, JoinHandle},
+        join::JoinHandle,
         local,
+        spawned::{NewTask, SpawnedSend},
     },
 };
 
@@ -43,17 +44,23 @@ pub struct Handle {
 /// What a handle is a grip on.
 #[derive(Clone)]
 pub(crate) enum Home {
-    EventLoop(Address),
+    EventLoop(Address, Arc<Counters>),
     Pool(Arc<Pool>),
 }
 
 /// An event loop or a runtime is gone, so nothing can be run there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LoopGone;
 
 impl fmt::Display for LoopGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the runtime of this handle has been dropped")
+    }
+}
+
+impl fmt::Debug for LoopGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoopGone({self})")
     }
 }
 
@@ -91,7 +98,7 @@ impl Handle {
 
     fn of(current: Current) -> Self {
         let home = match current {
-            Current::EventLoop(core) => Home::EventLoop(core.address()),
+            Current::EventLoop(core) => Home::EventLoop(core.address(), core.counters.clone()),
             Current::Worker(worker) => Home::Pool(worker.pool.clone()),
             Current::Guest(pool) => Home::Pool(pool),
         };
@@ -122,7 +129,7 @@ impl Handle {
     pub fn enter(&self) -> Enter {
         match &self.home {
             Home::Pool(pool) => Enter { _guard: current::enter_as_guest(pool.clone()) },
-            Home::EventLoop(_) => panic!(
+            Home::EventLoop(..) => panic!(
                 "an event loop cannot be entered by its handle: it belongs to its own thread. Use \
                  `Handle::spawn` instead"
             ),
@@ -140,30 +147,26 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_named(future, None, Location::caller())
+        self.spawn_new(NewTask::new(future, None, Location::caller()))
     }
 
-    pub(crate) fn spawn_named<F>(
+    pub(crate) fn spawn_new<T: Send + 'static>(
         &self,
-        future: F,
-        name: Name,
-        place: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
+        new: NewTask<SpawnedSend, T>,
+    ) -> JoinHandle<T> {
         match (&self.home, current::get()) {
-            (Home::EventLoop(home), Some(Current::EventLoop(core))) if core.id == home.loop_id => {
-                core.spawn(future, name, place)
+            (Home::EventLoop(home, _), Some(Current::EventLoop(core)))
+                if core.id == home.loop_id =>
+            {
+                core.spawn(new.into_local())
             }
-            (Home::EventLoop(home), _) => send(*home, future, name, place),
+            (Home::EventLoop(home, _), _) => send(*home, new),
             (Home::Pool(pool), Some(Current::Worker(worker)))
                 if Arc::ptr_eq(pool, &worker.pool) =>
             {
-                worker.spawn(future, name, place)
+                worker.spawn(new)
             }
-            (Home::Pool(pool), _) => pool.spawn(future, name, place),
+            (Home::Pool(pool), _) => pool.spawn(new),
         }
     }
 
@@ -183,12 +186,41 @@ impl Handle {
     /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.
     pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
         match &self.home {
-            Home::EventLoop(home) => home.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone),
+            Home::EventLoop(home, _) => home.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone),
             Home::Pool(pool) if pool.is_closed() => Err(LoopGone),
             Home::Pool(_) => {
                 drop(self.spawn(async { f() }));
                 Ok(())
             }
+        }
+    }
+
+    /// What an event loop has done so far, counted; `None` for a runtime, whose counts are
+    /// [`worker_stats`](Self::worker_stats). May be asked for on any thread, while the loop goes on, and gives the
+    /// last counts when it is gone.
+    ///
+    /// ```
+    /// let event_loop = whirligig::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.block_on(async {});
+    /// let polls = std::thread::spawn(move || handle.stats().unwrap().polls);
+    /// assert_eq!(polls.join().unwrap(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[doc(alias = "metrics")]
+    pub fn stats(&self) -> Option<Stats> {
+        match &self.home {
+            Home::EventLoop(_, counters) => Some(counters.read()),
+            Home::Pool(_) => None,
+        }
+    }
+
+    /// What each worker of a runtime has done so far, as [`Runtime::stats`](crate::Runtime::stats) says it; none for an
+    /// event loop.
+    pub fn worker_stats(&self) -> Vec<WorkerStats> {
+        match &self.home {
+            Home::EventLoop(..) => Vec::new(),
+            Home::Pool(pool) => pool.stats(),
         }
     }
 
@@ -202,31 +234,21 @@ impl Handle {
             }
         };
         // A loop that is gone has stopped.
-        if let Home::EventLoop(home) = &self.home {
+        if let Home::EventLoop(home, _) = &self.home {
             drop(home.call(Box::new(stop), Urgency::Now));
         }
     }
 }
 
-/// Sends a future to the thread of its loop.
-fn send<F>(
-    home: Address,
-    future: F,
-    name: Name,
-    place: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    let origin = Origin { id: TaskId::draw(), name, place };
-    let (completer, handle) = join::pair(future, origin.clone(), local::wake_bits);
+/// Sends a task to the thread of its loop.
+fn send<T: Send + 'static>(home: Address, new: NewTask<SpawnedSend, T>) -> JoinHandle<T> {
+    let (task, origin, handle) = new.identify(TaskId::draw(), local::wake_bits);
     let spawn = move || {
         if let Some(core) = current::event_loop() {
-            core.spawn_sent(origin, completer);
+            core.spawn_sent(origin, task);
         }
     };
-    // Refused, the closure is dropped here, and with it future and completer.
+    // Refused, the closure is dropped here, and with it the task.
     drop(home.call(Box::new(spawn), Urgency::Now));
     handle
 }
@@ -247,7 +269,7 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut handle = f.debug_struct("Handle");
         match &self.home {
-            Home::EventLoop(home) => handle.field("event_loop", &home.loop_id),
+            Home::EventLoop(home, _) => handle.field("event_loop", &home.loop_id),
             Home::Pool(pool) => handle.field("runtime", &pool.id),
         };
         handle.finish_non_exhaustive()

@@ -72,9 +72,9 @@
 //! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
 //!                    waiting                    cadence (when to look),    looking, sharing, parking, idle,
 //!                                               ledger (whether to bet)    parker, watch, numbers, mod
-//! machines           task/local, slots,         task/cell, joiner,         task/shared, state, owned
-//!                    tasks, key                 spawned, join, outcome,
-//!                                               visit, steps
+//! machines           task/local, slots,         task/cell, outcome,        task/shared, state, owned
+//!                    tasks, key                 join, spawned, poll,
+//!                                               steps
 //!                    reactor/mod  timer/mod     reactor/source, sources,   reactor/shared  timer/shared
 //!                                               slot, flags, woken,
 //!                                               registration
@@ -140,7 +140,7 @@ pub use crate::{
     dump::{Dump, TaskDump, dump},
     engine::{
         base::{
-            place::WaitsFor,
+            place::{WaitsFor, WaitsOn},
             stats::{Stats, WorkerStats},
         },
         blocking::BlockingStats,

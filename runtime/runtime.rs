@@ -20,7 +20,7 @@ use crate::{
         blocking::BlockingStats,
         current::{self, Current},
         scheduler::pool::{Pool, Seat, Settings, parker::Parker, worker::Worker},
-        task::join::JoinHandle,
+        task::{join::JoinHandle, spawned::NewTask},
     },
     handle::{Enter, Handle, Home},
 };
@@ -124,7 +124,7 @@ impl Runtime {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handle().spawn_named(future, None, Location::caller())
+        self.handle().spawn_new(NewTask::new(future, None, Location::caller()))
     }
 
     /// What other threads, and tasks, may hold of the runtime. It does not keep the runtime alive.
@@ -273,7 +273,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        this_poll::begin(&waker);
+        this_poll::begin(&waker, None);
         let polled = future.as_mut().poll(&mut cx);
         let again = this_poll::gave_way_at().is_some();
         this_poll::end();
@@ -316,8 +316,8 @@ impl fmt::Display for StillRunning {
         for task in &self.tasks {
             write!(f, "\n{task}")?;
         }
-        for place in &self.blocking_calls {
-            write!(f, "\na blocking call made at {place} is running")?;
+        for location in &self.blocking_calls {
+            write!(f, "\na blocking call made at {location} is running")?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use whirligig::{
     spawn_local, task,
     task::{JoinHandle, yield_now},
     time::{self, TestClock, sleep},
-    trace::{self, Event, Recorder},
+    trace::{self, EventKind, Recorder},
 };
 
 /// Spawns a task with a name.
@@ -186,7 +186,7 @@ fn a_wake_from_another_thread_ends_a_park() {
     // The listener lets the other thread go when the loop says that it parks: not before.
     let (go, gone) = mpsc::channel();
     let listening = trace::listen(move |event| {
-        if *event == Event::Parked {
+        if event.kind == EventKind::Parked {
             go.send(()).unwrap();
         }
     });
@@ -342,10 +342,11 @@ fn an_unnamed_task_has_a_number_and_a_spawn_place() {
     whirligig::run(async { drop(spawn_local(async {})) });
     assert_eq!(recorder.lines()[1], "task 1 spawned");
     let events = recorder.events();
-    let Event::Spawned { name: None, place, .. } = &events[1] else {
+    let EventKind::Spawned { name: None, location, parent, .. } = events[1].kind else {
         panic!("{events:?}");
     };
-    assert_eq!((place.file(), place.line()), (file!(), line));
+    assert_eq!((location.file(), location.line()), (file!(), line));
+    assert!(parent.is_some(), "the root future spawned it");
 }
 
 #[test]
@@ -354,7 +355,7 @@ fn a_listener_may_spawn_when_it_hears_of_a_spawn() {
     let (ran, runs) = (Rc::new(Cell::new(false)), Cell::new(None));
     runs.set(Some(ran.clone()));
     let listening = trace::listen(move |event| {
-        if let Event::Spawned { .. } = event
+        if let EventKind::Spawned { .. } = event.kind
             && let Some(ran) = runs.take()
         {
             drop(spawn_local(async move { ran.set(true) }));

@@ -16,15 +16,15 @@ use crate::engine::{
         clock::{Hold, TestClock},
         foreign,
         id::TaskId,
-        place::{Origin, WaitsFor},
+        place::WaitsFor,
         primitives::Arc,
         this_poll,
     },
     blocking::{Job, Pool, Refused, Ticket},
     current::{self, Current},
     task::{
-        join::{self, JoinError, JoinHandle},
-        spawned::SpawnedSend,
+        join::{JoinError, JoinHandle},
+        spawned::NewTask,
     },
 };
 
@@ -149,10 +149,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let origin = Origin { id: TaskId::draw(), name: None, place };
     // A job has no waker to cancel it by: the bit alone must do.
-    let (completer, handle) = join::pair(Call(Some(f)), origin.clone(), |_| {});
-    (Job::new(SpawnedSend::new(completer), origin), handle)
+    let new = NewTask::new(Call(Some(f)), None, place);
+    let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+    (Job::new(task, origin), handle)
 }
 
 /// A closure as a future, which has its output with its first poll: so a job is a task like any other,

@@ -12,11 +12,10 @@ use super::seeded_bug_is_caught;
 use crate::engine::{
     base::{
         id::TaskId,
-        place::Origin,
         primitives::{Arc, Condvar, Mutex, lock},
     },
     blocking::{Job, Pool},
-    task::{join, spawned::SpawnedSend},
+    task::spawned::NewTask,
 };
 
 /// Jobs are short, or as long as one must assume.
@@ -59,9 +58,9 @@ fn submit(pool: &Pool, ended: &Arc<Ended>, after: usize) {
         ended.wait_for(after);
         ended.add_one();
     };
-    let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-    let (completer, _handle) = join::pair(job, origin.clone(), |_| {});
-    let submitted = pool.submit(Job::new(SpawnedSend::new(completer), origin), 0, || None);
+    let new = NewTask::new(job, None, Location::caller());
+    let (task, origin, _handle) = new.identify(TaskId::draw(), |_| {});
+    let submitted = pool.submit(Job::new(task, origin), 0, || None);
     assert!(submitted.is_ok(), "there is room");
 }
 

@@ -1,4 +1,4 @@
-//! Models of the join cell, `task/cell.rs`: its two sides (`spawned.rs`, `joiner.rs`) meet, or miss each
+//! Models of the join cell, `task/cell.rs`: its two sides meet, or miss each
 //! other, in every order.
 //!
 //! loom checks three things by itself. Each touch of a slot must come after the other side's last one,
@@ -6,7 +6,7 @@
 //! is a deadlock. And a loom `Arc` must be dropped by the end: so each output, each future and each
 //! waker here holds one, and what is lost with a cell is a leak that fails.
 //!
-//! The rival is to run these under Miri or a thread sanitizer: they judge the orders that happen to
+//! **Alternative:** to run these under Miri or a thread sanitizer: they judge the orders that happen to
 //! come up, and here a handful of steps decides.
 
 use std::{
@@ -25,9 +25,9 @@ use crate::engine::{
         primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     },
     task::{
-        joiner::Joiner,
+        cell::{Completer, Joiner},
         outcome::{Failure, Outcome},
-        spawned::{Completer, new},
+        spawned::new,
     },
     wait::Unparker,
 };
@@ -65,7 +65,7 @@ impl Sleeper {
 type Output = Arc<()>;
 
 fn origin() -> Origin {
-    Origin { id: TaskId::draw(), name: None, place: Location::caller() }
+    Origin { id: TaskId::draw(), name: None, location: Location::caller(), parent: None }
 }
 
 /// Polls as a task would that awaits the handle.

@@ -31,7 +31,7 @@ use crate::engine::{
     },
     reactor::woken::Woken,
     scheduler::pool::{Pool, Seat, Settings, worker::Worker},
-    task::join::JoinHandle,
+    task::{join::JoinHandle, spawned::NewTask},
 };
 
 fn pool(workers: usize) -> (StdArc<Pool>, Vec<Seat>) {
@@ -40,11 +40,11 @@ fn pool(workers: usize) -> (StdArc<Pool>, Vec<Seat>) {
 }
 
 fn spawn(worker: &Worker, future: impl Future<Output = ()> + Send + 'static) {
-    drop(worker.spawn(future, None, Location::caller()));
+    drop(worker.spawn(NewTask::new(future, None, Location::caller())));
 }
 
 fn spawn_outside(pool: &Pool, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    pool.spawn(future, None, Location::caller())
+    pool.spawn(NewTask::new(future, None, Location::caller()))
 }
 
 /// Runs what a worker has.

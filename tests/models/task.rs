@@ -10,7 +10,7 @@
 //! loom's threads share the thread-locals, so no future here gives way through `this_poll`: that side is
 //! modelled on the word alone, in `state.rs`.
 //!
-//! The rival is a model with two whole workers, minutes long: most of its steps would be those of the
+//! **Alternative:** a model with two whole workers, minutes long: most of its steps would be those of the
 //! run queue and of parking, which have models of their own.
 
 use std::{
@@ -27,15 +27,14 @@ use super::{bounded_model, seeded_bug_is_caught};
 use crate::engine::{
     base::{
         id::TaskId,
-        place::Origin,
         primitives::{Arc, AtomicU32, Mutex, Ordering::Relaxed, lock, thread},
     },
     task::{
         join::{JoinError, JoinHandle},
         owned::Owned,
+        poll::PollOutcome,
         shared::{Ran, Runnable, Schedule, Shut, Task},
-        spawned::Stage,
-        visit::End,
+        spawned::{NewTask, Stage},
     },
 };
 
@@ -51,7 +50,7 @@ thread_local! {
     static STUB: RefCell<Option<Arc<Stub>>> = const { RefCell::new(None) };
 }
 
-/// Added to a task's place in the list to make its key, for no key is 0.
+/// Added to a task's index in the list to make its key, for no key is 0.
 const KEY: u64 = 1 << 32;
 
 fn wake_by_key(key: u64) {
@@ -67,7 +66,7 @@ impl Schedule for Arc<Stub> {
         stub.push(task);
     }
 
-    fn ended(task: &Runnable<Self>, _: End) {
+    fn ended(task: &Runnable<Self>, _: PollOutcome) {
         task.scheduler().owned.remove(task);
         task.scheduler().ends.fetch_add(1, Relaxed);
     }
@@ -162,9 +161,8 @@ struct Spawned {
 /// A task that ends when all of `data` is there. It stands in the queue.
 fn spawn(data: u32) -> Spawned {
     let (stub, seen) = (Stub::new(), Arc::new(Seen::default()));
-    let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-    let future = WaitsFor { data, seen: seen.clone() };
-    let (task, handle) = Task::new(future, origin, stub.clone(), wake_by_key);
+    let new = NewTask::new(WaitsFor { data, seen: seen.clone() }, None, Location::caller());
+    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
     stub.push(task.clone());
     Spawned { stub, seen, task, handle }
 }
@@ -184,8 +182,8 @@ impl Spawned {
 
     /// Has the list take the task in, and tells the handle its key. The list is then the thread's.
     fn own(&self) {
-        let place = self.stub.owned.insert(&self.task).expect("the list is open");
-        self.handle.set_key(KEY + u64::from(place));
+        let index = self.stub.owned.insert(&self.task).expect("the list is open");
+        self.handle.set_key(KEY + u64::from(index));
         STUB.set(Some(self.stub.clone()));
     }
 

@@ -25,6 +25,7 @@ use whirligig::{
     spawn,
     task::{self, JoinHandle},
     time,
+    trace::{Event, EventKind},
 };
 
 use crate::Watchdog;
@@ -316,7 +317,7 @@ fn a_takeover_is_told_to_the_trace() {
     });
     drop(runtime);
     let lines: Vec<_> = lines.into_iter().collect();
-    let spawned = |(_, event): &_| matches!(event, whirligig::trace::Event::Spawned { .. });
+    let spawned = |(_, event): &(usize, Event)| matches!(event.kind, EventKind::Spawned { .. });
     let at = lines.iter().position(spawned).expect("it was spawned");
     let (stuck, spawn) = &lines[at];
     let others = lines[at..].iter().filter(|(worker, _)| worker != stuck).map(|(_, event)| event);

@@ -1,21 +1,23 @@
-//! Calling other people's code.
+//! Calling user code.
 //!
 //! Wakers, closures and payloads come from anywhere. They are called with nothing borrowed and no
-//! lock held, and one that panics harms nobody else: the panic is caught here and reported.
+//! lock held, and one that panics harms nothing else: the panic is caught here and reported. Several values are
+//! dropped one by one, each in a call of its own: were one dropped while the panic of another unwinds, its own
+//! panic would end the process.
 
 use std::{
     any::Any,
-    mem,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Waker,
 };
 
-/// Wakes one.
+/// Calls a waker.
 pub(crate) fn wake(waker: Waker) {
     call("a waker", || waker.wake());
 }
 
-/// Wakes all, in order.
+/// Calls wakers, in order.
 #[inline]
 pub(crate) fn wake_all(wakers: impl Iterator<Item = Waker>) {
     wakers.for_each(wake);
@@ -32,14 +34,26 @@ pub(crate) fn call(what: &str, f: impl FnOnce()) {
 /// Reports a panic of `what`.
 #[cold]
 pub(crate) fn panicked(what: &str, payload: Box<dyn Any + Send>) {
-    // Without a standard error to print to, `eprintln` panics in its turn.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        eprintln!("whirligig: {what} panicked: {}", panic_text(payload.as_ref()));
-    }));
+    say(format_args!("{what} panicked: {}", panic_text(payload.as_ref())));
     discard(payload);
 }
 
-/// Drops a panic's payload, which is foreign code as well. If it panics in its turn, that payload is
+/// Writes a line on standard error.
+#[cold]
+pub(crate) fn say(what: fmt::Arguments<'_>) {
+    // Without a standard error to write to, `eprintln` panics.
+    let _ = catch_unwind(|| eprintln!("whirligig: {what}"));
+}
+
+/// Drops a value; a panic is reported as that of `what`.
+#[inline]
+pub(crate) fn discard_value<T>(what: &str, value: T) {
+    if mem::needs_drop::<T>() {
+        call(what, || drop(value));
+    }
+}
+
+/// Drops a panic's payload, which is user code as well. If it panics in its turn, that payload is
 /// leaked: there must be an end to it.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {

@@ -32,8 +32,8 @@ use crate::engine::{
         primitives::{Arc, Condvar, Mutex, MutexGuard, lock, seeded, thread, wait_timeout},
     },
     task::{
+        poll::{OriginFn, PollArgs},
         spawned::SpawnedSend,
-        visit::{Naming, Visit},
     },
 };
 
@@ -55,9 +55,9 @@ impl Job {
 
     fn run(mut self) {
         if let Some(task) = self.task.take() {
-            let origin: Naming<'_> = &|| self.origin.clone();
-            let polled =
-                task.poll(&mut Visit { cx: Context::from_waker(Waker::noop()), origin: &origin });
+            let origin: OriginFn<'_> = &|| self.origin.clone();
+            let polled = task
+                .poll(&mut PollArgs { cx: Context::from_waker(Waker::noop()), origin: &origin });
             debug_assert!(polled.is_err(), "a job ends with its first poll");
         }
     }
@@ -66,7 +66,7 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            let origin: Naming<'_> = &|| self.origin.clone();
+            let origin: OriginFn<'_> = &|| self.origin.clone();
             task.cancel(&origin);
         }
     }
@@ -337,7 +337,7 @@ impl Shared {
         mut state: MutexGuard<'a, State>,
         job: Job,
     ) -> MutexGuard<'a, State> {
-        let running = state.crew.begin_job(job.origin.place);
+        let running = state.crew.begin_job(job.origin.location);
         let call = state.call();
         let woken = shared.next_to_come(&mut state);
         drop(state);
@@ -408,7 +408,7 @@ mod tests {
     use super::*;
     use crate::engine::{
         base::{id::TaskId, primitives::counter},
-        task::join,
+        task::spawned::NewTask,
     };
 
     /// Counts how often it is called.
@@ -423,9 +423,9 @@ mod tests {
     #[test]
     fn who_waits_in_line_hears_that_no_thread_could_be_started() {
         let pool = Pool::new(1, 1);
-        let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-        let (completer, handle) = join::pair(async {}, origin.clone(), |_| {});
-        let job = Job::new(SpawnedSend::new(completer), origin);
+        let new = NewTask::new(async {}, None, Location::caller());
+        let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+        let job = Job::new(task, origin);
         // As `submit` does, up to the start of a thread, which takes its time.
         let mut state = pool.shared.lock();
         state.queue.push_back(job);

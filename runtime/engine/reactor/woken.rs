@@ -6,7 +6,7 @@
 use mio::Token;
 
 use crate::engine::{
-    base::trace::{self, Cause, Event},
+    base::trace::{self, Cause, EventKind},
     waiting::waiter::Waiter,
 };
 
@@ -39,7 +39,7 @@ impl Woken {
     /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
     pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
         for (source, count) in self.traced.drain(..) {
-            trace::report(|| Event::Ready { source });
+            trace::report(|| EventKind::Ready { source });
             let before = trace::set_cause(Cause::Source(source));
             self.waiters.drain(..count).for_each(&wake);
             trace::set_cause(before);

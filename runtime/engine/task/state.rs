@@ -22,12 +22,12 @@
 //! finds the task SCHEDULED or COMPLETE does nothing; one that finds it RUNNING leaves a mark, for
 //! `pause` to find.)
 //!
-//! Whoever moves the word to RUNNING has the [`Claim`], and nobody else touches what the word guards
-//! until the claim is given up: a worker that polls, a reader that looks, or whoever shuts the runtime
+//! What moves the word to RUNNING has the [`Claim`], and nobody else touches what the word guards
+//! until the claim is given up: a worker that polls, a reader that looks, or a thread that shuts the runtime
 //! down. A shutdown that finds the task claimed leaves a mark, and the holder of the claim finds it
 //! in `pause`.
 //!
-//! The rival is a mutex around the future and a flag beside it: two words, so a wake between the
+//! **Alternative:** a mutex around the future and a flag beside it: two words, so a wake between the
 //! flag's reset and the unlocking needs a rule of its own, and twice the atomic steps.
 
 use super::spawned::Stage;
@@ -37,13 +37,13 @@ use crate::engine::base::primitives::{AtomicU8, Ordering, UnsafeCell, seeded};
 const WOKEN: u8 = 1;
 /// Somebody has the claim.
 const CLAIMED: u8 = 2;
-/// Whoever has the claim must end the task with it.
+/// The holder of the claim must end the task with it.
 const SHUT: u8 = 4;
 /// What the word guards is used up. The other bits mean nothing any more.
 const COMPLETE: u8 = 8;
 
 const IDLE: u8 = 0;
-/// In a run queue, or about to be put there by whoever set the bit.
+/// In a run queue, or about to be put there by the one that set the bit.
 const SCHEDULED: u8 = WOKEN;
 const RUNNING: u8 = CLAIMED;
 
@@ -86,7 +86,7 @@ pub(crate) enum ShutDown<'a, T> {
 }
 
 impl<T> Life<T> {
-    /// A task is born scheduled: whoever makes it puts it into a run queue.
+    /// A task begins scheduled: it is put into a run queue as it is made.
     pub(crate) fn new(body: T) -> Self {
         Self { word: AtomicU8::new(SCHEDULED), body: UnsafeCell::new(body) }
     }
@@ -129,7 +129,7 @@ impl<T> Life<T> {
         claimed.is_ok().then_some(Claim { life: self })
     }
 
-    /// The runtime shuts down, and the task is to be ended, once, by whoever has the claim.
+    /// The runtime shuts down, and the task is to be ended, once, by the holder of the claim.
     pub(crate) fn shut_down(&self) -> ShutDown<'_, T> {
         let before = self.word.fetch_or(CLAIMED | SHUT, Ordering::Acquire);
         if before & COMPLETE != 0 {

@@ -19,7 +19,7 @@ use self::{
 };
 use crate::engine::base::{
     foreign,
-    trace::{self, Cause, Event},
+    trace::{self, Cause, EventKind},
 };
 
 pub(crate) mod pace;
@@ -130,7 +130,7 @@ impl Timers {
 fn wake_due(due: &mut Vec<Due<Waker>>) {
     for Due { id, value: waker, .. } in due.drain(..) {
         if trace::on() {
-            trace::report(|| Event::Fired { timer: id });
+            trace::report(|| EventKind::Fired { timer: id });
             let before = trace::set_cause(Cause::Timer(id));
             foreign::wake(waker);
             trace::set_cause(before);

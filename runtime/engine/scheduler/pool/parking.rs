@@ -32,7 +32,7 @@ use crate::engine::{
     base::{
         clock::{self, nanos},
         primitives::{lock, seeded},
-        trace::{self, Event},
+        trace::{self, EventKind},
     },
     reactor::{Found, woken::Woken},
     run_queue::stealing::CAPACITY,
@@ -139,13 +139,13 @@ impl Worker {
             if !idle.sleep(self.number()) {
                 continue;
             }
-            trace::report(|| Event::Parked);
+            trace::report(|| EventKind::Parked);
             counters.parks.add(1);
             let waited = self.reactor().wait(now, until, limit, woken);
             if idle.slept(self.number()) {
                 counters.unparks.add(1);
             }
-            trace::report(|| Event::Unparked);
+            trace::report(|| EventKind::Unparked);
             let (found, arms) = waited?;
             counters.timer_arms.add(arms);
             if found.events > 0 {
@@ -196,7 +196,7 @@ impl Worker {
         *seen = Seen { polls, lifo, since, taken_over: took };
         if took {
             self.counters().takeovers.add(1);
-            trace::report(|| Event::TookOver { worker: number });
+            trace::report(|| EventKind::TookOver { worker: number });
         }
         took || stole
     }

@@ -12,7 +12,7 @@ use super::{
     idle::{worth_stealing, worth_unparking},
     worker::Worker,
 };
-use crate::engine::base::trace::{self, Event};
+use crate::engine::base::trace::{self, EventKind};
 
 impl Worker {
     /// Unparks a neighbour, if there is one that sleeps and none that searches anyway.
@@ -71,7 +71,7 @@ impl Worker {
         let thief = &self.pool.workers[victim].thief;
         let Some(task) = self.queue.steal_from(thief) else { return false };
         self.counters().steals.add(1);
-        trace::report(|| Event::Stole { worker: victim });
+        trace::report(|| EventKind::Stole { worker: victim });
         self.push(task);
         true
     }

@@ -16,10 +16,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
     io,
     mem::ManuallyDrop,
-    panic::Location,
     rc::Rc,
     sync::Arc as StdArc,
     task::Waker,
@@ -30,10 +28,9 @@ use crate::engine::{
     base::{
         clock,
         id::TaskIds,
-        place::{Name, Origin},
         primitives::Arc,
         stats::WorkerCounters,
-        trace::{self, Event},
+        trace::{self, EventKind, Stamp},
     },
     reactor::{Found, shared::SharedReactor, woken::Woken},
     run_queue::stealing::{CAPACITY, Owner},
@@ -41,8 +38,9 @@ use crate::engine::{
     task::{
         join::JoinHandle,
         local,
+        poll::PollOutcome,
         shared::{Ran, Schedule},
-        visit::End,
+        spawned::{NewTask, SpawnedSend},
     },
     timer::{
         TimerKey,
@@ -123,7 +121,7 @@ impl Schedule for Member {
     }
     // END: schedule
 
-    fn ended(task: &Runnable, _end: End) {
+    fn ended(task: &Runnable, _outcome: PollOutcome) {
         let member = *task.scheduler();
         let remove = |pool: &Pool| pool.owned[usize::from(member.list)].remove(task);
         let removed = CURRENT.try_with(|current| match &**current.borrow() {
@@ -196,6 +194,7 @@ impl Worker {
     // ANCHOR: turn
     /// One trip round the loop.
     fn turn(&self) -> io::Result<()> {
+        self.counters().turns.add(1);
         // 1. What was spawned and woken elsewhere, or did not fit into a queue.
         let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
@@ -211,6 +210,12 @@ impl Worker {
         Ok(())
     }
     // END: turn
+
+    /// When and where something happens on this worker, for the trace.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let turn = self.counters().turns.get();
+        Stamp { at: clock::real_now(), turn, worker: Some(self.number) }
+    }
 
     /// The time of this turn, never ahead of the clock.
     #[inline]
@@ -275,7 +280,7 @@ impl Worker {
         };
         self.counters().looks.add(1);
         let found = found?;
-        trace::report(|| Event::Looked { found: found.events });
+        trace::report(|| EventKind::Looked { found: found.events });
         self.wake(found, woken);
         Ok(())
     }
@@ -396,18 +401,8 @@ impl Worker {
     }
 
     /// Spawns a task, which starts after those that are ready.
-    pub(crate) fn spawn<F>(
-        &self,
-        future: F,
-        name: Name,
-        place: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let origin = Origin { id: self.ids.draw(), name, place };
-        let (task, handle) = self.pool.make_task(self.number, future, origin);
+    pub(crate) fn spawn<T>(&self, new: NewTask<SpawnedSend, T>) -> JoinHandle<T> {
+        let (task, handle) = self.pool.make_task(self.number, self.ids.draw(), new);
         if let Some(task) = task {
             self.push(task);
             // What they will cost is not known from the polls of others, this one least of all.
