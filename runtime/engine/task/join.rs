@@ -40,7 +40,8 @@ use crate::engine::base::{
 ///
 /// A future whose poll panics is dropped while the panic unwinds ([`std::thread::panicking`] is true in its
 /// `Drop`), and the handle resolves after that. Should the drop panic as well, that is reported, and the first
-/// panic is what the handle gives.
+/// panic is what the handle gives. (The locals of an `async` block are dropped by the unwinding itself, inside the
+/// poll: a panic in one of their drops then ends the process, as in any function.)
 ///
 /// # Panics
 /// Awaiting panics in the task that the handle is of: it would wait for its own end. (asyncio: "Task cannot await
