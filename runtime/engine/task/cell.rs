@@ -261,10 +261,10 @@ pub(super) struct Emptied<F: Future> {
     whole: NonNull<Whole<F>>,
 }
 
+#[allow(unsafe_code)]
 // SAFETY: the outcome, the only thing of the output's type, is written by the completer and read by the
 // joiner, or dropped by either; never by both at once. So moving a side moves or drops an output on
 // another thread, which is what `Send` allows. The future is the completer's alone.
-#[allow(unsafe_code)]
 unsafe impl<F: Future<Output: Send> + Send> Send for Completer<F> {}
 
 // The table above is the argument for each block of this file: which side may touch what in which state.
@@ -533,14 +533,14 @@ pub(crate) struct Joiner<T> {
     cell: NonNull<Cell<T>>,
 }
 
+#[allow(unsafe_code)]
 // SAFETY: the outcome, the only thing of type `T`, is written by the completer and read by the joiner, or
 // dropped by either; never by both at once. So moving a side moves or drops a `T` on another thread,
 // which is what `T: Send` allows. The joiner frees the future's memory, but the future was dropped
 // before that.
-#[allow(unsafe_code)]
 unsafe impl<T: Send> Send for Joiner<T> {}
-// SAFETY: as above. No method of `&Joiner` touches the outcome.
 #[allow(unsafe_code)]
+// SAFETY: as above. No method of `&Joiner` touches the outcome.
 unsafe impl<T: Send> Sync for Joiner<T> {}
 
 #[allow(unsafe_code)]

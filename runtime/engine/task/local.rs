@@ -376,7 +376,7 @@ impl Table {
         batch
     }
 
-    /// The task of `key` is about to be polled. Lets go of the table for it.
+    /// The task of `key` is about to be polled: its identity. Lets go of the table for the trace.
     #[inline(always)]
     fn announce<'a>(&'a self, mut tasks: RefMut<'a, Tasks>, key: Key) -> TaskId {
         let id = tasks.slots[key.slot()].id;

@@ -194,9 +194,9 @@ impl SpawnedSend {
     }
 }
 
+#[allow(unsafe_code)]
 // SAFETY: the pointer stands for a `Completer<F>`, and by the bounds of `new`, which alone makes one
 // of these, that may be sent. `tests/models/task.rs` has one polled and dropped by threads in turn.
-#[allow(unsafe_code)]
 unsafe impl Send for SpawnedSend {}
 
 #[allow(unsafe_code)]
