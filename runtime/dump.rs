@@ -48,7 +48,7 @@ pub struct TaskDump {
     /// The line that spawned it (or called `block_on`).
     pub spawned_at: &'static Location<'static>,
     /// What it waits for and the line that waits, as the last of our own leaf futures noted it;
-    /// `None` if it has not waited yet, or waits for somebody else's.
+    /// `None` if it has not waited yet, or waits for a future of another crate.
     pub waits: Option<(WaitsFor, &'static Location<'static>)>,
     /// On which task, queue, source or lock, if what it waits for said so.
     pub waits_on: Option<WaitsOn>,

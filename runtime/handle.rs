@@ -17,9 +17,9 @@ use crate::engine::{
     },
 };
 
-/// A grip on an event loop or a runtime, for any thread: spawn onto it, run something there, stop it.
+/// A handle to an event loop or a runtime, for any thread: spawn onto it, run something there, stop it.
 ///
-/// It is cheap to clone, and may outlive what it is a grip on: then spawning gives a handle that says
+/// It is cheap to clone, and may outlive what it is a handle to: then spawning gives a handle that says
 /// cancelled, and the rest does nothing.
 ///
 /// ```
@@ -41,7 +41,7 @@ pub struct Handle {
     pub(crate) home: Home,
 }
 
-/// What a handle is a grip on.
+/// What a handle is to.
 #[derive(Clone)]
 pub(crate) enum Home {
     EventLoop(Address, Arc<Counters>),
@@ -67,7 +67,7 @@ impl fmt::Debug for LoopGone {
 impl std::error::Error for LoopGone {}
 
 impl Handle {
-    /// The handle of whoever runs this thread.
+    /// The handle of the loop or runtime that runs this thread.
     ///
     /// ```
     /// whirligig::run(async {
@@ -78,14 +78,14 @@ impl Handle {
     /// ```
     ///
     /// # Panics
-    /// If nobody does.
+    /// If none does.
     #[track_caller]
     #[doc(alias = "get_running_loop")]
     pub fn current() -> Self {
         Self::of(current::expect("`Handle::current`"))
     }
 
-    /// The handle of whoever runs this thread, if anybody does.
+    /// The handle of the loop or runtime that runs this thread, if one does.
     ///
     /// ```
     /// assert!(whirligig::Handle::try_current().is_none());
@@ -109,8 +109,8 @@ impl Handle {
     /// here, outside any task, go to it.
     ///
     /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
-    /// may be nested, and must be dropped in the reverse order. So do not hold one across an await: other
-    /// tasks run on the thread meanwhile, and enter and leave.
+    /// may be nested, and must be dropped in the reverse order: one that is not panics, and says so. So do not hold one
+    /// across an await: other tasks run on the thread meanwhile, and enter and leave.
     ///
     /// ```
     /// use whirligig::{Runtime, spawn};

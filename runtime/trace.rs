@@ -22,7 +22,7 @@
 //!     .on_thread_start(move |_worker| {
 //!         let sender = sender.clone();
 //!         let listening = trace::listen(move |event| {
-//!             // Nobody receives any more: then nobody wants to know.
+//!             // An error: the receiver is gone.
 //!             let _ = sender.send(event.clone());
 //!         });
 //!         // Never dropped, so it listens until the thread ends.

@@ -24,7 +24,7 @@ use whirligig::{
     time::{Instant, interval_at, sleep, timeout},
 };
 
-/// The line of whoever calls.
+/// The line of the caller.
 #[track_caller]
 fn here() -> u32 {
     Location::caller().line()
@@ -34,7 +34,7 @@ fn here() -> u32 {
 #[track_caller]
 fn demand_wait(what: WaitsFor, line: u32, waits: impl Future<Output = ()> + 'static) {
     let event_loop = EventLoop::new().unwrap();
-    let place = Location::caller();
+    let asked_at = Location::caller();
     let handle = task_on(&event_loop, "waiting", waits);
     // Names are resolved and sockets connected on the way: turn until the task rests.
     let found = loop {
@@ -46,7 +46,7 @@ fn demand_wait(what: WaitsFor, line: u32, waits: impl Future<Output = ()> + 'sta
         std::thread::yield_now();
     };
     let (waits_for, at) = found.waits.unwrap();
-    assert_eq!((at.file(), at.line()), (file!(), line), "{waits_for:?}, asked at {place}");
+    assert_eq!((at.file(), at.line()), (file!(), line), "{waits_for:?}, asked at {asked_at}");
     assert_eq!(found.name.as_deref(), Some("waiting"));
     let told = format!("waits for {what} at {}:{line}:", file!());
     assert!(found.to_string().contains(&told), "{found}");

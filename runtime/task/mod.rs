@@ -240,7 +240,7 @@ impl Future for YieldNow {
 ///         sum
 ///     });
 ///     assert_eq!(sum.await, 500_500);
-///     assert!(!other.is_finished(), "a thousand items in one poll: nobody else had a turn");
+///     assert!(!other.is_finished(), "a thousand items in one poll: no other task had a turn");
 /// });
 /// ```
 pub async fn unconstrained<F: Future>(future: F) -> F::Output {

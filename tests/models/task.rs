@@ -46,7 +46,7 @@ struct Stub {
 }
 
 thread_local! {
-    /// The one of this run: whoever cancels a task has nothing but its key. loom's threads share it.
+    /// The one of this run: a thread that cancels a task has nothing but its key. loom's threads share it.
     static STUB: RefCell<Option<Arc<Stub>>> = const { RefCell::new(None) };
 }
 
@@ -284,7 +284,7 @@ fn a_cancel_meets_a_poll() {
 }
 
 /// A task that could end by itself is cancelled and awaited while it runs: it has an output or it was
-/// cancelled, and whoever asks early finds that out later.
+/// cancelled, and a thread that asks early finds that out later.
 #[test]
 fn a_cancel_and_a_join_meet_the_end() {
     loom::model(|| {
@@ -306,7 +306,7 @@ fn a_cancel_and_a_join_meet_the_end() {
     });
 }
 
-/// The handle counts the task as its wakers do. Whoever is last frees it, and the output.
+/// The handle counts the task as its wakers do. The last of them frees it, and the output.
 #[test]
 fn a_handle_is_dropped_as_the_task_ends() {
     loom::model(|| {
@@ -409,7 +409,7 @@ fn a_task_ends_as_its_list_is_closed() {
 }
 
 /// A task is spawned while the list is closed: it is taken in and shut down with the others, or
-/// refused. Nobody comes back for it.
+/// refused. Nothing comes back for it.
 #[test]
 fn a_task_comes_as_its_list_is_closed() {
     loom::model(|| {
@@ -444,7 +444,7 @@ fn a_relaxed_wake_is_caught() {
     assert!(finding.contains("the task has not ended"), "{finding}");
 }
 
-/// A poll that ends without asking whether somebody woke the task meanwhile.
+/// A poll that ends without asking whether the task was woken meanwhile.
 #[test]
 fn a_pause_that_forgets_wakes_is_caught() {
     let finding =

@@ -7,7 +7,7 @@
 //! why the leaves are named types.
 //!
 //! What has an identity (a task, a queue, a source, a lock) is noted with it. So a report can say not only
-//! that a task waits for another, but for which; and who waits for whom in a circle.
+//! that a task waits for another, but for which; and which tasks wait for each other in a circle.
 
 use std::{fmt, panic::Location, sync::Arc};
 

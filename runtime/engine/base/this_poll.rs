@@ -7,7 +7,7 @@
 //! to the loop. So each poll begins with a budget of ready operations. A leaf future of ours asks
 //! [`poll_budget`] first and calls [`charge`] when it returns `Ready`; once the budget is used up it
 //! answers `Pending` after waking its task, which runs again in the next turn. Only a `Ready` is
-//! charged: a `Pending` ends the poll by itself, and `try_*` calls never wait. The rival is to make
+//! charged: a `Pending` ends the poll by itself, and `try_*` calls never wait. **Alternative:** to make
 //! every await yield (asyncio's `sleep(0)` habit, trio's checkpoints): simple, and a turn for every
 //! operation.
 //!
@@ -126,7 +126,7 @@ pub(crate) fn is_polling() -> bool {
     local_key::with(&THIS, |this| !this.waker.get().is_null())
 }
 
-/// Whether nobody's tasks wait for this thread: not within a poll, nor in what else a loop or a worker calls.
+/// Whether no task waits for this thread: it is not within a poll, nor in what else a loop or a worker calls.
 pub(crate) fn may_block() -> bool {
     !is_polling() && !local_key::with(&THIS, |this| this.runs_tasks.get())
 }
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn what_is_not_counted_never_gives_way() {
         use_up();
-        assert!(is_ready() && is_ready(), "outside any poll there is nobody to give way to");
+        assert!(is_ready() && is_ready(), "outside any poll there is no loop to give way to");
         begin(Waker::noop(), None);
         lifted(|| {
             use_up();

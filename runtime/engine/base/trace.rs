@@ -207,7 +207,7 @@ pub fn listen(listener: impl Fn(&Event) + 'static) -> Listening {
     Listening { id, _not_send: std::marker::PhantomData }
 }
 
-/// Keeps a listener in place. See [`listen`].
+/// A listener listens as long as this lives. See [`listen`].
 pub struct Listening {
     id: u64,
     _not_send: std::marker::PhantomData<Rc<()>>,

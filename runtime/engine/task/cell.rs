@@ -40,8 +40,8 @@
 //! DETACHED    COMPLETE                          COMPLETE  DETACHED
 //! ```
 //!
-//! A completion with nobody waiting yet is one compare-and-exchange, after which the completer never
-//! looks back; with somebody waiting it is two steps, and with the handle gone a load. Once `COMPLETE` is seen,
+//! A completion with no waiter yet is one compare-and-exchange, after which the completer never
+//! looks back; with a waiter it is two steps, and with the handle gone a load. Once `COMPLETE` is seen,
 //! the joiner is alone with the cell. LOCKED exists so that the waker can be taken out before the joiner may
 //! free the memory in which it lies.
 //!
@@ -58,7 +58,7 @@
 
 use std::{
     any::Any,
-    cell::UnsafeCell as Untracked,
+    cell::UnsafeCell as UntrackedUnsafeCell,
     future::Future,
     mem::{self, ManuallyDrop, MaybeUninit},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -84,7 +84,7 @@ const LOCKED: u8 = 2;
 const COMPLETE: u8 = 3;
 const DETACHED: u8 = 4;
 
-/// Set in `address` when somebody asked for cancellation. A waker's key never has it: slots count to
+/// Set in `address` when cancellation was asked for. A waker's key never has it: slots count to
 /// 2^31 only.
 const CANCEL: u64 = 1 << 31;
 
@@ -112,7 +112,7 @@ pub(super) struct Whole<F: Future> {
     /// Stands for the contents in the models: each access of theirs goes through an access of this. (They are not in
     /// a tracked cell themselves, for that is made by value, and a future may be large.)
     access: UnsafeCell<()>,
-    contents: Untracked<Contents<F>>,
+    contents: UntrackedUnsafeCell<Contents<F>>,
 }
 
 /// The future until it is dropped, and then the outcome.
@@ -156,7 +156,7 @@ impl Head {
         (before & CANCEL == 0 && before != 0).then_some(before)
     }
 
-    /// Whether somebody asked for cancellation. One plain load: asked at each poll.
+    /// Whether cancellation was asked for. One plain load: asked at each poll.
     #[inline]
     fn is_cancelled(&self) -> bool {
         self.address.load(Ordering::Relaxed) & CANCEL != 0
@@ -185,7 +185,7 @@ pub(super) unsafe fn new<F: Future>(
         let at = whole.as_ptr();
         (&raw mut (*at).cell).write(Cell { head, interest });
         (&raw mut (*at).access).write(UnsafeCell::new(()));
-        let contents = Untracked::raw_get(&raw const (*at).contents);
+        let contents = UntrackedUnsafeCell::raw_get(&raw const (*at).contents);
         (&raw mut (*contents).future).cast::<F>().write(future);
     }
     (Completer { whole }, Joiner { cell: whole.cast() })
@@ -410,7 +410,7 @@ impl<F: Future> Completer<F> {
         self.head().publish_address(key);
     }
 
-    /// Whether somebody asked for cancellation.
+    /// Whether cancellation was asked for.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {
         self.head().is_cancelled()
@@ -436,7 +436,7 @@ impl<F: Future> Emptied<F> {
         self.publish(outcome).report_or_drop(origin);
     }
 
-    /// Leaves the outcome for the joiner. An outcome that nobody will ever see is handed back, with
+    /// Leaves the outcome for the joiner. An outcome that no handle will ever see is handed back, with
     /// the reporter a joiner left behind.
     #[inline(always)]
     fn publish(self, outcome: Outcome<F::Output>) -> Unobserved<F::Output> {
@@ -567,7 +567,7 @@ impl<T> Joiner<T> {
         self.cell().interest.with_mut(|slot| unsafe { mem::replace(&mut *slot, interest) })
     }
 
-    /// Leaves the task to itself. An outcome that is there, and that nobody will see now, is handed back.
+    /// Leaves the task to itself. An outcome that is there, and that no handle will see now, is handed back.
     fn detach(&mut self, report: Option<Report<T>>) -> Unobserved<T> {
         let mut report = report;
         loop {

@@ -26,6 +26,7 @@ use crate::engine::base::{
     foreign,
     id::TaskId,
     place::{Origin, WaitsFor, WaitsOn},
+    primitives::has_own_locals,
     this_poll,
 };
 
@@ -195,7 +196,7 @@ impl<T> Future for JoinHandle<T> {
             Err(joiner) => {
                 this.joiner = Some(joiner);
                 let id = this.origin.id;
-                if this_poll::task() == Some(id) {
+                if has_own_locals() && this_poll::task() == Some(id) {
                     awaits_itself(&this.origin);
                 }
                 let location = *this.location.get_or_insert(Location::caller());

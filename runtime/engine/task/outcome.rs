@@ -17,7 +17,7 @@ pub(crate) enum Failure {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// Reports an outcome that nobody will see.
+/// Reports an outcome that no handle will see.
 pub(crate) type Report<T> = fn(&Outcome<T>, &Origin);
 
 /// What is to be told of the end.
@@ -78,7 +78,7 @@ fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -
     discard(outcome);
 }
 
-/// Drops an outcome that nobody will see.
+/// Drops an outcome that no handle will see.
 pub(super) fn discard<T>(outcome: Outcome<T>) {
     match outcome {
         Ok(output) => foreign::discard_value("an output's drop", output),

@@ -1,8 +1,8 @@
 //! The life of a task that threads share: one word, and what it guards.
 //!
-//! The word is a lock around the task's future, and the record of whether somebody wants it polled.
+//! The word is a lock around the task's future, and the record of whether it is to be polled.
 //! Both are one word because they race: a wake that comes while the task is being polled must end up
-//! as another poll, and a wake that comes while nobody polls must put the task into a run queue, once.
+//! as another poll, and a wake that comes while it is not polled must put the task into a run queue, once.
 //! Each method is one atomic step, and *returns what the caller must now do*.
 //!
 //! ```text
@@ -22,7 +22,7 @@
 //! finds the task SCHEDULED or COMPLETE does nothing; one that finds it RUNNING leaves a mark, for
 //! `pause` to find.)
 //!
-//! What moves the word to RUNNING has the [`Claim`], and nobody else touches what the word guards
+//! What moves the word to RUNNING has the [`Claim`], and nothing else touches what the word guards
 //! until the claim is given up: a worker that polls, a reader that looks, or a thread that shuts the runtime
 //! down. A shutdown that finds the task claimed leaves a mark, and the holder of the claim finds it
 //! in `pause`.
@@ -35,7 +35,7 @@ use crate::engine::base::primitives::{AtomicU8, Ordering, UnsafeCell, seeded};
 
 /// A wake came, and no poll began since.
 const WOKEN: u8 = 1;
-/// Somebody has the claim.
+/// The claim is taken.
 const CLAIMED: u8 = 2;
 /// The holder of the claim must end the task with it.
 const SHUT: u8 = 4;
@@ -57,7 +57,7 @@ pub(crate) struct Life<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a task that is scheduled and stands in no run queue never runs"]
 pub(crate) enum Wake {
-    /// Put the task into a run queue: nobody else will.
+    /// Put the task into a run queue: nothing else will.
     Schedule,
     /// It is due already, or it has ended.
     Nothing,
@@ -77,9 +77,9 @@ pub(crate) enum AfterClaim<'a, T> {
 /// What a shutdown finds.
 #[must_use = "a claim that is not used leaves its task alive"]
 pub(crate) enum ShutDown<'a, T> {
-    /// Nobody polls the task: end it.
+    /// The task is not being polled: end it.
     Claimed(Claim<'a, T>),
-    /// Somebody has the claim, and will end the task.
+    /// The holder of the claim will end the task.
     Running,
     /// It has ended.
     Complete,
@@ -91,7 +91,7 @@ impl<T> Life<T> {
         Self { word: AtomicU8::new(SCHEDULED), body: UnsafeCell::new(body) }
     }
 
-    /// Somebody wants the task polled.
+    /// The task is to be polled.
     #[inline]
     // ANCHOR: wake
     pub(crate) fn wake(&self) -> Wake {
@@ -155,7 +155,7 @@ impl<T> Life<T> {
 
 /// The right to touch a task's body. There is one at a time.
 ///
-/// Dropped without `pause` or `complete`, it leaves the task claimed for ever, and nobody runs it.
+/// Dropped without `pause` or `complete`, it leaves the task claimed for ever, and it never runs.
 pub(crate) struct Claim<'a, T> {
     life: &'a Life<T>,
 }
@@ -180,7 +180,7 @@ impl<'a, T> Claim<'a, T> {
         }
     }
 
-    /// The body is used up. Nobody will claim it any more, and wakes do nothing.
+    /// The body is used up. It is never claimed again, and wakes do nothing.
     #[inline]
     pub(crate) fn complete(self) {
         // A plain store may wipe out bits that were set meanwhile: they ask for nothing any more.
