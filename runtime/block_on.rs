@@ -101,7 +101,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        this_poll::begin(&waker);
+        this_poll::begin(&waker, None);
         let polled = future.as_mut().poll(&mut cx);
         let again = this_poll::gave_way_at().is_some();
         this_poll::end();

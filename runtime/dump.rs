@@ -8,7 +8,7 @@ use std::{fmt, panic::Location};
 use crate::engine::{
     base::{
         id::TaskId,
-        place::{Origin, Wait, WaitsFor},
+        place::{Origin, Wait, WaitsFor, WaitsOn},
     },
     current::{self, Current},
     scheduler::{event_loop::Core, pool::Pool},
@@ -51,11 +51,15 @@ pub struct TaskDump {
     /// The line that spawned it (or called `block_on`).
     pub spawned_at: &'static Location<'static>,
     /// What it waits for and the line that waits, as the last of our own leaf futures noted it;
-    /// `None` if it has not waited yet, or waits for somebody else's.
+    /// `None` if it has not waited yet, or waits for a future of another crate.
     pub waits: Option<(WaitsFor, &'static Location<'static>)>,
+    /// On which task, queue, source or lock, if what it waits for said so.
+    pub waits_on: Option<WaitsOn>,
+    /// The task that spawned it; `None` if no task did.
+    pub parent: Option<TaskId>,
     /// It stands in a run queue.
     pub scheduled: bool,
-    /// It is being polled, on whichever worker. On an event loop: whoever asked for the dump is inside it.
+    /// It is being polled, on any worker. On an event loop: the dump was asked for inside it.
     pub running: bool,
 }
 
@@ -83,8 +87,10 @@ impl TaskDump {
         Self {
             id: origin.id,
             name: origin.name.map(|name| name.to_string()),
-            spawned_at: origin.place,
-            waits: wait.map(|wait| (wait.what, wait.place)),
+            spawned_at: origin.location,
+            waits: wait.map(|wait| (wait.what(), wait.location)),
+            waits_on: wait.and_then(Wait::object),
+            parent: origin.parent,
             scheduled: stage == Stage::Scheduled,
             running: stage == Stage::Running,
         }
@@ -110,7 +116,10 @@ impl fmt::Display for TaskDump {
         match self.waits {
             _ if self.running => f.write_str("is running"),
             _ if self.scheduled => f.write_str("is scheduled"),
-            Some((what, place)) => write!(f, "waits for {what} at {place}"),
+            Some((what, location)) => {
+                write!(f, "waits for {what} at {location}")?;
+                self.waits_on.map_or(Ok(()), |object| write!(f, ": {object}"))
+            }
             None => f.write_str("waits for a future that is not whirligig's"),
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     engine::{
         base::{
             stats::Stats,
-            trace::{self, Event},
+            trace::{self, EventKind},
         },
         blocking::BlockingStats,
         current::{self, Home},
@@ -26,7 +26,7 @@ use crate::{
             event_loop::{Core, Limit, Settings},
             remote::Remote,
         },
-        task::join::JoinHandle,
+        task::{join::JoinHandle, spawned::NewTask},
     },
     handle::Handle,
     shutdown::{self, StillRunning},
@@ -159,7 +159,7 @@ impl EventLoop {
             Poll::Pending => false,
         };
         expect_wait(self.core.run(Some(&mut poll)));
-        trace::report(|| Event::Completed { task: id });
+        trace::report(|| EventKind::Completed { task: id });
         output.expect("the root future ended")
     }
 
@@ -223,7 +223,7 @@ impl EventLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let handle = self.core.spawn(future, None, Location::caller());
+        let handle = self.core.spawn(NewTask::local(future, None, Location::caller()));
         self.core.rouse();
         handle
     }

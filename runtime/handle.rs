@@ -3,10 +3,14 @@
 use std::{fmt, future::Future, panic::Location, sync::Arc};
 
 use crate::engine::{
-    base::place::Name,
+    base::stats::{Stats, WorkerStats},
     current::{self, Current, Home},
     inbox::Urgency,
-    task::{join::JoinHandle, local},
+    task::{
+        join::JoinHandle,
+        local,
+        spawned::{NewTask, SpawnedSend},
+    },
 };
 
 /// A handle to an event loop or a runtime, for any thread: spawn onto it, run something there, stop it.
@@ -34,12 +38,18 @@ pub struct Handle {
 }
 
 /// An event loop or a runtime is gone, so nothing can be run there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct LoopGone;
 
 impl fmt::Display for LoopGone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the runtime of this handle has been dropped")
+    }
+}
+
+impl fmt::Debug for LoopGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoopGone({self})")
     }
 }
 
@@ -85,8 +95,8 @@ impl Handle {
     /// here are its own.
     ///
     /// For code that is no future and calls what needs a runtime. Nothing is run by this thread. Guards
-    /// may be nested, and must be dropped in the reverse order. So do not hold one across an await: other
-    /// tasks run on the thread meanwhile, and enter and leave.
+    /// may be nested, and must be dropped in the reverse order: one that is not panics, and says so. So do not hold one
+    /// across an await: other tasks run on the thread meanwhile, and enter and leave.
     ///
     /// An event loop may be entered on its own thread and on others. On its own,
     /// [`spawn_local`](crate::spawn_local) works as well. On another, what is spawned is sent to the loop,
@@ -129,32 +139,26 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn_named(future, None, Location::caller())
+        self.spawn_new(NewTask::new(future, None, Location::caller()))
     }
 
-    pub(crate) fn spawn_named<F>(
+    pub(crate) fn spawn_new<T: Send + 'static>(
         &self,
-        future: F,
-        name: Name,
-        place: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
+        new: NewTask<SpawnedSend, T>,
+    ) -> JoinHandle<T> {
         match (&self.home, current::get()) {
             (Home::EventLoop(home), Some(Current::EventLoop(core)))
                 if core.id == home.address.loop_id =>
             {
-                core.spawn(future, name, place)
+                core.spawn(new.into_local())
             }
-            (Home::EventLoop(home), _) => current::send(home.address, future, name, place),
+            (Home::EventLoop(home), _) => current::send(home.address, new),
             (Home::Pool(pool), Some(Current::Worker(worker)))
                 if Arc::ptr_eq(pool, &worker.pool) =>
             {
-                worker.spawn(future, name, place)
+                worker.spawn(new)
             }
-            (Home::Pool(pool), _) => pool.spawn(future, name, place),
+            (Home::Pool(pool), _) => pool.spawn(new),
         }
     }
 
@@ -182,6 +186,35 @@ impl Handle {
                 drop(self.spawn(async { f() }));
                 Ok(())
             }
+        }
+    }
+
+    /// What an event loop has done so far, counted; `None` for a runtime, whose counts are
+    /// [`worker_stats`](Self::worker_stats). May be asked for on any thread, while the loop goes on, and gives the
+    /// last counts when it is gone.
+    ///
+    /// ```
+    /// let event_loop = whirligig::EventLoop::new()?;
+    /// let handle = event_loop.handle();
+    /// event_loop.block_on(async {});
+    /// let polls = std::thread::spawn(move || handle.stats().unwrap().polls);
+    /// assert_eq!(polls.join().unwrap(), 1);
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[doc(alias = "metrics")]
+    pub fn stats(&self) -> Option<Stats> {
+        match &self.home {
+            Home::EventLoop(home) => Some(home.counters.read()),
+            Home::Pool(_) => None,
+        }
+    }
+
+    /// What each worker of a runtime has done so far, as [`Runtime::stats`](crate::Runtime::stats) says it; none for an
+    /// event loop.
+    pub fn worker_stats(&self) -> Vec<WorkerStats> {
+        match &self.home {
+            Home::EventLoop(..) => Vec::new(),
+            Home::Pool(pool) => pool.stats(),
         }
     }
 

@@ -148,7 +148,7 @@ pub use crate::{
     dump::{Dump, TaskDump, dump},
     engine::{
         base::{
-            place::WaitsFor,
+            place::{WaitsFor, WaitsOn},
             stats::{Stats, WorkerStats},
         },
         blocking::BlockingStats,

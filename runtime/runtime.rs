@@ -14,7 +14,7 @@ use crate::{
         scheduler::pool::{
             FirstWorker, Pool, Settings, threads::ThreadSettings, worker::Worker, worker_thread,
         },
-        task::join::JoinHandle,
+        task::{join::JoinHandle, spawned::NewTask},
     },
     handle::{Enter, Handle},
     shutdown::{self, StillRunning},
@@ -114,7 +114,7 @@ impl Runtime {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handle().spawn_named(future, None, Location::caller())
+        self.handle().spawn_new(NewTask::new(future, None, Location::caller()))
     }
 
     /// What other threads, and tasks, may hold of the runtime. It does not keep the runtime alive.

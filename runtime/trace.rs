@@ -1,11 +1,13 @@
 //! What happened, in order.
 //!
-//! The loop and its parts report each step as an [`Event`] to whoever listens on the loop's thread.
-//! When nobody listens a report costs one predicted branch: the event is not even built. Tests
-//! assert the order of events line by line; a [`Recorder`] collects them.
+//! The loop and its parts report each step as an [`Event`] to the listeners of the loop's thread: what happened
+//! (its [`EventKind`]), when, in which turn and on which worker. Without any a report costs one predicted branch:
+//! the event is not even built. To listen changes nothing of what happens. Tests assert the order of events line
+//! by line; a [`Recorder`] collects them.
 //!
-//! Listeners belong to a thread because a loop does. A listener runs in the open, with nothing
-//! borrowed, and may do all but block; what it causes is not reported to itself.
+//! Listeners belong to a thread because a loop does. A listener runs with no lock held and nothing
+//! borrowed, and may do all but block; what it causes is not reported to any. One that panics is reported on
+//! standard error, and hears no more.
 //!
 //! The workers of a runtime have threads of their own, and are listened to from there, by the hook
 //! on their start:
@@ -20,7 +22,7 @@
 //!     .on_thread_start(move |_worker| {
 //!         let sender = sender.clone();
 //!         let listening = trace::listen(move |event| {
-//!             // Nobody receives any more: then nobody wants to know.
+//!             // An error: the receiver is gone.
 //!             let _ = sender.send(event.clone());
 //!         });
 //!         // Never dropped, so it listens until the thread ends.
@@ -41,7 +43,7 @@
 use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
 
 use crate::engine::base::id::TaskId;
-pub use crate::engine::base::trace::{Cause, Event, Listening, listen};
+pub use crate::engine::base::trace::{Cause, Event, EventKind, Listening, listen};
 
 /// Records the events of this thread's loops, for tests that assert their order.
 ///
@@ -116,8 +118,8 @@ impl Names {
     }
 
     fn line(&mut self, event: &Event) -> String {
-        match event {
-            Event::Spawned { task, name, .. } => {
+        match &event.kind {
+            EventKind::Spawned { task, name, .. } => {
                 let name = name.as_deref().map(str::to_owned).unwrap_or_else(|| {
                     self.unnamed += 1;
                     format!("task {}", self.unnamed)
@@ -126,24 +128,26 @@ impl Names {
                 self.names.insert(*task, name);
                 line
             }
-            Event::Woken { task, by } => {
+            EventKind::Woken { task, by } => {
                 format!("{} woken by {}", self.of(*task), self.cause(*by))
             }
-            Event::Scheduled { task } => format!("{} scheduled", self.of(*task)),
-            Event::Polled { task } => format!("{} polled", self.of(*task)),
-            Event::Waits { task, on: Some(on) } => format!("{} waits for {on}", self.of(*task)),
-            Event::Waits { task, on: None } => format!("{} waits", self.of(*task)),
-            Event::Completed { task } => format!("{} completed", self.of(*task)),
-            Event::Panicked { task } => format!("{} panicked", self.of(*task)),
-            Event::Cancelled { task } => format!("{} cancelled", self.of(*task)),
-            Event::Looked { found } => format!("looked, found {found}"),
-            Event::Parked => "parked".to_owned(),
-            Event::Unparked => "unparked".to_owned(),
-            Event::Ready { source } => format!("source {source} ready"),
-            Event::Fired { timer } => format!("timer {timer} fired"),
-            Event::TookOver { worker } => format!("took over from worker {worker}"),
-            Event::Stole { worker } => format!("stole from worker {worker}"),
-            Event::Advanced { by } => format!("clock advanced by {:?}", Nanos(*by)),
+            EventKind::Scheduled { task } => format!("{} scheduled", self.of(*task)),
+            EventKind::Polled { task } => format!("{} polled", self.of(*task)),
+            EventKind::Waits { task, on: Some(on), .. } => {
+                format!("{} waits for {on}", self.of(*task))
+            }
+            EventKind::Waits { task, on: None, .. } => format!("{} waits", self.of(*task)),
+            EventKind::Completed { task } => format!("{} completed", self.of(*task)),
+            EventKind::Panicked { task } => format!("{} panicked", self.of(*task)),
+            EventKind::Cancelled { task } => format!("{} cancelled", self.of(*task)),
+            EventKind::Looked { found } => format!("looked, found {found}"),
+            EventKind::Parked => "parked".to_owned(),
+            EventKind::Unparked => "unparked".to_owned(),
+            EventKind::Ready { source } => format!("source {source} ready"),
+            EventKind::Fired { timer } => format!("timer {timer} fired"),
+            EventKind::TookOver { worker } => format!("took over from worker {worker}"),
+            EventKind::Stole { worker } => format!("stole from worker {worker}"),
+            EventKind::Advanced { by } => format!("clock advanced by {:?}", Nanos(*by)),
         }
     }
 }

@@ -16,7 +16,7 @@ use std::{
 
 use futures_util::{AsyncReadExt, AsyncWriteExt};
 use whirligig::{
-    EventLoop, TaskDump, WaitsFor,
+    EventLoop, Runtime, TaskDump, WaitsFor, WaitsOn,
     io::Source,
     net::{TcpListener, TcpStream},
     queue, spawn_local, task,
@@ -24,7 +24,7 @@ use whirligig::{
     time::{Instant, interval_at, sleep, timeout},
 };
 
-/// The line of whoever calls.
+/// The line of the caller.
 #[track_caller]
 fn here() -> u32 {
     Location::caller().line()
@@ -34,7 +34,7 @@ fn here() -> u32 {
 #[track_caller]
 fn demand_wait(what: WaitsFor, line: u32, waits: impl Future<Output = ()> + 'static) {
     let event_loop = EventLoop::new().unwrap();
-    let place = Location::caller();
+    let asked_at = Location::caller();
     let handle = task_on(&event_loop, "waiting", waits);
     // Names are resolved and sockets connected on the way: turn until the task rests.
     let found = loop {
@@ -46,7 +46,7 @@ fn demand_wait(what: WaitsFor, line: u32, waits: impl Future<Output = ()> + 'sta
         std::thread::yield_now();
     };
     let (waits_for, at) = found.waits.unwrap();
-    assert_eq!((at.file(), at.line()), (file!(), line), "{waits_for:?}, asked at {place}");
+    assert_eq!((at.file(), at.line()), (file!(), line), "{waits_for:?}, asked at {asked_at}");
     assert_eq!(found.name.as_deref(), Some("waiting"));
     let told = format!("waits for {what} at {}:{line}:", file!());
     assert!(found.to_string().contains(&told), "{found}");
@@ -156,6 +156,33 @@ fn a_handle_is_noted_at_its_await() {
     let found = dump.tasks.iter().find(|task| task.id == waiting.id()).unwrap();
     let (what, at) = found.waits.unwrap();
     assert_eq!((what, at.file(), at.line()), (WaitsFor::Task, file!(), line));
+
+    // And which task that is: the one it spawned.
+    let other = dump.tasks.iter().find(|task| task.id != waiting.id()).unwrap();
+    assert_eq!(found.waits_on, Some(WaitsOn::Task(other.id)));
+    assert!(found.to_string().ends_with(&format!(": task {}", other.id)), "{found}");
+    assert_eq!((found.parent, other.parent), (None, Some(waiting.id())));
+}
+
+#[test]
+fn a_runtime_s_handle_is_noted_with_its_task() {
+    let runtime = Runtime::builder().worker_threads(1).build().unwrap();
+    let waiting = runtime.spawn(async {
+        whirligig::spawn(pending::<()>()).await.unwrap();
+    });
+    let (found, other) = loop {
+        let mut tasks = runtime.dump().tasks;
+        tasks.sort_by_key(|task| task.parent);
+        if let [found, other] = &tasks[..]
+            && found.waits.is_some()
+        {
+            break (found.clone(), other.clone());
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(found.id, waiting.id());
+    assert_eq!(found.waits_on, Some(WaitsOn::Task(other.id)));
+    assert_eq!((found.parent, other.parent), (None, Some(waiting.id())));
 }
 
 #[test]

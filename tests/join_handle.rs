@@ -441,3 +441,74 @@ fn a_loop_that_goes_wakes_who_awaits_its_tasks_elsewhere() {
     drop(home);
     assert!(other.block_on(awaiting).unwrap().unwrap_err().is_cancelled());
 }
+
+#[test]
+fn a_task_knows_its_identity() {
+    assert_eq!(task::try_id(), None, "outside a task there is none");
+    assert!(catch_unwind(task::id).is_err());
+    let event_loop = EventLoop::new().unwrap();
+    let outside = event_loop.spawn_local(async { task::id() });
+    let id = outside.id();
+    event_loop.block_on(async {
+        assert_eq!(outside.await.unwrap(), id);
+        let root = task::id();
+        let child = spawn(async {
+            let before = task::id();
+            // Another task's polls, and a whole other loop's, lie in between.
+            yield_now().await;
+            assert_ne!(whirligig::run(async { task::id() }), before);
+            assert_eq!(task::id(), before);
+            before
+        });
+        let id = child.id();
+        assert_ne!(id, root);
+        assert_eq!(child.await.unwrap(), id);
+        assert_eq!(task::id(), root);
+    });
+    assert_eq!(task::try_id(), None);
+
+    let runtime = whirligig::Runtime::builder().worker_threads(1).build().unwrap();
+    assert_eq!(runtime.block_on(async { task::try_id() }), None, "it is no task");
+    let child = runtime.spawn(async {
+        let before = task::id();
+        assert_eq!(task::block_in_place(task::id), before);
+        yield_now().await;
+        assert_eq!(task::id(), before);
+        before
+    });
+    let id = child.id();
+    assert_eq!(child.wait().unwrap(), id);
+}
+
+#[test]
+fn a_handle_and_its_error_may_cross_a_caught_panic() {
+    fn crosses<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    crosses::<JoinHandle<RefCell<i32>>>();
+    crosses::<JoinError>();
+    crosses::<task::YieldNow>();
+    crosses::<task::TaskId>();
+}
+
+#[test]
+fn a_loop_s_counts_are_read_on_another_thread_and_after_its_end() {
+    let event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    let elsewhere = handle.clone();
+    event_loop.block_on(async {
+        let task = spawn_local(async {});
+        task.await.unwrap();
+        // The loop stands in this very poll.
+        let stats = thread::spawn(move || elsewhere.stats().unwrap()).join().unwrap();
+        assert_eq!((stats.spawned, stats.ended, stats.polls), (1, 1, 3));
+    });
+    assert_eq!(handle.stats(), Some(event_loop.stats()));
+    let last = event_loop.stats();
+    drop(event_loop);
+    assert_eq!(handle.stats(), Some(last));
+    assert!(handle.worker_stats().is_empty(), "an event loop has no workers");
+
+    let runtime = whirligig::Runtime::builder().worker_threads(2).build().unwrap();
+    runtime.spawn(async {}).wait().unwrap();
+    let handle = runtime.handle();
+    assert_eq!((handle.stats(), handle.worker_stats().len()), (None, 2));
+}

@@ -17,7 +17,7 @@ use whirligig::{
     EventLoop, Runtime, WaitsFor, dump, spawn_local,
     task::{self, yield_now},
     time::{TestClock, sleep},
-    trace::{self, Event, Recorder},
+    trace::{self, EventKind, Recorder},
 };
 
 /// What a poll does about its own task and one other.
@@ -235,7 +235,7 @@ fn whoever_hears_of_a_poll_may_wake_the_task() {
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         let heard = waker.clone();
         let listening = trace::listen(move |event| {
-            if let Event::Polled { .. } | Event::Waits { .. } = event
+            if let EventKind::Polled { .. } | EventKind::Waits { .. } = event.kind
                 && let Some(waker) = &*heard.borrow()
             {
                 waker.wake_by_ref();

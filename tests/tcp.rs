@@ -25,7 +25,7 @@ use whirligig::{
     },
     spawn,
     task::yield_now,
-    trace::{Cause, Event, Recorder},
+    trace::{Cause, Event, EventKind, Recorder},
 };
 
 use sockets::{
@@ -410,7 +410,8 @@ fn a_dropped_read_leaves_no_waker() {
         let recorder = Recorder::start();
         peer.write_all(b"x").unwrap();
         assert_eq!(AsyncReadExt::read(&mut ours, &mut buf).await.unwrap(), 1);
-        let by_source = |event: &&Event| matches!(event, Event::Woken { by: Cause::Source(_), .. });
+        let by_source =
+            |event: &&Event| matches!(event.kind, EventKind::Woken { by: Cause::Source(_), .. });
         assert_eq!(recorder.events().iter().filter(by_source).count(), 1);
     });
 }

@@ -4,23 +4,24 @@
 //! explain it here or undo it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{pending, poll_fn},
     io::{Read, Write, pipe},
+    pin::pin,
     rc::Rc,
-    sync::mpsc,
-    task::Poll,
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
 
 use whirligig::{
-    EventLoop,
+    EventLoop, WaitsOn,
     io::Source,
     spawn_local, task,
     task::{JoinHandle, yield_now},
     time::{self, TestClock, sleep},
-    trace::{self, Event, Recorder},
+    trace::{self, Event, EventKind, Recorder},
 };
 
 /// Spawns a task with a name.
@@ -186,7 +187,7 @@ fn a_wake_from_another_thread_ends_a_park() {
     // The listener lets the other thread go when the loop says that it parks: not before.
     let (go, gone) = mpsc::channel();
     let listening = trace::listen(move |event| {
-        if *event == Event::Parked {
+        if event.kind == EventKind::Parked {
             go.send(()).unwrap();
         }
     });
@@ -342,10 +343,124 @@ fn an_unnamed_task_has_a_number_and_a_spawn_place() {
     whirligig::run(async { drop(spawn_local(async {})) });
     assert_eq!(recorder.lines()[1], "task 1 spawned");
     let events = recorder.events();
-    let Event::Spawned { name: None, place, .. } = &events[1] else {
+    let EventKind::Spawned { name: None, location, parent, .. } = events[1].kind else {
         panic!("{events:?}");
     };
-    assert_eq!((place.file(), place.line()), (file!(), line));
+    assert_eq!((location.file(), location.line()), (file!(), line));
+    assert!(parent.is_some(), "the root future spawned it");
+}
+
+/// Calls the waker it is made of: to a source it is anybody's.
+struct Relay(Waker);
+
+impl Wake for Relay {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+/// The order in which two tasks go on whose pipes become readable at once: the first waits by way of a waker that is
+/// not the loop's, as in a `FuturesUnordered`, the second by the loop's.
+fn order_of_two_readers(listens: bool) -> Vec<&'static str> {
+    let event_loop = EventLoop::new().unwrap();
+    let order = Rc::new(RefCell::new(Vec::new()));
+    let listening = listens.then(|| trace::listen(|_| {}));
+    event_loop.block_on(async {
+        let mut writers = Vec::new();
+        let mut tasks = Vec::new();
+        for name in ["relayed", "direct"] {
+            let (reader, writer) = pipe().unwrap();
+            writers.push(writer);
+            let (reader, order) = (Source::new(reader).unwrap(), order.clone());
+            tasks.push(named(name, async move {
+                let mut readable = pin!(reader.readable());
+                poll_fn(|cx| {
+                    if name == "direct" {
+                        return readable.as_mut().poll(cx);
+                    }
+                    let relay = Waker::from(Arc::new(Relay(cx.waker().clone())));
+                    readable.as_mut().poll(&mut Context::from_waker(&relay))
+                })
+                .await
+                .unwrap();
+                order.borrow_mut().push(name);
+            }));
+        }
+        yield_now().await;
+        for writer in &mut writers {
+            writer.write_all(b"x").unwrap();
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    drop(listening);
+    order.take()
+}
+
+#[test]
+fn to_listen_changes_no_order() {
+    assert_eq!(order_of_two_readers(true), order_of_two_readers(false));
+}
+
+#[test]
+fn an_event_says_when_and_in_which_turn() {
+    let (_clock, event_loop) = test_loop();
+    let recorder = Recorder::start();
+    event_loop.block_on(async {
+        yield_now().await;
+        sleep(Duration::from_secs(1)).await;
+    });
+    let events = recorder.events();
+    let polls: Vec<_> =
+        events.iter().filter(|event| matches!(event.kind, EventKind::Polled { .. })).collect();
+    let [first, second, third] = polls[..] else { panic!("{polls:?}") };
+    assert_eq!((first.turn, second.turn, third.turn), (1, 2, 3), "one poll in each");
+    assert_eq!(first.at, second.at, "the test clock stands still while a task can run");
+    assert_eq!(third.at - second.at, 1_000_000_000);
+    assert!(events.iter().all(|event| event.worker.is_none()), "an event loop has no workers");
+}
+
+#[test]
+fn an_event_of_a_runtime_says_on_which_worker() {
+    let (sender, events) = mpsc::channel();
+    let runtime = whirligig::Runtime::builder()
+        .worker_threads(2)
+        .on_thread_start(move |worker| {
+            let sender = sender.clone();
+            let listening = trace::listen(move |event| {
+                let _ = sender.send((worker, event.clone()));
+            });
+            std::mem::forget(listening);
+        })
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        runtime.spawn(yield_now()).wait().unwrap();
+    }
+    drop(runtime);
+    let mut last = [(0, 0); 2];
+    let mut events = events.into_iter().peekable();
+    assert!(events.peek().is_some());
+    for (worker, event) in events {
+        assert_eq!(event.worker, Some(worker), "{event:?}");
+        let before = std::mem::replace(&mut last[worker], (event.at, event.turn));
+        assert!(before <= last[worker], "{before:?}, then {event:?}");
+    }
+}
+
+#[test]
+fn a_wait_says_on_which_task() {
+    let recorder = Recorder::start();
+    let id = whirligig::run(async {
+        let child = named("child", yield_now());
+        let id = child.id();
+        child.await.unwrap();
+        id
+    });
+    let on = WaitsOn::Task(id);
+    let waits = |event: &&Event| matches!(event.kind, EventKind::Waits { object: Some(object), .. } if object == on);
+    assert_eq!(recorder.events().iter().filter(waits).count(), 1);
 }
 
 #[test]
@@ -354,7 +469,7 @@ fn a_listener_may_spawn_when_it_hears_of_a_spawn() {
     let (ran, runs) = (Rc::new(Cell::new(false)), Cell::new(None));
     runs.set(Some(ran.clone()));
     let listening = trace::listen(move |event| {
-        if let Event::Spawned { .. } = event
+        if let EventKind::Spawned { .. } = event.kind
             && let Some(ran) = runs.take()
         {
             drop(spawn_local(async move { ran.set(true) }));

@@ -24,7 +24,7 @@ use whirligig::{
     queue, spawn_local, task,
     task::{unconstrained, yield_now},
     time::{Instant, TestClock, sleep_until},
-    trace::{self, Cause, Event},
+    trace::{self, Cause, EventKind},
 };
 
 /// Ready operations in one poll.
@@ -335,10 +335,10 @@ struct Heard {
 
 fn listen(heard: &Rc<Heard>) -> trace::Listening {
     let heard = heard.clone();
-    trace::listen(move |event| match event {
-        Event::Polled { .. } => heard.polls.set(heard.polls.get() + 1),
-        Event::Ready { .. } => heard.ready_at.set(heard.polls.get()),
-        Event::Woken { by: Cause::Source(_), .. } => heard.woken_at.set(heard.polls.get()),
+    trace::listen(move |event| match event.kind {
+        EventKind::Polled { .. } => heard.polls.set(heard.polls.get() + 1),
+        EventKind::Ready { .. } => heard.ready_at.set(heard.polls.get()),
+        EventKind::Woken { by: Cause::Source(_), .. } => heard.woken_at.set(heard.polls.get()),
         _ => {}
     })
 }

@@ -1,20 +1,26 @@
 //! This thread's runtime.
 //!
-//! Leaf futures and the free functions `spawn` and `spawn_local` ask here who runs this thread. It is
-//! set by a guard while a loop turns and while its tasks are dropped, and nests: a task may run
-//! another loop, and gets its own back after that. Whoever does something else on an event loop than
-//! on a runtime asks [`get`] or [`expect`], and matches [`Current`].
+//! Leaf futures and the free functions `spawn` and `spawn_local` ask here which loop or runtime this thread is
+//! in. It is set by a guard while a loop turns and while its tasks are dropped, and nests: a task may run
+//! another loop, and gets its own back after that. What differs between an event loop and a runtime asks
+//! [`get`] or [`expect`], and matches [`Current`].
+//!
+//! Guards are dropped in the reverse order. A user's may not be: then the others stay as they are, its own entry is
+//! taken out when the guards inside it have gone, and it panics with advice.
+//!
+//! **Alternative:** a stack in the thread-local, from which a guard takes its entry out wherever that is. Then each
+//! look at the current one is a look at a vector's end.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    future::Future,
     io,
     mem::ManuallyDrop,
     os::fd::BorrowedFd,
     panic::Location,
     rc::{Rc, Weak},
     sync::Arc as StdArc,
+    thread,
 };
 
 use mio::Token;
@@ -22,10 +28,11 @@ use mio::Token;
 use crate::engine::{
     base::{
         clock::{self, Clock, TestClock},
+        foreign,
         id::TaskId,
-        place::{Name, Origin},
         primitives::Arc,
         this_poll,
+        trace::{self, Stamp},
     },
     blocking,
     inbox::{Address, Urgency},
@@ -39,13 +46,14 @@ use crate::engine::{
         remote::Remote,
     },
     task::{
-        join::{self, JoinHandle},
+        join::JoinHandle,
         local::{self, Entered},
+        spawned::{NewTask, Spawned, SpawnedSend},
     },
     waiting::waiter::Waiter,
 };
 
-/// Who runs a thread.
+/// What runs a thread.
 #[derive(Clone)]
 pub(crate) enum Current {
     EventLoop(Rc<Core>),
@@ -83,6 +91,10 @@ thread_local! {
     /// as above; the loops empty it.
     static LOOPS: RefCell<ManuallyDrop<BTreeMap<u64, Weak<Core>>>> =
         const { RefCell::new(ManuallyDrop::new(BTreeMap::new())) };
+    /// Guards on this thread.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// What guards have to put back that were dropped before those inside them, with their depths.
+    static LEFT: RefCell<Vec<(usize, Outer)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Notes an event loop of this thread.
@@ -160,136 +172,171 @@ impl Drop for LeftWorker {
 
 /// See [`enter`].
 pub(crate) struct Guard<T> {
-    outer: Option<Current>,
-    outer_id: u64,
-    outer_runs_tasks: bool,
+    /// `None` once it was put back.
+    outer: Option<Outer>,
+    /// Guards there are, with this one.
+    depth: usize,
     _entered: T,
+}
+
+/// What ran a thread before a guard.
+struct Outer {
+    current: Option<Current>,
+    id: u64,
+    runs_tasks: bool,
+}
+
+impl Outer {
+    fn put_back(self) {
+        LOOP_ID.set(self.id);
+        this_poll::set_runs_tasks(self.runs_tasks);
+        drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(self.current))));
+    }
 }
 
 impl<T> Guard<T> {
     fn new(current: Current, entered: T) -> Self {
-        let outer_id = LOOP_ID.replace(current.id());
+        trace::set_stamp(stamp);
+        let id = LOOP_ID.replace(current.id());
         let runs_tasks = matches!(current, Current::EventLoop(_) | Current::Worker(_));
-        let outer_runs_tasks = this_poll::set_runs_tasks(runs_tasks);
+        let runs_tasks = this_poll::set_runs_tasks(runs_tasks);
         let outer = CURRENT.replace(ManuallyDrop::new(Some(current)));
-        Self {
-            outer: ManuallyDrop::into_inner(outer),
-            outer_id,
-            outer_runs_tasks,
-            _entered: entered,
-        }
+        let outer = Outer { current: ManuallyDrop::into_inner(outer), id, runs_tasks };
+        let depth = DEPTH.get() + 1;
+        DEPTH.set(depth);
+        Self { outer: Some(outer), depth, _entered: entered }
     }
 }
 
 impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
-        let outer = self.outer.take();
-        LOOP_ID.set(self.outer_id);
-        this_poll::set_runs_tasks(self.outer_runs_tasks);
-        drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
+        let Some(outer) = self.outer.take() else { return };
+        if DEPTH.get() == self.depth {
+            DEPTH.set(self.depth - 1);
+            outer.put_back();
+            put_back_left();
+        } else {
+            // On a thread that is being torn down there is nothing to put it back for.
+            let _ = LEFT.try_with(|left| left.borrow_mut().push((self.depth, outer)));
+            dropped_out_of_order();
+        }
     }
 }
 
-/// Who runs this thread, if anybody does.
+/// The innermost guard was dropped: puts back what those around it had to, if they were dropped before.
+fn put_back_left() {
+    let next = |left: &RefCell<Vec<(usize, Outer)>>| {
+        let mut left = left.borrow_mut();
+        let at = left.iter().position(|(depth, _)| *depth == DEPTH.get())?;
+        Some(left.swap_remove(at).1)
+    };
+    while let Ok(Some(outer)) = LEFT.try_with(next) {
+        DEPTH.set(DEPTH.get() - 1);
+        outer.put_back();
+    }
+}
+
+#[cold]
+fn dropped_out_of_order() {
+    let advice = "a guard of `enter` was dropped before one that was made after it: drop guards in the reverse \
+                  order, and hold none across an await";
+    // A second panic while one unwinds would end the process.
+    if thread::panicking() {
+        foreign::say(format_args!("{advice}"));
+    } else {
+        panic!("{advice}");
+    }
+}
+
+/// When and where an event of this thread happens.
+fn stamp() -> Stamp {
+    match get() {
+        Some(Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. })) => {
+            core.stamp()
+        }
+        Some(Current::Worker(worker)) => worker.stamp(),
+        Some(Current::Guest(_) | Current::Outside(_)) | None => Stamp::outside(),
+    }
+}
+
+/// What runs this thread, if anything does.
 #[inline]
 pub(crate) fn get() -> Option<Current> {
     CURRENT.with_borrow(|current| Option::clone(current))
 }
 
-/// Who runs this thread.
+/// What runs this thread.
 ///
 /// # Panics
-/// If nobody does; `what` names who asked.
+/// If nothing does; `what` names what asked.
 #[inline]
 #[track_caller]
 pub(crate) fn expect(what: &str) -> Current {
     match get() {
         Some(current) => current,
-        None => nobody(what),
+        None => none(what),
     }
 }
 
-/// Who runs this thread, for a future that was made at `place`.
+/// What runs this thread, for a future that was made at `location`.
 ///
 /// # Panics
-/// If nobody does.
+/// If nothing does.
 #[inline]
-pub(crate) fn expect_at(what: &str, place: &'static Location<'static>) -> Current {
-    get().unwrap_or_else(|| nobody(&format!("{what} at {place}")))
+pub(crate) fn expect_at(what: &str, location: &'static Location<'static>) -> Current {
+    get().unwrap_or_else(|| none(&format!("{what} at {location}")))
 }
 
 /// What `what` needed is not there.
 #[cold]
 #[track_caller]
-pub(crate) fn nobody(what: &str) -> ! {
+pub(crate) fn none(what: &str) -> ! {
     panic!(
         "{what} needs a runtime, and none runs this thread: call it from inside `whirligig::run`, \
          `block_on` or a spawned task"
     )
 }
 
-/// Spawns a future onto whoever runs this thread.
+/// Spawns a task onto what runs this thread. `what` names what asked.
+///
+/// # Panics
+/// If nothing runs this thread.
 #[inline]
 #[track_caller]
-pub(crate) fn spawn<F>(
-    what: &str,
-    future: F,
-    name: Name,
-    place: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
+pub(crate) fn spawn<T: Send + 'static>(what: &str, new: NewTask<SpawnedSend, T>) -> JoinHandle<T> {
     match expect(what) {
-        Current::EventLoop(core) => core.spawn(future, name, place),
-        Current::Worker(worker) => worker.spawn(future, name, place),
-        Current::Guest(pool) => pool.spawn(future, name, place),
-        Current::Outside(outside) => send(outside.home.address, future, name, place),
+        Current::EventLoop(core) => core.spawn(new.into_local()),
+        Current::Worker(worker) => worker.spawn(new),
+        Current::Guest(pool) => pool.spawn(new),
+        Current::Outside(outside) => send(outside.home.address, new),
     }
 }
 
-/// Sends a future to the thread of its loop.
-pub(crate) fn send<F>(
+/// Sends a task to the thread of its loop.
+pub(crate) fn send<T: Send + 'static>(
     home: Address,
-    future: F,
-    name: Name,
-    place: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    let origin = Origin { id: TaskId::draw(), name, place };
-    let (completer, handle) = join::pair(future, origin.clone(), local::wake_bits);
+    new: NewTask<SpawnedSend, T>,
+) -> JoinHandle<T> {
+    let (task, origin, handle) = new.identify(TaskId::draw(), local::wake_bits);
     let spawn = move || {
         if let Some(core) = event_loop() {
-            core.spawn_sent(origin, completer);
+            core.spawn_sent(origin, task);
         }
     };
-    // Refused, the closure is dropped here, and with it future and completer.
+    // Refused, the closure is dropped here, and with it the task.
     drop(home.call(Box::new(spawn), Urgency::Now));
     handle
 }
 
-/// Spawns a future that must not leave this thread.
+/// Spawns a task that must not leave this thread.
 ///
 /// # Panics
 /// If no event loop runs this thread.
 #[inline]
 #[track_caller]
-pub(crate) fn spawn_local<F>(
-    what: &str,
-    future: F,
-    name: Name,
-    place: &'static Location<'static>,
-) -> JoinHandle<F::Output>
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
+pub(crate) fn spawn_local<T>(what: &str, new: NewTask<Spawned, T>) -> JoinHandle<T> {
     match get() {
-        Some(Current::EventLoop(core)) => core.spawn(future, name, place),
+        Some(Current::EventLoop(core)) => core.spawn(new),
         _ => no_event_loop(what),
     }
 }
@@ -349,7 +396,7 @@ pub(crate) fn event_loop() -> Option<Rc<Core>> {
     })
 }
 
-/// The identity of whoever runs this thread; 0 if nobody does. All workers of a runtime have one.
+/// The identity of what runs this thread; 0 if nothing does. All workers of a runtime have one.
 #[inline]
 pub(crate) fn loop_id() -> u64 {
     LOOP_ID.get()

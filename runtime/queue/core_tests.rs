@@ -29,7 +29,7 @@ fn left() -> i32 {
 #[test]
 fn only_ready_awaits_are_charged() {
     let queue = local::Queue::bounded(1);
-    this_poll::begin(Waker::noop());
+    this_poll::begin(Waker::noop(), None);
     let mut get = pin!(queue.get());
     assert!(poll(get.as_mut()).is_pending(), "a wait ends the poll by itself, and is free");
     queue.try_put(1).unwrap();
@@ -48,14 +48,14 @@ fn only_ready_awaits_are_charged() {
 #[test]
 fn a_used_up_budget_gives_way_and_loses_nothing() {
     let queue = Queue::unbounded();
-    this_poll::begin(Waker::noop());
+    this_poll::begin(Waker::noop(), None);
     left();
     let (mut put, mut get) = (pin!(queue.put(1)), pin!(queue.get()));
     assert!(poll(put.as_mut()).is_pending());
-    assert!(this_poll::wait().is_some_and(|wait| wait.what == WaitsFor::Turn));
+    assert!(this_poll::wait().is_some_and(|wait| wait.what() == WaitsFor::Turn));
     assert!(poll(get.as_mut()).is_pending());
     assert_eq!(queue.stats().getters, 0, "it did not join the line");
-    this_poll::begin(Waker::noop());
+    this_poll::begin(Waker::noop(), None);
     assert_eq!(poll(put), Poll::Ready(Ok(())));
     assert_eq!(poll(get), Poll::Ready(Ok(1)));
     this_poll::end();
@@ -66,7 +66,10 @@ fn a_wait_notes_what_for_and_where() {
     let queue = Queue::bounded(1);
     let noted = |what, line| {
         let wait = this_poll::take_note().expect("a wait was noted");
-        assert_eq!((wait.what, wait.place.file(), wait.place.line()), (what, file!(), line));
+        assert_eq!(
+            (wait.what(), wait.location.file(), wait.location.line()),
+            (what, file!(), line)
+        );
     };
     let (mut get, line) = (pin!(queue.get()), line!());
     assert!(poll(get.as_mut()).is_pending());

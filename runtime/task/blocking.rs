@@ -18,15 +18,15 @@ use crate::{
         base::{
             clock::{self, TestClock},
             id::TaskId,
-            place::{Origin, WaitsFor},
+            place::WaitsFor,
             primitives::Arc,
             this_poll,
         },
         blocking::{ASK_AGAIN, Job, JobNumber, Kind, Pool, Refused},
         current::{self, Blocking, Current},
         task::{
-            join::{self, JoinError, JoinHandle},
-            spawned::SpawnedSend,
+            join::{JoinError, JoinHandle},
+            spawned::NewTask,
         },
     },
     handle::Handle,
@@ -236,16 +236,16 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let origin = Origin { id: TaskId::draw(), name: None, place };
     let Blocking { home, clock, .. } = blocking;
     let call = move || {
         let _entered = current::enter_from_outside(home);
         f()
     };
     // A job is cancelled by its number in the pool: it has no waker.
-    let (completer, handle) = join::pair(Call(Some(call)), origin.clone(), |_| {});
+    let new = NewTask::new(Call(Some(call)), None, place);
+    let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
     let hold = clock.as_ref().map(TestClock::hold);
-    (Job::new(SpawnedSend::new(completer), origin, kind, hold), handle)
+    (Job::new(task, origin, kind, hold), handle)
 }
 
 /// A closure as a future, which has its output with its first poll: so a job is a task like any other,

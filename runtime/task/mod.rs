@@ -20,6 +20,7 @@ use crate::{
     engine::{
         base::{place::Name, this_poll},
         current,
+        task::spawned::NewTask,
     },
     handle::Handle,
 };
@@ -47,7 +48,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    current::spawn("`spawn`", future, None, Location::caller())
+    current::spawn("`spawn`", NewTask::new(future, None, Location::caller()))
 }
 
 /// Spawns a future that need not be `Send` onto the event loop that polls the caller.
@@ -71,7 +72,7 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    current::spawn_local("`spawn_local`", future, None, Location::caller())
+    current::spawn_local("`spawn_local`", NewTask::local(future, None, Location::caller()))
 }
 
 /// Spawns tasks with a name, for traces, dumps and reports.
@@ -112,7 +113,8 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        current::spawn("`task::Builder::spawn`", future, self.into_name(), Location::caller())
+        let new = NewTask::new(future, self.into_name(), Location::caller());
+        current::spawn("`task::Builder::spawn`", new)
     }
 
     /// As [`spawn_local`].
@@ -125,8 +127,8 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let what = "`task::Builder::spawn_local`";
-        current::spawn_local(what, future, self.into_name(), Location::caller())
+        let new = NewTask::local(future, self.into_name(), Location::caller());
+        current::spawn_local("`task::Builder::spawn_local`", new)
     }
 
     /// As [`Handle::spawn`], from any thread.
@@ -136,12 +138,47 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        handle.spawn_named(future, self.into_name(), Location::caller())
+        handle.spawn_new(NewTask::new(future, self.into_name(), Location::caller()))
     }
 
     fn into_name(self) -> Name {
         self.name.map(|name| Arc::new(name.into_boxed_str()))
     }
+}
+
+/// The identity of the task that calls: of the one whose poll this thread is in.
+///
+/// On an event loop the future of `block_on` has one as well. That of [`Runtime::block_on`](crate::Runtime::block_on)
+/// is no task and has none.
+///
+/// ```
+/// whirligig::run(async {
+///     let task = whirligig::spawn(async { whirligig::task::id() });
+///     let id = task.id();
+///     assert_eq!(task.await.unwrap(), id);
+/// });
+/// ```
+///
+/// # Panics
+/// Outside a task.
+#[track_caller]
+#[doc(alias = "current_task")]
+pub fn id() -> TaskId {
+    match try_id() {
+        Some(id) => id,
+        None => {
+            panic!("`task::id` was called outside a task, where there is none: use `task::try_id`")
+        }
+    }
+}
+
+/// The identity of the task that calls; `None` outside a task. See [`id`].
+///
+/// ```
+/// assert_eq!(whirligig::task::try_id(), None);
+/// ```
+pub fn try_id() -> Option<TaskId> {
+    this_poll::task()
 }
 
 /// Gives up the rest of this turn: the task runs again in the next. asyncio's `sleep(0)`.
@@ -158,7 +195,7 @@ impl Builder {
 #[track_caller]
 #[doc(alias = "sleep0")]
 pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false, place: Location::caller() }
+    YieldNow { yielded: false, location: Location::caller() }
 }
 
 /// The future of [`yield_now`].
@@ -166,7 +203,7 @@ pub fn yield_now() -> YieldNow {
 #[must_use = "futures do nothing unless awaited"]
 pub struct YieldNow {
     yielded: bool,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl Future for YieldNow {
@@ -178,7 +215,7 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        this_poll::run_again(cx, self.place);
+        this_poll::run_again(cx, self.location);
         Poll::Pending
     }
 }
@@ -204,7 +241,7 @@ impl Future for YieldNow {
 ///         sum
 ///     });
 ///     assert_eq!(sum.await, 500_500);
-///     assert!(!other.is_finished(), "a thousand items in one poll: nobody else had a turn");
+///     assert!(!other.is_finished(), "a thousand items in one poll: no other task had a turn");
 /// });
 /// ```
 pub async fn unconstrained<F: Future>(future: F) -> F::Output {

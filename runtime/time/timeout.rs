@@ -100,7 +100,7 @@ impl<F: Future> Future for Timeout<F> {
         // A future that used up the budget must not keep its own deadline from being seen.
         let timed_out = this_poll::lifted(|| Pin::new(this.sleep).poll(cx)).is_ready();
         if let Some(noted) = noted {
-            this_poll::note(noted.what, noted.place);
+            this_poll::note_again(noted);
         }
         if timed_out { Poll::Ready(Err(TimedOut(()))) } else { Poll::Pending }
     }

@@ -21,12 +21,12 @@ ground
     engine/base/local_key.rs
     engine/base/id.rs                   <- engine/base/primitives.rs
     engine/base/place.rs                <- engine/base/id.rs
-    engine/base/this_poll.rs            <- engine/base/local_key.rs engine/base/place.rs
+    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/place.rs
     engine/base/stats.rs                <- engine/base/primitives.rs
     engine/base/foreign.rs
     engine/base/mod.rs
-    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/place.rs
     engine/base/clock.rs      <- engine/base/primitives.rs
+    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/place.rs engine/base/foreign.rs engine/base/clock.rs
 shelves
     engine/waiting/mod.rs
     engine/waiting/shell.rs
@@ -47,20 +47,19 @@ machines
     engine/task/mod.rs
     engine/task/key.rs
     engine/task/outcome.rs
-    engine/task/visit.rs
-    engine/task/cell.rs            <- engine/task/outcome.rs engine/task/visit.rs
-    engine/task/joiner.rs          <- engine/task/outcome.rs engine/task/cell.rs
-    engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/visit.rs engine/task/cell.rs engine/task/joiner.rs
-    engine/task/join.rs            <- engine/task/outcome.rs engine/task/joiner.rs engine/task/spawned.rs
+    engine/task/poll.rs
+    engine/task/cell.rs            <- engine/task/outcome.rs engine/task/poll.rs
+    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs
+    engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/poll.rs engine/task/cell.rs engine/task/join.rs
     engine/task/slots.rs           <- engine/task/key.rs engine/task/spawned.rs
-    engine/task/steps.rs           <- engine/task/visit.rs
+    engine/task/steps.rs           <- engine/task/poll.rs
     engine/task/tasks.rs           <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs
-    engine/task/local.rs           <- engine/task/key.rs engine/task/visit.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs
+    engine/task/local.rs <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs engine/task/poll.rs
     engine/waiting/leaf.rs         <- engine/task/local.rs
     engine/task/state.rs           <- engine/task/spawned.rs
-    engine/task/shared.rs          <- engine/task/join.rs engine/task/visit.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
+    engine/task/shared.rs          <- engine/task/join.rs engine/task/poll.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
     engine/task/owned.rs           <- engine/task/shared.rs
-    engine/blocking/mod.rs         <- engine/task/visit.rs engine/task/spawned.rs
+    engine/blocking/mod.rs <- engine/task/spawned.rs engine/task/poll.rs
     engine/reactor/flags.rs
     engine/reactor/slot.rs
     engine/reactor/source.rs       <- engine/reactor/flags.rs engine/reactor/slot.rs

@@ -21,12 +21,8 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/engine/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
     ("runtime/engine/run_queue/stealing.rs", "a ring of such places"),
     ("runtime/engine/task/local.rs", "the waker that is a number: its RawWaker"),
-    ("runtime/engine/task/cell.rs", "the join cell: output and waker shared by two sides"),
-    ("runtime/engine/task/joiner.rs", "the handle's side of it"),
-    (
-        "runtime/engine/task/spawned.rs",
-        "the task's side of it; a future's type, forgotten and remembered",
-    ),
+    ("runtime/engine/task/cell.rs", "the join cell: future, outcome and waker of two sides"),
+    ("runtime/engine/task/spawned.rs", "a future's type, forgotten and remembered"),
     ("runtime/engine/task/state.rs", "what a task's word guards: one claim at a time"),
 ];
 

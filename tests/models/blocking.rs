@@ -11,14 +11,10 @@ use super::seeded_bug_is_caught;
 use crate::engine::{
     base::{
         id::TaskId,
-        place::Origin,
         primitives::{Arc, Condvar, Mutex, lock, thread},
     },
     blocking::{Job, JobNumber, Kind, Pool},
-    task::{
-        join::{self, JoinHandle},
-        spawned::SpawnedSend,
-    },
+    task::{join::JoinHandle, spawned::NewTask},
 };
 
 /// Jobs that have ended.
@@ -56,9 +52,9 @@ fn submit(pool: &Pool, ended: &Arc<Ended>, after: usize) -> (JobNumber, JoinHand
         ended.wait_for(after);
         ended.add_one();
     };
-    let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-    let (completer, handle) = join::pair(job, origin.clone(), |_| {});
-    let submitted = pool.submit(Job::new(SpawnedSend::new(completer), origin, Kind::Call, None));
+    let new = NewTask::new(job, None, Location::caller());
+    let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+    let submitted = pool.submit(Job::new(task, origin, Kind::Call, None));
     (submitted.ok().expect("it is open"), handle)
 }
 

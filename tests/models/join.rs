@@ -1,4 +1,4 @@
-//! Models of the join cell, `task/cell.rs`: its two sides (`spawned.rs`, `joiner.rs`) meet, or miss each
+//! Models of the join cell, `task/cell.rs`: its two sides meet, or miss each
 //! other, in every order.
 //!
 //! loom checks three things by itself. Each touch of a slot must come after the other side's last one,
@@ -6,7 +6,7 @@
 //! is a deadlock. And a loom `Arc` must be dropped by the end: so each output, each future and each
 //! waker here holds one, and what is lost with a cell is a leak that fails.
 //!
-//! The rival is to run these under Miri or a thread sanitizer: they judge the orders that happen to
+//! **Alternative:** to run these under Miri or a thread sanitizer: they judge the orders that happen to
 //! come up, and here a handful of steps decides.
 
 use std::{
@@ -25,9 +25,9 @@ use crate::engine::{
         primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     },
     task::{
-        joiner::Joiner,
+        cell::{Completer, Joiner},
         outcome::{Failure, Outcome},
-        spawned::{Completer, new},
+        spawned::new,
     },
     wait::Unparker,
 };
@@ -55,7 +55,7 @@ impl Sleeper {
 
     pub(super) fn sleep(&self) {
         self.unparker.wait_unparked();
-        // Whoever is told to come back at once, because another is in the middle of a step, must let
+        // A thread that is told to come back at once, because another is in the middle of a step, must let
         // that other take it.
         thread::yield_now();
     }
@@ -65,7 +65,7 @@ impl Sleeper {
 type Output = Arc<()>;
 
 fn origin() -> Origin {
-    Origin { id: TaskId::draw(), name: None, place: Location::caller() }
+    Origin { id: TaskId::draw(), name: None, location: Location::caller(), parent: None }
 }
 
 /// Polls as a task would that awaits the handle.
@@ -129,7 +129,7 @@ fn a_handle_is_told_of_the_output() {
     as_the_task_ends(|joiner| assert!(outcome_of(joiner).is_ok()));
 }
 
-/// `is_finished` promises that awaiting will not wait, and that the task is gone: whoever relies on it
+/// `is_finished` promises that awaiting will not wait, and that the task is gone: the thread that relies on it
 /// has slept on nothing that would order the two.
 #[test]
 fn what_is_finished_can_be_taken() {
@@ -175,7 +175,7 @@ fn a_handle_moves_to_another_thread() {
 }
 
 /// A handle dropped before it was polled, against the end of its task: the output is dropped once, by
-/// whoever is last.
+/// the last side to leave.
 #[test]
 fn a_handle_is_dropped_as_the_task_ends() {
     as_the_task_ends(drop);
@@ -210,7 +210,7 @@ fn both_sides_are_dropped() {
     });
 }
 
-/// Whoever awaits a task may rely on its guards and sockets being gone. The future lies in the
+/// What awaits a task may rely on its guards and sockets being gone. The future lies in the
 /// memory that the handle frees.
 #[test]
 fn the_future_is_gone_before_the_output_is_told() {
@@ -269,7 +269,7 @@ fn a_failure_is_reported_once_though_the_handle_waited() {
 }
 
 /// A task that was sent to a loop gets its address there, maybe just as it is cancelled. Either the
-/// handle learns whom to wake, or the task's first poll sees that it was cancelled.
+/// handle learns which task to wake, or the task's first poll sees that it was cancelled.
 #[test]
 fn a_cancel_meets_the_arrival_of_the_task() {
     const KEY: u64 = 3 << 48 | 5;
@@ -340,7 +340,7 @@ fn completing_relaxed_is_caught() {
     assert!(finding.contains("Causality violation"), "{finding}");
 }
 
-/// A look at the end that orders nothing: the task is not gone yet for whoever was told that it is.
+/// A look at the end that orders nothing: the task is not gone yet for the thread that was told that it is.
 #[test]
 fn looking_relaxed_is_caught() {
     let finding =

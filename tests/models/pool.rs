@@ -27,15 +27,15 @@ use crate::engine::{
         lock, thread,
     },
     scheduler::pool::{Pool, worker::Worker},
-    task::join::JoinHandle,
+    task::{join::JoinHandle, spawned::NewTask},
 };
 
 fn spawn(worker: &Worker, future: impl Future<Output = ()> + Send + 'static) {
-    drop(worker.spawn(future, None, Location::caller()));
+    drop(worker.spawn(NewTask::new(future, None, Location::caller())));
 }
 
 fn spawn_outside(pool: &Pool, future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
-    pool.spawn(future, None, Location::caller())
+    pool.spawn(NewTask::new(future, None, Location::caller()))
 }
 
 /// Runs what a worker has.

@@ -30,7 +30,7 @@ fn schedules(paused: AfterClaim<'_, ()>) -> bool {
 }
 
 // ANCHOR: model
-/// One of the two schedules the task, and whoever starts it then sees the datum.
+/// One of the two schedules the task, and the thread that starts it then sees the datum.
 #[test]
 fn a_poll_that_waits_ends_as_a_wake_comes() {
     loom::model(|| {
@@ -65,7 +65,7 @@ fn a_poll_that_gives_way_ends_as_a_wake_comes() {
 }
 
 // ANCHOR: caught
-/// A pause that does not ask whether somebody woke the task meanwhile.
+/// A pause that does not ask whether the task was woken meanwhile.
 #[test]
 fn a_pause_that_forgets_wakes_is_caught() {
     let finding = seeded_bug_is_caught(

@@ -10,7 +10,7 @@
 //! loom's threads share the thread-locals, so no future here gives way through `this_poll`: that side is
 //! modelled on the word alone, in `state.rs`.
 //!
-//! The rival is a model with two whole workers, minutes long: most of its steps would be those of the
+//! **Alternative:** a model with two whole workers, minutes long: most of its steps would be those of the
 //! run queue and of parking, which have models of their own.
 
 use std::{
@@ -27,15 +27,14 @@ use super::{bounded_model, seeded_bug_is_caught};
 use crate::engine::{
     base::{
         id::TaskId,
-        place::Origin,
         primitives::{Arc, AtomicU32, Mutex, Ordering::Relaxed, lock, thread},
     },
     task::{
         join::{JoinError, JoinHandle},
         owned::Owned,
+        poll::PollOutcome,
         shared::{Ran, Runnable, Schedule, Shut, Task},
-        spawned::Stage,
-        visit::End,
+        spawned::{NewTask, Stage},
     },
 };
 
@@ -47,11 +46,11 @@ struct Stub {
 }
 
 thread_local! {
-    /// The one of this run: whoever cancels a task has nothing but its key. loom's threads share it.
+    /// The one of this run: a thread that cancels a task has nothing but its key. loom's threads share it.
     static STUB: RefCell<Option<Arc<Stub>>> = const { RefCell::new(None) };
 }
 
-/// Added to a task's place in the list to make its key, for no key is 0.
+/// Added to a task's index in the list to make its key, for no key is 0.
 const KEY: u64 = 1 << 32;
 
 fn wake_by_key(key: u64) {
@@ -67,7 +66,7 @@ impl Schedule for Arc<Stub> {
         stub.push(task);
     }
 
-    fn ended(task: &Runnable<Self>, _: End) {
+    fn ended(task: &Runnable<Self>, _: PollOutcome) {
         task.scheduler().owned.remove(task);
         task.scheduler().ends.fetch_add(1, Relaxed);
     }
@@ -162,9 +161,8 @@ struct Spawned {
 /// A task that ends when all of `data` is there. It stands in the queue.
 fn spawn(data: u32) -> Spawned {
     let (stub, seen) = (Stub::new(), Arc::new(Seen::default()));
-    let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-    let future = WaitsFor { data, seen: seen.clone() };
-    let (task, handle) = Task::new(future, origin, stub.clone(), wake_by_key);
+    let new = NewTask::new(WaitsFor { data, seen: seen.clone() }, None, Location::caller());
+    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
     stub.push(task.clone());
     Spawned { stub, seen, task, handle }
 }
@@ -184,8 +182,8 @@ impl Spawned {
 
     /// Has the list take the task in, and tells the handle its key. The list is then the thread's.
     fn own(&self) {
-        let place = self.stub.owned.insert(&self.task).expect("the list is open");
-        self.handle.set_key(KEY + u64::from(place));
+        let index = self.stub.owned.insert(&self.task).expect("the list is open");
+        self.handle.set_key(KEY + u64::from(index));
         STUB.set(Some(self.stub.clone()));
     }
 
@@ -286,7 +284,7 @@ fn a_cancel_meets_a_poll() {
 }
 
 /// A task that could end by itself is cancelled and awaited while it runs: it has an output or it was
-/// cancelled, and whoever asks early finds that out later.
+/// cancelled, and a thread that asks early finds that out later.
 #[test]
 fn a_cancel_and_a_join_meet_the_end() {
     loom::model(|| {
@@ -308,7 +306,7 @@ fn a_cancel_and_a_join_meet_the_end() {
     });
 }
 
-/// The handle counts the task as its wakers do. Whoever is last frees it, and the output.
+/// The handle counts the task as its wakers do. The last of them frees it, and the output.
 #[test]
 fn a_handle_is_dropped_as_the_task_ends() {
     loom::model(|| {
@@ -411,7 +409,7 @@ fn a_task_ends_as_its_list_is_closed() {
 }
 
 /// A task is spawned while the list is closed: it is taken in and shut down with the others, or
-/// refused. Nobody comes back for it.
+/// refused. Nothing comes back for it.
 #[test]
 fn a_task_comes_as_its_list_is_closed() {
     loom::model(|| {
@@ -446,7 +444,7 @@ fn a_relaxed_wake_is_caught() {
     assert!(finding.contains("the task has not ended"), "{finding}");
 }
 
-/// A poll that ends without asking whether somebody woke the task meanwhile.
+/// A poll that ends without asking whether the task was woken meanwhile.
 #[test]
 fn a_pause_that_forgets_wakes_is_caught() {
     let finding =

@@ -1,7 +1,9 @@
-//! Calling other people's code.
+//! Calling user code.
 //!
 //! Wakers, closures and payloads come from anywhere. They are called with nothing borrowed and no
-//! lock held, and one that panics harms nobody else: the panic is caught here and reported.
+//! lock held, and one that panics harms nothing else: the panic is caught here and reported. Several values are
+//! dropped one by one, each in a call of its own: were one dropped while the panic of another unwinds, its own
+//! panic would end the process.
 
 use std::{
     any::Any,
@@ -10,7 +12,7 @@ use std::{
     task::Waker,
 };
 
-/// Wakes one.
+/// Calls a waker.
 pub(crate) fn wake(waker: Waker) {
     call("a waker", || waker.wake());
 }
@@ -37,7 +39,15 @@ pub(crate) fn say(what: fmt::Arguments<'_>) {
     let _ = catch_unwind(|| eprintln!("whirligig: {what}"));
 }
 
-/// Drops a panic's payload, which is foreign code as well. If it panics in its turn, that payload is
+/// Drops a value; a panic is reported as that of `what`.
+#[inline]
+pub(crate) fn discard_value<T>(what: &str, value: T) {
+    if mem::needs_drop::<T>() {
+        call(what, || drop(value));
+    }
+}
+
+/// Drops a panic's payload, which is user code as well. If it panics in its turn, that payload is
 /// leaked: there must be an end to it.
 pub(crate) fn discard(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {

@@ -9,6 +9,9 @@ use std::{cell::Cell, fmt, num::NonZeroU64};
 use crate::engine::base::primitives::counter::{AtomicU64, Relaxed};
 
 /// A task's identity: unique in the process, never reused.
+///
+/// [`task::id`](crate::task::id) is that of the task that asks, and [`JoinHandle::id`](crate::task::JoinHandle::id)
+/// that of a task that was spawned.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(NonZeroU64);
 
@@ -21,6 +24,11 @@ impl TaskId {
     /// Draws one identity, from any thread.
     pub(crate) fn draw() -> Self {
         Self::from_count(NEXT_TASK.fetch_add(1, Relaxed))
+    }
+
+    /// The identity that is this number.
+    pub(crate) fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
     }
 
     #[inline]

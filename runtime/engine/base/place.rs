@@ -1,10 +1,13 @@
-//! Where: the line a task was spawned at, and the line it waits at.
+//! Where a task comes from, and what it waits for: on which object, and at which line.
 //!
 //! Every leaf future of ours is made by a `#[track_caller]` function and keeps the caller's
-//! [`Location`]. When its poll returns `Pending` it notes both (`this_poll.rs`), and the scheduler, right
-//! after the poll, keeps the note with the task. So the loop can say of each task what it waits
-//! for and where, at the price of two stores a wait. An `async fn` would lose the caller, which is
+//! [`Location`]. When its poll returns `Pending` it notes that and what it waits for (`this_poll.rs`), and the
+//! scheduler, right after the poll, keeps the note with the task. So the loop can say of each task what it
+//! waits for and where, at the price of two stores a wait. An `async fn` would lose the caller, which is
 //! why the leaves are named types.
+//!
+//! What has an identity (a task, a queue, a source, a lock) is noted with it. So a report can say not only
+//! that a task waits for another, but for which; and which tasks wait for each other in a circle.
 
 use std::{fmt, panic::Location, sync::Arc};
 
@@ -34,6 +37,21 @@ pub enum WaitsFor {
     Blocking,
 }
 
+impl WaitsFor {
+    /// Each of them.
+    const ALL: [Self; 9] = [
+        Self::Timer,
+        Self::Turn,
+        Self::Task,
+        Self::Item,
+        Self::Room,
+        Self::QueueDone,
+        Self::Readable,
+        Self::Writable,
+        Self::Blocking,
+    ];
+}
+
 impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -50,6 +68,34 @@ impl fmt::Display for WaitsFor {
     }
 }
 
+/// Which object a task waits on, if what it waits for is one that has an identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WaitsOn {
+    /// The task of this identity.
+    Task(TaskId),
+    /// The queue of this number.
+    Queue(u64),
+    /// The source of this number.
+    Source(u64),
+    /// The timer of this number.
+    Timer(u64),
+    /// The lock, or another object of `sync`, of this number.
+    Lock(u64),
+}
+
+impl fmt::Display for WaitsOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(task) => write!(f, "task {task}"),
+            Self::Queue(number) => write!(f, "queue {number}"),
+            Self::Source(number) => write!(f, "source {number}"),
+            Self::Timer(number) => write!(f, "timer {number}"),
+            Self::Lock(number) => write!(f, "lock {number}"),
+        }
+    }
+}
+
 /// A task's name: one word in a slot, and shared with its handle.
 pub(crate) type Name = Option<Arc<Box<str>>>;
 
@@ -58,7 +104,9 @@ pub(crate) type Name = Option<Arc<Box<str>>>;
 pub(crate) struct Origin {
     pub(crate) id: TaskId,
     pub(crate) name: Name,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) location: &'static Location<'static>,
+    /// The task that spawned it; `None` if no task did.
+    pub(crate) parent: Option<TaskId>,
 }
 
 impl fmt::Display for Origin {
@@ -67,13 +115,102 @@ impl fmt::Display for Origin {
             Some(name) => write!(f, "task {} '{name}'", self.id)?,
             None => write!(f, "task {}", self.id)?,
         }
-        write!(f, ", spawned at {}", self.place)
+        write!(f, ", spawned at {}", self.location)
     }
 }
 
-/// One wait: what for, and the line that asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One wait: what for, on which object, and the line that asked.
+///
+/// Two words, for it is written at each `Pending` and kept in each task's slot. So the first word holds three
+/// things: what for, what kind of object, and which. Of an identity of more than 52 bits the upper ones are
+/// lost, and the object is not told apart from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
-    pub(crate) what: WaitsFor,
-    pub(crate) place: &'static Location<'static>,
+    word: u64,
+    pub(crate) location: &'static Location<'static>,
+}
+
+#[cfg(test)]
+const _: () = assert!(size_of::<Option<Wait>>() == 16, "a task's slot has one");
+
+const KIND_SHIFT: u32 = 8;
+const ID_SHIFT: u32 = 12;
+
+impl Wait {
+    /// A wait for what has no identity.
+    #[inline(always)]
+    pub(crate) fn new(what: WaitsFor, location: &'static Location<'static>) -> Self {
+        Self { word: what as u64, location }
+    }
+
+    /// A wait on an object.
+    #[inline(always)]
+    pub(crate) fn on(
+        what: WaitsFor,
+        object: WaitsOn,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let (kind, id) = match object {
+            WaitsOn::Task(task) => (1, task.get()),
+            WaitsOn::Queue(number) => (2, number),
+            WaitsOn::Source(number) => (3, number),
+            WaitsOn::Timer(number) => (4, number),
+            WaitsOn::Lock(number) => (5, number),
+        };
+        Self { word: what as u64 | kind << KIND_SHIFT | id << ID_SHIFT, location }
+    }
+
+    pub(crate) fn what(self) -> WaitsFor {
+        let code = self.word as u8;
+        *WaitsFor::ALL.iter().find(|what| **what as u8 == code).expect("made of one of them")
+    }
+
+    pub(crate) fn object(self) -> Option<WaitsOn> {
+        let id = self.word >> ID_SHIFT;
+        match self.word >> KIND_SHIFT & 0xf {
+            1 => TaskId::from_number(id).map(WaitsOn::Task),
+            2 => Some(WaitsOn::Queue(id)),
+            3 => Some(WaitsOn::Source(id)),
+            4 => Some(WaitsOn::Timer(id)),
+            5 => Some(WaitsOn::Lock(id)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wait")
+            .field("what", &self.what())
+            .field("object", &self.object())
+            .field("location", &self.location)
+            .finish()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_keeps_what_it_is_made_of() {
+        let location = Location::caller();
+        let task = WaitsOn::Task(TaskId::draw());
+        for what in WaitsFor::ALL {
+            let wait = Wait::new(what, location);
+            assert_eq!((wait.what(), wait.object()), (what, None));
+            let most = (1 << 52) - 1;
+            for object in [
+                task,
+                WaitsOn::Queue(0),
+                WaitsOn::Queue(most),
+                WaitsOn::Source(1),
+                WaitsOn::Timer(2),
+                WaitsOn::Lock(most),
+            ] {
+                let wait = Wait::on(what, object, location);
+                assert_eq!((wait.what(), wait.object()), (what, Some(object)));
+            }
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Memory that is fetched ahead of its use.
 //!
-//! Whoever has a thousand tasks or sockets in a row knows whose turn comes next, and the processor does not. Told in
+//! A loop with a thousand tasks or sockets in a row knows which comes next, and the processor does not. Told in
 //! time, it has their memory at hand when they are reached, and waits for none of it. A fetch costs an instruction and
-//! a line of the cache, and few pay: each place that asks for one was measured.
+//! a line of the cache, and few pay: each that is asked for was measured.
 
 /// Bytes of a line of the cache, on the processors that matter here.
 pub(crate) const LINE: usize = 64;

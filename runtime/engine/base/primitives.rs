@@ -85,6 +85,11 @@ pub(crate) const fn sized(size: u32, in_models: u32) -> u32 {
     if IN_MODEL { in_models } else { size }
 }
 
+/// Whether each thread has thread-locals of its own. In a model they share them, so what they say there is of any.
+pub(crate) const fn has_own_locals() -> bool {
+    !cfg!(loom)
+}
+
 /// Whether the seeded bug `name` is switched on, by the environment variable `SEEDED`.
 ///
 /// A model that cannot fail shows nothing. So each protocol has places where a known mistake can be

@@ -1,16 +1,18 @@
 //! What a loop or a worker has done so far, counted.
 //!
-//! A loop counts in plain cells that it alone writes, a worker in atomics that it alone writes and others
-//! may read, by loads and stores without an order; [`Stats`] and [`WorkerStats`] are copies for the user.
+//! A loop, and a worker, counts in atomics that it alone writes and any thread may read, by loads and stores
+//! without an order: on the machine these are plain ones. [`Stats`] and [`WorkerStats`] are copies for the user.
 //! A count that costs more than an addition does not belong here.
-
-use std::cell::Cell;
 
 use crate::engine::base::primitives::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counts of one event loop, from `EventLoop::stats`.
+        /// Counts of one event loop, from `EventLoop::stats`, or on any thread from `Handle::stats`.
+        ///
+        /// They begin with the loop and only grow: take two and subtract to see what happened in between. Read on
+        /// another thread, each is read by itself while the loop goes on, so two of them may be of slightly
+        /// different moments.
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
@@ -40,14 +42,18 @@ counters! {
     /// Tasks that ended, by completion, panic or cancellation.
     ended,
     /// Times the clock was read while tasks were ready, to see whether a look is due.
+    #[doc(hidden)]
     clock_samples,
     /// Looks at the reactor while tasks were ready.
     looks,
     /// Looks made because the loop had nothing to do and bet on an event coming soon.
+    #[doc(hidden)]
     looks_before_parking,
     /// Windows of such looks that found something.
+    #[doc(hidden)]
     bets_won,
     /// Windows of such looks that found nothing, and were paid from the ledger.
+    #[doc(hidden)]
     bets_lost,
     /// Times the loop parked: waited in the kernel.
     parks,
@@ -65,22 +71,6 @@ counters! {
     registrations,
 }
 
-/// A count that one thread writes.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(Cell<u64>);
-
-impl Counter {
-    #[inline]
-    pub(crate) fn add(&self, n: u64) {
-        self.0.set(self.0.get() + n);
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> u64 {
-        self.0.get()
-    }
-}
-
 macro_rules! worker_counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts of one worker of a `Runtime`, from `Runtime::stats`.
@@ -96,7 +86,7 @@ macro_rules! worker_counters {
 
         #[derive(Debug, Default)]
         pub(crate) struct WorkerCounters {
-            $(pub(crate) $name: SharedCounter,)*
+            $(pub(crate) $name: Counter,)*
         }
 
         impl WorkerCounters {
@@ -108,6 +98,8 @@ macro_rules! worker_counters {
 }
 
 worker_counters! {
+    /// Trips round its loop.
+    turns,
     /// Polls of tasks.
     polls,
     /// Times it stole from a neighbour: up to half of what waited there each time.
@@ -134,12 +126,11 @@ worker_counters! {
     unparked,
 }
 
-/// A count that one thread writes and others read. The sentry goes by some of them, so the models see
-/// them too.
+/// A count that one thread writes and others may read. Parking goes by some of them, so the models see them too.
 #[derive(Debug, Default)]
-pub(crate) struct SharedCounter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
-impl SharedCounter {
+impl Counter {
     /// By the one thread that writes.
     #[inline]
     pub(crate) fn add(&self, n: u64) {

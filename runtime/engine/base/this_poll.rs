@@ -1,10 +1,13 @@
-//! The poll that this thread is in: how much the task may still do, and what it said last.
+//! The poll that this thread is in: whose it is, how much it may still do, and what it noted last.
+//!
+//! **Whose.** The identity of the task that is polled, for its own code to ask for, and for what it does to be
+//! told as its doing: the tasks it spawns have it as their parent.
 //!
 //! **Budget.** A task that finds its queue, socket or timer ready every time it asks would never return
 //! to the loop. So each poll begins with a budget of ready operations. A leaf future of ours asks
 //! [`poll_budget`] first and calls [`charge`] when it returns `Ready`; once the budget is used up it
 //! answers `Pending` after waking its task, which runs again in the next turn. Only a `Ready` is
-//! charged: a `Pending` ends the poll by itself, and `try_*` calls never wait. The rival is to make
+//! charged: a `Pending` ends the poll by itself, and `try_*` calls never wait. **Alternative:** to make
 //! every await yield (asyncio's `sleep(0)` habit, trio's checkpoints): simple, and a turn for every
 //! operation.
 //!
@@ -12,7 +15,8 @@
 //! has the task in hand when the poll ends, puts it into the run queue.
 //!
 //! **What it waits for.** The last act of any other leaf before it returns `Pending` is to [`note`] what it
-//! waits for, and at which line. The scheduler puts the last note into the task's slot.
+//! waits for, and at which line, or [`note_on`] with the object as well. The scheduler puts the last note into
+//! the task's slot.
 //!
 //! All of it stands side by side in one thread-local, for reaching one costs an address, and a poll of a
 //! few nanoseconds looks here six times.
@@ -25,14 +29,15 @@ use std::{
 };
 
 use crate::engine::base::{
+    id::TaskId,
     local_key,
-    place::{Wait, WaitsFor},
+    place::{Wait, WaitsFor, WaitsOn},
 };
 
 /// Ready operations in one poll.
 pub(crate) const BUDGET: i32 = 128;
 
-/// Refusals in one poll, after which there is another budget. Whoever goes on after so many may be one who does
+/// Refusals in one poll, after which there is another budget. What goes on after so many may be code that does
 /// not return to the loop for being refused: another executor's `block_on` inside the task would ask for ever.
 const PATIENCE: i32 = 1024;
 
@@ -41,6 +46,8 @@ const PATIENCE: i32 = 1024;
 const UNCOUNTED: i32 = i32::MAX;
 
 struct ThisPoll {
+    /// The task that is polled. `None` outside any poll, and for a future that is no task.
+    task: Cell<Option<TaskId>>,
     /// Ready operations left. A task with less than one gives way.
     left: Cell<i32>,
     /// The task wants to run again in the next turn: the line that gave way.
@@ -58,6 +65,7 @@ struct ThisPoll {
 thread_local! {
     static THIS: ThisPoll = const {
         ThisPoll {
+            task: Cell::new(None),
             left: Cell::new(UNCOUNTED),
             again: Cell::new(None),
             noted: Cell::new(None),
@@ -68,15 +76,23 @@ thread_local! {
     };
 }
 
-/// A poll begins, with a full budget and this waker. The scheduler calls this before it polls a task.
+/// A poll begins, of this task, with a full budget and this waker. The scheduler calls this before it polls.
+/// `None`: the future is no task, as that of a runtime's `block_on`.
 #[inline(always)]
-pub(crate) fn begin(waker: &Waker) {
+pub(crate) fn begin(waker: &Waker, task: Option<TaskId>) {
     local_key::with(&THIS, |this| {
+        this.task.set(task);
         this.left.set(BUDGET);
         this.again.set(None);
         this.noted.set(None);
         this.waker.set(waker);
     });
+}
+
+/// The task that is polled on this thread, if one is.
+#[inline(always)]
+pub(crate) fn task() -> Option<TaskId> {
+    local_key::with(&THIS, |this| this.task.get())
 }
 
 /// Where the task that was polled gave way, if it did: then it wants to run again in the next turn.
@@ -90,7 +106,7 @@ pub(crate) fn gave_way_at() -> Option<&'static Location<'static>> {
 #[inline(always)]
 pub(crate) fn wait() -> Option<Wait> {
     local_key::with(&THIS, |this| match this.again.get() {
-        Some(place) => Some(Wait { what: WaitsFor::Turn, place }),
+        Some(location) => Some(Wait::new(WaitsFor::Turn, location)),
         None => this.noted.get(),
     })
 }
@@ -99,6 +115,7 @@ pub(crate) fn wait() -> Option<Wait> {
 #[inline]
 pub(crate) fn end() {
     local_key::with(&THIS, |this| {
+        this.task.set(None);
         this.left.set(UNCOUNTED);
         this.waker.set(ptr::null());
     });
@@ -109,7 +126,7 @@ pub(crate) fn is_polling() -> bool {
     local_key::with(&THIS, |this| !this.waker.get().is_null())
 }
 
-/// Whether nobody's tasks wait for this thread: not within a poll, nor in what else a loop or a worker calls.
+/// Whether no task waits for this thread: it is not within a poll, nor in what else a loop or a worker calls.
 pub(crate) fn may_block() -> bool {
     !is_polling() && !local_key::with(&THIS, |this| this.runs_tasks.get())
 }
@@ -122,6 +139,7 @@ pub(crate) fn set_runs_tasks(runs_tasks: bool) -> bool {
 /// What a nested loop must put back when it leaves the thread.
 #[derive(Debug)]
 pub(crate) struct Suspended {
+    task: Option<TaskId>,
     left: i32,
     again: Option<&'static Location<'static>>,
     is_lifted: bool,
@@ -132,6 +150,7 @@ pub(crate) struct Suspended {
 /// Sets the state of the poll that is going on aside, for a loop nested in it.
 pub(crate) fn suspend() -> Suspended {
     local_key::with(&THIS, |this| Suspended {
+        task: this.task.take(),
         left: this.left.replace(UNCOUNTED),
         again: this.again.take(),
         is_lifted: this.is_lifted.replace(false),
@@ -144,6 +163,7 @@ impl Suspended {
     /// Goes on with that poll.
     pub(crate) fn resume(&self) {
         local_key::with(&THIS, |this| {
+            this.task.set(self.task);
             this.left.set(self.left);
             this.again.set(self.again);
             this.is_lifted.set(self.is_lifted);
@@ -153,7 +173,7 @@ impl Suspended {
     }
 }
 
-/// Runs `f` as if outside any poll: it may block.
+/// Runs `f` as if outside any poll: it may block. What it does is still the task's doing.
 pub(crate) fn blocked<R>(f: impl FnOnce() -> R) -> R {
     struct Resume(Suspended);
     impl Drop for Resume {
@@ -161,45 +181,47 @@ pub(crate) fn blocked<R>(f: impl FnOnce() -> R) -> R {
             self.0.resume();
         }
     }
-    let _resume = Resume(suspend());
+    let suspended = suspend();
+    local_key::with(&THIS, |this| this.task.set(suspended.task));
+    let _resume = Resume(suspended);
     f()
 }
 
-/// Has the task that is polled run again in the next turn. `place` gives way.
+/// Has the task that is polled run again in the next turn. `location` is the line that gives way.
 ///
 /// This is what waking oneself comes to, and costs a comparison and a word that the scheduler looks
 /// at when it has the task in hand anyway. A future that is polled with another waker than the
 /// scheduler's (inside a `FuturesUnordered`, say) wakes that one.
 #[inline]
 // ANCHOR: run_again
-pub(crate) fn run_again(cx: &Context<'_>, place: &'static Location<'static>) {
+pub(crate) fn run_again(cx: &Context<'_>, location: &'static Location<'static>) {
     local_key::with(&THIS, |this| {
         // The scheduler's waker lives until the poll is over, so no other can have its address.
         if ptr::eq(this.waker.get(), cx.waker()) {
-            this.again.set(Some(place));
+            this.again.set(Some(location));
         } else {
-            wake_oneself(cx, place);
+            wake_oneself(cx, location);
         }
     });
 }
 // END: run_again
 
 #[cold]
-fn wake_oneself(cx: &Context<'_>, place: &'static Location<'static>) {
+fn wake_oneself(cx: &Context<'_>, location: &'static Location<'static>) {
     cx.waker().wake_by_ref();
-    note(WaitsFor::Turn, place);
+    note(WaitsFor::Turn, location);
 }
 
 /// `Ready` while the budget lasts; otherwise the task runs again in the next turn, and the answer is `Pending`.
-/// `place` is the line that asks.
+/// `location` is the line that asks.
 #[inline]
-pub(crate) fn poll_budget(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()> {
+pub(crate) fn poll_budget(cx: &mut Context<'_>, location: &'static Location<'static>) -> Poll<()> {
     let left = local_key::with(&THIS, |this| this.left.get());
-    if left > 0 { Poll::Ready(()) } else { give_way(cx, place) }
+    if left > 0 { Poll::Ready(()) } else { give_way(cx, location) }
 }
 
 #[cold]
-fn give_way(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()> {
+fn give_way(cx: &mut Context<'_>, location: &'static Location<'static>) -> Poll<()> {
     if !is_polling() || local_key::with(&THIS, |this| this.is_lifted.get()) {
         // Two thousand million operations later. There is no loop to give way to, or none that it should
         // give way to.
@@ -213,7 +235,7 @@ fn give_way(cx: &mut Context<'_>, place: &'static Location<'static>) -> Poll<()>
         local_key::with(&THIS, |this| this.left.set(BUDGET));
         return Poll::Ready(());
     }
-    run_again(cx, place);
+    run_again(cx, location);
     Poll::Pending
 }
 
@@ -242,8 +264,19 @@ pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
 
 /// A leaf's last act before it returns `Pending`, unless it gives way.
 #[inline]
-pub(crate) fn note(what: WaitsFor, place: &'static Location<'static>) {
-    local_key::with(&THIS, |this| this.noted.set(Some(Wait { what, place })));
+pub(crate) fn note(what: WaitsFor, location: &'static Location<'static>) {
+    local_key::with(&THIS, |this| this.noted.set(Some(Wait::new(what, location))));
+}
+
+/// [`note`], with the object that is waited on.
+#[inline]
+pub(crate) fn note_on(what: WaitsFor, object: WaitsOn, location: &'static Location<'static>) {
+    local_key::with(&THIS, |this| this.noted.set(Some(Wait::on(what, object, location))));
+}
+
+/// Puts a note back that was taken.
+pub(crate) fn note_again(wait: Wait) {
+    local_key::with(&THIS, |this| this.noted.set(Some(wait)));
 }
 
 /// Takes the last note back.
@@ -269,8 +302,8 @@ mod tests {
     #[test]
     fn what_is_not_counted_never_gives_way() {
         use_up();
-        assert!(is_ready() && is_ready(), "outside any poll there is nobody to give way to");
-        begin(Waker::noop());
+        assert!(is_ready() && is_ready(), "outside any poll there is no loop to give way to");
+        begin(Waker::noop(), None);
         lifted(|| {
             use_up();
             assert!(is_ready());
@@ -285,8 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_on_and_on_is_let_through_in_the_end() {
-        begin(Waker::noop());
+    fn what_asks_on_and_on_is_let_through_in_the_end() {
+        begin(Waker::noop(), None);
         use_up();
         let refusals = (0..2 * PATIENCE).take_while(|_| !is_ready()).count();
         assert_eq!(refusals, PATIENCE as usize);

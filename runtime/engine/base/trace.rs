@@ -1,23 +1,35 @@
 //! What happens on a loop, as it happens: the events, and who listens to them.
 //!
-//! The loop and its parts report each step as an [`Event`] to whoever listens on the loop's thread. When
-//! nobody listens a report costs one predicted branch: the event is not even built. What is made of the
-//! events for a reader is in `runtime/trace.rs`.
+//! The loop and its parts report each step, an [`EventKind`], and it is delivered as an [`Event`], with when and
+//! where it happened, to the listeners of the loop's thread. Without any a report costs one predicted branch: the
+//! event is not even built. What is made of the events for a reader is in `runtime/trace.rs`.
 //!
 //! Listeners belong to a thread because a loop does. A listener runs with nothing borrowed, and may do all
-//! but block; what it causes is not reported to itself.
+//! but block; what it causes is not reported to any. One that panics is reported on standard error and removed:
+//! the next event would most likely have it panic again.
+//!
+//! What must hold: to listen changes nothing. The same tasks are polled in the same order, with a listener and
+//! without.
+//!
+//! When and where is known to the loop that runs the thread. This file stands below it, so the loop hands a
+//! function up that says it ([`set_stamp`]), which is called only if somebody listens.
 
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    panic::Location,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     rc::Rc,
     sync::Arc,
 };
 
-use crate::engine::base::{id::TaskId, local_key, place::WaitsFor};
+use crate::engine::base::{
+    clock, foreign,
+    id::TaskId,
+    local_key,
+    place::{WaitsFor, WaitsOn},
+};
 
-/// Who woke a task.
+/// What woke a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
@@ -33,10 +45,25 @@ pub enum Cause {
     Outside,
 }
 
-/// One thing that happened on a loop.
+/// One thing that happened on a loop: what, when and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub struct Event {
+    /// When, in nanoseconds, by the clock of the loop: only differences mean something.
+    pub at: u64,
+    /// In which turn of that loop, counted from 1; 0 outside any loop.
+    pub turn: u64,
+    /// On which worker of a [`Runtime`](crate::Runtime), by its number. `None` on an event loop, and on a thread that
+    /// is no worker.
+    pub worker: Option<usize>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened: the kind of an [`Event`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventKind {
     /// A task was spawned.
     Spawned {
         /// Which.
@@ -44,13 +71,15 @@ pub enum Event {
         /// Its name, if it was given one.
         name: Option<Arc<str>>,
         /// The line that spawned it.
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
+        /// The task that spawned it, if a task did.
+        parent: Option<TaskId>,
     },
     /// A task's waker was called.
     Woken {
         /// Which.
         task: TaskId,
-        /// By whom.
+        /// By what.
         by: Cause,
     },
     /// The task now stands in the run queue. A wake of one that stands there already is no news.
@@ -69,6 +98,8 @@ pub enum Event {
         task: TaskId,
         /// The last of our own leaf futures that noted a wait, if any did.
         on: Option<WaitsFor>,
+        /// On which object that one waits, if it said so.
+        object: Option<WaitsOn>,
     },
     /// The poll ended with `Ready`.
     Completed {
@@ -104,7 +135,7 @@ pub enum Event {
         /// Which, in the order of creation on this loop.
         timer: u64,
     },
-    /// As the sentry, this worker took over what waited at a neighbour that is stuck in a poll.
+    /// This worker took over what waited at a neighbour that is stuck in a poll.
     TookOver {
         /// The neighbour's number.
         worker: usize,
@@ -121,24 +152,45 @@ pub enum Event {
     },
 }
 
+/// When and where something happens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    pub(crate) at: u64,
+    pub(crate) turn: u64,
+    pub(crate) worker: Option<usize>,
+}
+
+impl Stamp {
+    /// On a thread that no loop runs.
+    pub(crate) fn outside() -> Self {
+        Self { at: clock::real_now(), turn: 0, worker: None }
+    }
+}
+
 type Listener = Rc<dyn Fn(&Event)>;
 
 thread_local! {
+    /// There are listeners, and none of them is being called.
     static LISTENING: Cell<bool> = const { Cell::new(false) };
+    static DELIVERING: Cell<bool> = const { Cell::new(false) };
     static LISTENERS: RefCell<Vec<(u64, Listener)>> = const { RefCell::new(Vec::new()) };
     static CAUSE: Cell<Cause> = const { Cell::new(Cause::Outside) };
+    static STAMP: Cell<fn() -> Stamp> = const { Cell::new(Stamp::outside) };
 }
 
-/// Calls `listener` for each event of the loops on this thread, until the guard is dropped.
+/// Calls `listener` for each event of the loops on this thread, until the guard is dropped. Guards may be dropped
+/// in any order.
+///
+/// A listener that panics is reported on standard error, and hears no more; the others do, and the loop goes on.
 ///
 /// ```
 /// use std::{cell::Cell, rc::Rc};
-/// use whirligig::trace::{self, Event};
+/// use whirligig::trace::{self, EventKind};
 ///
 /// let polls = Rc::new(Cell::new(0));
 /// let counted = polls.clone();
 /// let listening = trace::listen(move |event| {
-///     if let Event::Polled { .. } = event {
+///     if let EventKind::Polled { .. } = event.kind {
 ///         counted.set(counted.get() + 1);
 ///     }
 /// });
@@ -151,11 +203,11 @@ pub fn listen(listener: impl Fn(&Event) + 'static) -> Listening {
     thread_local! { static NEXT: Cell<u64> = const { Cell::new(0) } }
     let id = NEXT.replace(NEXT.get() + 1);
     LISTENERS.with_borrow_mut(|listeners| listeners.push((id, Rc::new(listener))));
-    LISTENING.set(true);
+    update();
     Listening { id, _not_send: std::marker::PhantomData }
 }
 
-/// Keeps a listener in place. See [`listen`].
+/// A listener listens as long as this lives. See [`listen`].
 pub struct Listening {
     id: u64,
     _not_send: std::marker::PhantomData<Rc<()>>,
@@ -163,17 +215,26 @@ pub struct Listening {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        // The listener is foreign code: it is dropped after the borrow ends. On a thread that is
-        // being torn down the list is gone already, and the listener with it.
-        let removed = LISTENERS.try_with(|listeners| {
-            let mut listeners = listeners.borrow_mut();
-            let at = listeners.iter().position(|(id, _)| *id == self.id)?;
-            let removed = listeners.remove(at);
-            LISTENING.set(!listeners.is_empty());
-            Some(removed)
-        });
-        drop(removed);
+        drop(remove(self.id));
     }
+}
+
+/// Takes a listener out, for the caller to drop: that is user code.
+fn remove(id: u64) -> Option<Listener> {
+    // On a thread that is being torn down the list is gone already, and the listener with it.
+    let removed = LISTENERS.try_with(|listeners| {
+        let mut listeners = listeners.borrow_mut();
+        let at = listeners.iter().position(|(listener, _)| *listener == id)?;
+        Some(listeners.remove(at).1)
+    });
+    update();
+    removed.ok().flatten()
+}
+
+/// Notes whether to report. What a listener causes is not news to listeners: else one that wakes would never end.
+fn update() {
+    let any = LISTENERS.try_with(|listeners| !listeners.borrow().is_empty()).unwrap_or(false);
+    LISTENING.set(any && !DELIVERING.get());
 }
 
 impl fmt::Debug for Listening {
@@ -188,32 +249,46 @@ pub(crate) fn on() -> bool {
     local_key::with(&LISTENING, Cell::get)
 }
 
-/// Reports an event. `event` is called only if somebody listens.
+/// Reports an event. `kind` is called only if somebody listens.
 #[inline(always)]
-pub(crate) fn report(event: impl FnOnce() -> Event) {
+pub(crate) fn report(kind: impl FnOnce() -> EventKind) {
     if on() {
-        deliver(&event());
+        deliver(kind());
     }
 }
 
 #[cold]
-fn deliver(event: &Event) {
+fn deliver(kind: EventKind) {
     let Ok(listeners) = LISTENERS.try_with(|listeners| listeners.borrow().clone()) else { return };
-    // What a listener causes is not news to listeners: else one that wakes would never end.
+    let Stamp { at, turn, worker } = STAMP.get()();
+    let event = Event { at, turn, worker, kind };
+    DELIVERING.set(true);
     LISTENING.set(false);
-    for (_, listener) in &listeners {
-        listener(event);
+    for (id, listener) in listeners {
+        let heard = catch_unwind(AssertUnwindSafe(|| listener(&event)));
+        if let Err(payload) = heard {
+            foreign::panicked("a trace listener, which hears no more,", payload);
+            foreign::discard_value("a trace listener's drop", remove(id));
+        }
+        // The last of it, if its guard was dropped in that call.
+        foreign::discard_value("a trace listener's drop", listener);
     }
-    LISTENING.set(LISTENERS.with_borrow(|listeners| !listeners.is_empty()));
+    DELIVERING.set(false);
+    update();
 }
 
-/// Who acts now, as far as events are concerned.
+/// Has events of this thread stamped by `stamp`, from here on.
+pub(crate) fn set_stamp(stamp: fn() -> Stamp) {
+    STAMP.set(stamp);
+}
+
+/// What acts now, as far as events are concerned.
 #[inline]
 pub(crate) fn cause() -> Cause {
     CAUSE.get()
 }
 
-/// Names who acts from here on; returns who did.
+/// Names what acts from here on; returns what did.
 #[inline]
 pub(crate) fn set_cause(cause: Cause) -> Cause {
     CAUSE.replace(cause)

@@ -59,8 +59,8 @@ use crate::engine::{
         },
     },
     task::{
+        poll::{OriginFn, PollArgs},
         spawned::SpawnedSend,
-        visit::{Naming, Visit},
     },
 };
 
@@ -98,9 +98,9 @@ impl Job {
 
     fn run(mut self) {
         if let Some(task) = self.task.take() {
-            let origin: Naming<'_> = &|| self.origin.clone();
-            let polled =
-                task.poll(&mut Visit { cx: Context::from_waker(Waker::noop()), origin: &origin });
+            let origin: OriginFn<'_> = &|| self.origin.clone();
+            let polled = task
+                .poll(&mut PollArgs { cx: Context::from_waker(Waker::noop()), origin: &origin });
             debug_assert!(polled.is_err(), "a job ends with its first poll");
         }
     }
@@ -114,7 +114,7 @@ impl Job {
 impl Drop for Job {
     fn drop(&mut self) {
         if let Some(task) = self.task.take() {
-            let origin: Naming<'_> = &|| self.origin.clone();
+            let origin: OriginFn<'_> = &|| self.origin.clone();
             task.cancel(&origin);
         }
     }
@@ -447,7 +447,7 @@ impl Shared {
     ) -> MutexGuard<'a, State> {
         let is_look_up = usize::from(job.kind == Kind::LookUp);
         state.look_ups_running += is_look_up;
-        let running = state.running.insert(job.origin.place);
+        let running = state.running.insert(job.origin.location);
         let call = shared.call(&mut state);
         drop(state);
         if !seeded("blocking_leaves_jobs_uncalled") {
@@ -513,16 +513,16 @@ mod tests {
     use super::*;
     use crate::engine::{
         base::id::TaskId,
-        task::join::{self, JoinHandle},
+        task::{join::JoinHandle, spawned::NewTask},
     };
 
     fn job<T: Send + 'static>(
         kind: Kind,
         f: impl FnOnce() -> T + Send + 'static,
     ) -> (Job, JoinHandle<T>) {
-        let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-        let (completer, handle) = join::pair(async { f() }, origin.clone(), |_| {});
-        (Job::new(SpawnedSend::new(completer), origin, kind, None), handle)
+        let new = NewTask::new(async { f() }, None, Location::caller());
+        let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+        (Job::new(task, origin, kind, None), handle)
     }
 
     /// A job that says that it has begun, and ends when it is let go.

@@ -6,7 +6,7 @@
 use mio::Token;
 
 use crate::engine::{
-    base::trace::{self, Cause, Event},
+    base::trace::{self, Cause, EventKind},
     waiting::waiter::Waiter,
 };
 
@@ -37,11 +37,25 @@ impl Woken {
     }
 
     /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
+    ///
+    /// While nobody listens, an event loop's own tasks were woken as they were found, and only the others are here.
+    /// So while somebody does, they come first as well: to listen must not change the order.
     pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
+        let mut others = Vec::new();
         for (source, count) in self.traced.drain(..) {
-            trace::report(|| Event::Ready { source });
+            trace::report(|| EventKind::Ready { source });
             let before = trace::set_cause(Cause::Source(source));
-            self.waiters.drain(..count).for_each(&wake);
+            for waiter in self.waiters.drain(..count) {
+                match waiter {
+                    Waiter::Task(_) => wake(waiter),
+                    Waiter::Foreign(_) => others.push((source, waiter)),
+                }
+            }
+            trace::set_cause(before);
+        }
+        for (source, waiter) in others {
+            let before = trace::set_cause(Cause::Source(source));
+            wake(waiter);
             trace::set_cause(before);
         }
         self.waiters.drain(..).for_each(wake);

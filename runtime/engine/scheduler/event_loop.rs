@@ -17,10 +17,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
-    future::Future,
-    io,
-    panic::Location,
+    fmt, io,
     rc::Rc,
     sync::Arc as StdArc,
     time::Duration,
@@ -36,10 +33,10 @@ use crate::engine::{
         clock::{Clock, NEVER, nanos},
         foreign,
         id::{TaskId, TaskIds},
-        place::{Name, Origin},
+        place::Origin,
         primitives::Arc,
         stats::{Counters, Stats},
-        trace::{self, Cause, Event},
+        trace::{self, Cause, EventKind, Stamp},
     },
     blocking::Pool,
     inbox::{Address, Inbox, Message, Number},
@@ -48,7 +45,7 @@ use crate::engine::{
         join::JoinHandle,
         key::Key,
         local::{self, Root, Table},
-        spawned::{self, Completer, Spawned},
+        spawned::{NewTask, Spawned, SpawnedSend},
         tasks::Batch,
     },
     timer::LocalTimers,
@@ -89,7 +86,8 @@ pub(crate) struct Core {
     pub(crate) reactor: Reactor,
     pub(super) clock: Clock,
     pub(crate) remote: StdArc<Remote>,
-    pub(super) counters: Counters,
+    /// Shared with the loop's handles, which read them.
+    pub(crate) counters: StdArc<Counters>,
     pub(super) cadence: Cadence,
     pub(super) ledger: Option<RefCell<Ledger>>,
     /// The moment the reactor's alarm is set for; [`NEVER`] if it is not, or was seen to ring.
@@ -127,6 +125,7 @@ impl Core {
         let Settings { blocking_threads, blocking_queue, .. } = settings;
         let blocking = Arc::new(Pool::new(blocking_threads, blocking_queue));
         let address = Address { loop_id: id, inbox };
+        let counters = StdArc::<Counters>::default();
         Ok(Self {
             id,
             inbox,
@@ -137,8 +136,8 @@ impl Core {
             timers: LocalTimers::new(id),
             reactor,
             clock: settings.clock.clone(),
-            remote: StdArc::new(Remote::new(address, blocking, settings.clock)),
-            counters: Counters::default(),
+            remote: StdArc::new(Remote::new(address, blocking, settings.clock, counters.clone())),
+            counters,
             cadence: Cadence::new(now, settings.look_interval),
             ledger: settings.look_before_parking.then(|| RefCell::new(Ledger::new(now))),
             alarm_at: Cell::new(NEVER),
@@ -243,7 +242,7 @@ impl Core {
         self.counters.looks.add(1);
         let found = self.ask_reactor(Some(Duration::ZERO))?;
         self.counters.events.add(found.events as u64);
-        trace::report(|| Event::Looked { found: found.events });
+        trace::report(|| EventKind::Looked { found: found.events });
         self.wake_found();
         Ok(found.events)
     }
@@ -285,41 +284,32 @@ impl Core {
         &self.clock
     }
 
-    /// Spawns a future onto this loop, from its own thread.
+    /// Spawns a task onto this loop, from its own thread.
     #[inline]
-    pub(crate) fn spawn<F>(
-        &self,
-        future: F,
-        name: Name,
-        place: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        let origin = Origin { id: self.ids.draw(), name, place };
-        let (completer, joiner) = spawned::new(future);
+    pub(crate) fn spawn<T>(&self, new: NewTask<Spawned, T>) -> JoinHandle<T> {
+        let (task, origin, handle) = new.identify(self.ids.draw(), local::wake_bits);
         self.counters.spawned.add(1);
-        // A table that refuses drops the future and the completer, and the handle says cancelled.
-        let _ = self.table.spawn(origin.clone(), |key| {
-            completer.set_address(key.bits());
-            Spawned::new(completer)
+        // A table that refuses drops the task, and the handle says cancelled.
+        let _ = self.table.spawn(origin, |key| {
+            task.set_address(key.bits());
+            task
         });
-        // Made where it is returned: it is six words.
-        JoinHandle::new(joiner, origin, local::wake_bits)
+        handle
     }
 
-    /// Spawns a future that another thread sent with the task's side of its cell.
-    pub(crate) fn spawn_sent<F>(&self, origin: Origin, task: Completer<F>)
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
+    /// Spawns a task that another thread sent.
+    pub(crate) fn spawn_sent(&self, origin: Origin, task: SpawnedSend) {
         self.counters.spawned.add(1);
+        let task = task.into_local();
         let _ = self.table.spawn(origin, |key| {
             task.publish_address(key.bits());
-            Spawned::new(task)
+            task
         });
+    }
+
+    /// When and where something happens on this loop, for the trace.
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { at: self.clock.now(), turn: self.counters.turns.get(), worker: None }
     }
 
     pub(crate) fn draw_task_id(&self) -> TaskId {

@@ -1,16 +1,17 @@
 //! What other threads reach of an event loop.
 //!
-//! A loop's tasks, timers and sources are its thread's alone. Others send it messages, and use its blocking
-//! pool. [`Remote`] holds both; a `Handle`, and a blocking call that the loop made, hold a `Remote`. It may
+//! A loop's tasks, timers and sources are its thread's alone. Others send it messages, use its blocking pool
+//! and read its counters. [`Remote`] holds these; a `Handle`, and a blocking call that the loop made, hold a `Remote`. It may
 //! outlive its loop: then the messages are refused, and so are the calls.
 
 use std::{
     fmt,
+    sync::Arc as StdArc,
     thread::{self, ThreadId},
 };
 
 use crate::engine::{
-    base::{clock::Clock, primitives::Arc},
+    base::{clock::Clock, primitives::Arc, stats::Counters},
     blocking::Pool,
     inbox::Address,
 };
@@ -19,13 +20,19 @@ pub(crate) struct Remote {
     pub(crate) address: Address,
     pub(crate) blocking: Arc<Pool>,
     pub(crate) clock: Clock,
+    pub(crate) counters: StdArc<Counters>,
     thread: ThreadId,
 }
 
 impl Remote {
     /// Of a loop whose thread is this.
-    pub(crate) fn new(address: Address, blocking: Arc<Pool>, clock: Clock) -> Self {
-        Self { address, blocking, clock, thread: thread::current().id() }
+    pub(crate) fn new(
+        address: Address,
+        blocking: Arc<Pool>,
+        clock: Clock,
+        counters: StdArc<Counters>,
+    ) -> Self {
+        Self { address, blocking, clock, counters, thread: thread::current().id() }
     }
 
     /// Whether this is the loop's own thread.

@@ -15,7 +15,7 @@ use super::{
 use crate::engine::{
     base::{
         clock::{Clock, NEVER, TestClock},
-        trace::{self, Event},
+        trace::{self, EventKind},
     },
     reactor::Found,
 };
@@ -68,7 +68,7 @@ impl Core {
                     ledger.borrow_mut().lost(now - began);
                 }
                 self.cadence.looked();
-                trace::report(|| Event::Looked { found: found.events });
+                trace::report(|| EventKind::Looked { found: found.events });
                 self.wake_found();
                 return Ok(true);
             }
@@ -116,13 +116,13 @@ impl Core {
         if !self.inbox.park() {
             return Ok(None);
         }
-        trace::report(|| Event::Parked);
+        trace::report(|| EventKind::Parked);
         self.counters.parks.add(1);
         let found = self.ask_reactor(timeout);
         if self.inbox.unparked() {
             self.counters.unparks.add(1);
         }
-        trace::report(|| Event::Unparked);
+        trace::report(|| EventKind::Unparked);
         let found = found?;
         self.counters.events.add(found.events as u64);
         Ok(Some(found))
@@ -169,7 +169,7 @@ impl Core {
             let now = self.clock.now();
             if next > now {
                 clock.advance_to(next);
-                trace::report(|| Event::Advanced { by: next - now });
+                trace::report(|| EventKind::Advanced { by: next - now });
             }
         }
         Ok(())

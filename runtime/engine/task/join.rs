@@ -1,15 +1,17 @@
-//! The join handle: a task as seen by whoever wants its output.
+//! The join handle: a task as seen by what wants its output.
 //!
 //! A [`JoinHandle`] is the handle's side of a join cell (`cell.rs`), what is known of the task from
 //! the start, and a way to wake it for cancellation. One type serves tasks of both variants of the
 //! runtime and jobs of the blocking pool.
+//!
+//! **Alternative:** a handle for each of them. Then what awaits a task would have to know where it runs.
 
 use std::{
     any::Any,
     error::Error,
     fmt,
     future::Future,
-    panic::Location,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Wake, Waker, ready},
@@ -17,28 +19,16 @@ use std::{
 };
 
 use super::{
-    joiner::Joiner,
+    cell::Joiner,
     outcome::{Failure, Outcome},
-    spawned::{Completer, new},
 };
 use crate::engine::base::{
     foreign,
     id::TaskId,
-    place::{Origin, WaitsFor},
+    place::{Origin, WaitsFor, WaitsOn},
+    primitives::has_own_locals,
     this_poll,
 };
-
-/// The two ends of a new task: its side of the cell, with its future, and its handle. `wake` wakes it
-/// by its key.
-#[inline(always)]
-pub(crate) fn pair<F: Future>(
-    future: F,
-    origin: Origin,
-    wake: fn(u64),
-) -> (Completer<F>, JoinHandle<F::Output>) {
-    let (completer, joiner) = new(future);
-    (completer, JoinHandle::new(joiner, origin, wake))
-}
 
 /// A task's handle: await its output, or cancel it.
 ///
@@ -48,6 +38,15 @@ pub(crate) fn pair<F: Future>(
 /// Dropping the handle detaches the task: it goes on. (asyncio may collect a task nobody refers to;
 /// here the loop or runtime owns its tasks.) A panic that no handle will see is reported on standard
 /// error, with the task's name and the line that spawned it.
+///
+/// A future whose poll panics is dropped while the panic unwinds ([`std::thread::panicking`] is true in its
+/// `Drop`), and the handle resolves after that. Should the drop panic as well, that is reported, and the first
+/// panic is what the handle gives. (The locals of an `async` block are dropped by the unwinding itself, inside the
+/// poll: a panic in one of their drops then ends the process, as in any function.)
+///
+/// # Panics
+/// Awaiting panics in the task that the handle is of: it would wait for its own end. (asyncio: "Task cannot await
+/// on itself".)
 ///
 /// *Cancel safety*: awaiting `&mut handle` and dropping that future loses nothing.
 ///
@@ -65,15 +64,15 @@ pub struct JoinHandle<T> {
     /// How a cancelled task is woken, so that its poll finds out: by the key that is in the cell. The
     /// handle knows no scheduler.
     wake: fn(u64),
-    /// Where the handle is awaited, from its first poll on.
-    place: Option<&'static Location<'static>>,
+    /// The line that awaits the handle, from its first poll on.
+    location: Option<&'static Location<'static>>,
 }
 
 impl<T> JoinHandle<T> {
     /// The handle of a task that `wake` wakes by its key.
     #[inline(always)]
     pub(crate) fn new(joiner: Joiner<T>, origin: Origin, wake: fn(u64)) -> Self {
-        Self { joiner: Some(joiner), origin, wake, place: None }
+        Self { joiner: Some(joiner), origin, wake, location: None }
     }
 
     /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
@@ -119,8 +118,8 @@ impl<T> JoinHandle<T> {
     ///
     /// # Panics
     /// If the task has not ended: inside a task, or in anything else that an event loop or a worker calls,
-    /// where it would stop whom it may be waiting for. (On the thread of an event loop that is not turning,
-    /// nobody is there to run the task: [`block_on`](crate::EventLoop::block_on) the handle.)
+    /// where it would stop the thread that it may be waiting for. (On the thread of an event loop that is not turning,
+    /// nothing runs the task: [`block_on`](crate::EventLoop::block_on) the handle.)
     #[track_caller]
     #[doc(alias = "blocking_wait")]
     #[doc(alias = "result")]
@@ -149,7 +148,7 @@ impl<T> JoinHandle<T> {
 
 impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
     /// Lets the task go on alone, and reports an `Err` it ends with on standard error, with its name
-    /// and spawn place: for errors that nobody awaits.
+    /// and the line that spawned it: for errors that nobody awaits.
     ///
     /// ```
     /// # whirligig::run(async {
@@ -160,7 +159,7 @@ impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
     pub fn detach_reporting(mut self) {
         let report: fn(&Outcome<Result<T, E>>, &Origin) = |outcome, origin| {
             if let Ok(Err(error)) = outcome {
-                eprintln!("whirligig: {origin}, failed and nobody awaits it: {error}");
+                foreign::say(format_args!("{origin}, failed and nobody awaits it: {error}"));
             }
         };
         if let Some(joiner) = self.joiner.take() {
@@ -196,13 +195,30 @@ impl<T> Future for JoinHandle<T> {
             }
             Err(joiner) => {
                 this.joiner = Some(joiner);
-                let place = *this.place.get_or_insert(Location::caller());
-                this_poll::note(WaitsFor::Task, place);
+                let id = this.origin.id;
+                if has_own_locals() && this_poll::task() == Some(id) {
+                    awaits_itself(&this.origin);
+                }
+                let location = *this.location.get_or_insert(Location::caller());
+                this_poll::note_on(WaitsFor::Task, WaitsOn::Task(id), location);
                 Poll::Pending
             }
         }
     }
 }
+
+#[cold]
+#[track_caller]
+fn awaits_itself(origin: &Origin) -> ! {
+    panic!(
+        "{origin}, awaits its own JoinHandle: it would wait for ever for its own end. Drop the handle to \
+         detach the task, or give it to another task to await"
+    )
+}
+
+// A handle that was seen to panic can be dropped or awaited like any other: it has no state of its own.
+impl<T> UnwindSafe for JoinHandle<T> {}
+impl<T> RefUnwindSafe for JoinHandle<T> {}
 
 impl<T> Unpin for JoinHandle<T> {}
 

@@ -35,11 +35,11 @@ use std::{
 
 use super::{
     key::Key,
+    poll::{OriginFn, PollArgs, PollOutcome},
     slots::{AWAY, EXPECTED, IDLE, ROOT, Slots},
     spawned::{Spawned, Stage},
     steps,
     tasks::{Batch, Popped, Ready, Refused, Tasks},
-    visit::{End, Naming, Visit},
 };
 use crate::engine::{
     base::{
@@ -62,7 +62,7 @@ compile_error!("whirligig's wakers pack 64 bits into a pointer: it needs a 64-bi
 mod waker {
     use std::mem::ManuallyDrop;
 
-    use super::{Context, Key, RawWaker, RawWakerVTable, Waker, this_poll};
+    use super::{Context, Key, RawWaker, RawWakerVTable, TaskId, Waker, this_poll};
 
     // ANCHOR: vtable
     static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake, drop);
@@ -96,9 +96,9 @@ mod waker {
     /// Begins a poll: runs `f` with a context for `key`. The waker's drop does nothing, so it is
     /// skipped.
     #[inline(always)]
-    pub(super) fn with_context<R>(key: Key, f: impl FnOnce(Context<'_>) -> R) -> R {
+    pub(super) fn with_context<R>(key: Key, id: TaskId, f: impl FnOnce(Context<'_>) -> R) -> R {
         let waker = ManuallyDrop::new(new(key));
-        this_poll::begin(&waker);
+        this_poll::begin(&waker, Some(id));
         f(Context::from_waker(&waker))
     }
 }
@@ -192,7 +192,7 @@ impl Drop for Entered {
 }
 
 /// Names the task that runs on this thread, for a report.
-const RUNNING: Naming<'static> = &|| {
+const RUNNING: OriginFn<'static> = &|| {
     CURRENT.with_borrow(|table| {
         let table = table.as_ref().expect("a task is polled or dropped with its loop entered");
         let tasks = table.tasks.borrow();
@@ -269,7 +269,7 @@ impl Table {
         origin: Origin,
         make: impl FnOnce(Key) -> Spawned,
     ) -> Result<(), Refused> {
-        let Origin { id, name, place } = origin;
+        let Origin { id, name, location, parent } = origin;
         let mut inner = self.tasks.borrow_mut();
         if inner.closed {
             drop(inner);
@@ -280,7 +280,8 @@ impl Table {
         // Field by field: the slot is vacant, and nothing in it needs to be dropped.
         mem::forget(mem::replace(&mut slot.name, name));
         slot.id = id;
-        slot.place = place;
+        slot.location = location;
+        slot.parent = parent;
         slot.wait = None;
         slot.key = key;
         slot.standing = AWAY;
@@ -294,13 +295,13 @@ impl Table {
     }
 
     /// Readies the root slot for a new `block_on`, and schedules it.
-    pub(crate) fn open_root(&self, id: TaskId, place: &'static Location<'static>) {
+    pub(crate) fn open_root(&self, id: TaskId, location: &'static Location<'static>) {
         let mut inner = self.tasks.borrow_mut();
         let inner = &mut *inner;
         let key = inner.slots.draw_key(ROOT);
         let slot = &mut inner.slots[ROOT];
         slot.id = id;
-        slot.place = place;
+        slot.location = location;
         slot.key = key;
         // A root that returned while scheduled left an entry in the queue. It serves this one.
         if slot.standing == AWAY {
@@ -355,20 +356,20 @@ impl Table {
             };
             match popped {
                 Popped::Task(key, task) => {
-                    self.announce(tasks, key);
+                    let id = self.announce(tasks, key);
                     counters.polls.add(1);
-                    tasks = match self.poll(key, task) {
+                    tasks = match self.poll(key, id, task) {
                         Ok(task) => self.put_back(key, |tasks| tasks.put_back(key, task)),
-                        Err(end) => {
+                        Err(outcome) => {
                             counters.ended.add(1);
-                            self.remove(key.slot(), end)
+                            self.remove(key.slot(), outcome)
                         }
                     };
                 }
                 Popped::Root(key) => {
-                    self.announce(tasks, key);
+                    let id = self.announce(tasks, key);
                     counters.polls.add(1);
-                    if self.poll_root(key, root) {
+                    if self.poll_root(key, id, root) {
                         tasks = self.tasks.borrow_mut();
                         break Batch::RootEnded;
                     }
@@ -384,28 +385,29 @@ impl Table {
         batch
     }
 
-    /// The task of `key` is about to be polled. Lets go of the table for it.
+    /// The task of `key` is about to be polled: its identity. Lets go of the table for the trace.
     #[inline(always)]
-    fn announce<'a>(&'a self, mut tasks: RefMut<'a, Tasks>, key: Key) {
+    fn announce<'a>(&'a self, mut tasks: RefMut<'a, Tasks>, key: Key) -> TaskId {
+        let id = tasks.slots[key.slot()].id;
         if trace::on() {
-            let id = tasks.slots[key.slot()].id;
             drop(tasks);
             steps::polled(id);
             tasks = self.tasks.borrow_mut();
         }
         tasks.running = key;
+        id
     }
 
     /// Polls a task. Gives it back, or how it ended.
     #[inline(always)]
-    fn poll(&self, key: Key, task: Spawned) -> Result<Spawned, End> {
-        waker::with_context(key, |cx| task.poll(&mut Visit { cx, origin: &RUNNING }))
+    fn poll(&self, key: Key, id: TaskId, task: Spawned) -> Result<Spawned, PollOutcome> {
+        waker::with_context(key, id, |cx| task.poll(&mut PollArgs { cx, origin: &RUNNING }))
     }
 
     /// Polls the root future, if there is one. `true`: it has ended.
     #[inline(never)]
-    fn poll_root(&self, key: Key, root: &mut Root<'_>) -> bool {
-        root.as_mut().is_some_and(|root| waker::with_context(key, |mut cx| root(&mut cx)))
+    fn poll_root(&self, key: Key, id: TaskId, root: &mut Root<'_>) -> bool {
+        root.as_mut().is_some_and(|root| waker::with_context(key, id, |mut cx| root(&mut cx)))
     }
 
     /// The poll ended with `Pending`: puts the task into its slot, or into the run queue if it gave way.
@@ -425,7 +427,7 @@ impl Table {
 
     /// The poll ended the task.
     #[inline(always)]
-    fn remove(&self, number: u32, end: End) -> RefMut<'_, Tasks> {
+    fn remove(&self, number: u32, outcome: PollOutcome) -> RefMut<'_, Tasks> {
         let mut tasks = self.tasks.borrow_mut();
         let slot = tasks.slots.end(number);
         // A name is text: dropping it calls nobody.
@@ -434,7 +436,7 @@ impl Table {
             let id = slot.id;
             tasks.running = Key::NOBODY;
             drop(tasks);
-            steps::ended(id, end);
+            steps::ended(id, outcome);
             return self.tasks.borrow_mut();
         }
         tasks
@@ -456,7 +458,7 @@ impl Table {
             };
             if let Some(task) = task {
                 task.cancel(&RUNNING);
-                drop(self.remove(number, End::Cancelled));
+                drop(self.remove(number, PollOutcome::Cancelled));
                 dropped += 1;
             }
             number += 1;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cell.rs outcome.rs     where an output is left and found       one for both variants
-//! joiner.rs join.rs      the handle's side, and the handle
-//! spawned.rs visit.rs    the task's side: a future of a forgotten type, to poll or to drop
+//! join.rs                the handle
+//! spawned.rs poll.rs     a future of a forgotten type, to poll or to drop
 //! steps.rs               what the trace is told
 //!
 //! local.rs key.rs        the event loop's tasks, woken by number
@@ -14,15 +14,14 @@
 
 pub(crate) mod cell;
 pub(crate) mod join;
-pub(crate) mod joiner;
 pub(crate) mod key;
 pub(crate) mod local;
 pub(crate) mod outcome;
 pub(crate) mod owned;
+pub(crate) mod poll;
 pub(crate) mod shared;
 pub(crate) mod slots;
 pub(crate) mod spawned;
 pub(crate) mod state;
 mod steps;
 pub(crate) mod tasks;
-pub(crate) mod visit;

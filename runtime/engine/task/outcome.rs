@@ -1,14 +1,10 @@
-//! How a task ended, and who wants to know.
+//! How a task ended, and what is to be told of it.
 //!
 //! What the join cell (`cell.rs`) carries from the task's side to the handle's, and back: the outcome
-//! one way, and the other way who is interested in it. An outcome that no handle will ever see is
-//! settled here: an output is dropped, a failure reported. All of that is foreign code.
+//! one way, and the other way what is interested in it. An outcome that no handle will ever see ends
+//! here: an output is dropped, a failure reported. All of that is user code, each value in a call of its own.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
-};
+use std::{any::Any, task::Waker};
 
 use crate::engine::base::{foreign, place::Origin};
 
@@ -21,36 +17,43 @@ pub(crate) enum Failure {
     Panicked(Box<dyn Any + Send>),
 }
 
-/// Reports an outcome that nobody will see.
+/// Reports an outcome that no handle will see.
 pub(crate) type Report<T> = fn(&Outcome<T>, &Origin);
 
-/// Who wants to know of the end.
+/// What is to be told of the end.
 pub(super) enum Interest<T> {
     Waker(Waker),
-    /// Nobody waits. A joiner that left may have asked to have a failure reported.
-    Nobody(Option<Report<T>>),
+    /// Nothing waits. A joiner that left may have asked to have a failure reported.
+    None(Option<Report<T>>),
 }
 
 #[cfg(test)]
 const _: () = assert!(size_of::<Interest<()>>() == size_of::<Waker>(), "a task pays for this");
 
+impl<T> Interest<T> {
+    /// Drops it: a waker's drop is user code.
+    #[inline]
+    pub(super) fn discard(self) {
+        if let Self::Waker(waker) = self {
+            foreign::discard_value("a waker's drop", waker);
+        }
+    }
+}
+
 /// An outcome, if no handle will ever see it.
-pub(super) enum Unseen<T> {
+pub(super) enum Unobserved<T> {
     No,
     Yes(Outcome<T>, Interest<T>),
 }
 
-impl<T> Unseen<T> {
-    /// Drops an output that nobody will see, and reports a panic, or whatever a joiner asked to have
-    /// reported.
+impl<T> Unobserved<T> {
+    /// Drops an output, and reports a panic, or what a joiner asked to have reported.
     #[inline]
-    pub(super) fn settle(self, origin: impl FnOnce() -> Origin) {
+    pub(super) fn report_or_drop(self, origin: impl FnOnce() -> Origin) {
         match self {
             Self::No => {}
-            Self::Yes(Ok(output), Interest::Nobody(None)) => {
-                if std::mem::needs_drop::<T>() {
-                    foreign::call("an output's drop", || drop(output));
-                }
+            Self::Yes(Ok(output), Interest::None(None)) => {
+                foreign::discard_value("an output's drop", output);
             }
             Self::Yes(outcome, interest) => report(outcome, interest, origin),
         }
@@ -60,26 +63,32 @@ impl<T> Unseen<T> {
 #[cold]
 #[inline(never)]
 fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -> Origin) {
-    let reported = catch_unwind(AssertUnwindSafe(|| {
-        match (&outcome, &interest) {
-            // Mostly along with all tasks of a runtime that shuts down.
-            (Err(Failure::Cancelled), _) => {}
-            (Err(Failure::Panicked(payload)), _) => report_panic(&origin(), payload.as_ref()),
-            (outcome, Interest::Nobody(Some(report))) => report(outcome, &origin()),
-            _ => {}
+    match (&outcome, &interest) {
+        // Mostly along with all tasks of a runtime that shuts down.
+        (Err(Failure::Cancelled), _) => {}
+        (Err(Failure::Panicked(payload)), _) => report_panic(&origin(), payload.as_ref()),
+        (outcome, Interest::None(Some(report))) => {
+            foreign::call("the report of an error that nobody awaits", || {
+                report(outcome, &origin())
+            });
         }
-        drop(interest);
-        drop(outcome);
-    }));
-    if let Err(payload) = reported {
-        foreign::panicked("an output that nobody awaits, or its report,", payload);
+        _ => {}
+    }
+    interest.discard();
+    discard(outcome);
+}
+
+/// Drops an outcome that no handle will see.
+pub(super) fn discard<T>(outcome: Outcome<T>) {
+    match outcome {
+        Ok(output) => foreign::discard_value("an output's drop", output),
+        Err(Failure::Panicked(payload)) => foreign::discard(payload),
+        Err(Failure::Cancelled) => {}
     }
 }
 
-/// Tells the world of a panic that no handle will.
+/// Reports a panic that no handle will.
 fn report_panic(origin: &Origin, payload: &(dyn Any + Send)) {
-    eprintln!(
-        "whirligig: {origin}, panicked and nobody awaits it: {}",
-        foreign::panic_text(payload)
-    );
+    let text = foreign::panic_text(payload);
+    foreign::say(format_args!("{origin}, panicked and nobody awaits it: {text}"));
 }

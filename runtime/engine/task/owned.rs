@@ -1,14 +1,14 @@
 //! The tasks that a worker spawned and that have not ended.
 //!
 //! A task that waits is kept alive by its wakers, and often those are in its own socket, which its
-//! future owns: a cycle that nobody else can reach. So each worker keeps its tasks in a locked list
+//! future owns: a cycle that nothing else reaches. So each worker keeps its tasks in a locked list
 //! as well, by number, and a task takes itself out when it ends. A shutdown walks the list, and so
 //! does a dump.
 //!
 //! A task may end on another worker while it is shut down or looked at. The lock is held for one
 //! step of the list, never while a task is run, dropped or asked anything.
 //!
-//! The rival is a list linked through the tasks, with no memory of its own, and a pointer dance in
+//! **Alternative:** a list linked through the tasks, with no memory of its own, and a pointer dance in
 //! `unsafe` for each end. One list for the whole runtime would be a lock that all workers share.
 
 use std::fmt;
@@ -38,30 +38,30 @@ impl<S: Schedule> Owned<S> {
         Self { list: Mutex::new(List { tasks: Slab::new(), closed: false }) }
     }
 
-    /// Takes a new task in, and tells its place. Before it is in a run queue.
+    /// Takes a new task in, and tells its index. Before it is in a run queue.
     pub(crate) fn insert(&self, task: &Runnable<S>) -> Result<u32, Closed> {
         let mut list = lock(&self.list);
         if list.closed && !seeded("owned_takes_a_late_task") {
             return Err(Closed);
         }
         let entry = list.tasks.vacant_entry();
-        let place = u32::try_from(entry.key()).expect("a worker owns no more than 2^32 tasks");
-        task.set_place(place);
+        let index = u32::try_from(entry.key()).expect("a worker owns no more than 2^32 tasks");
+        task.set_index(index);
         entry.insert(task.clone());
-        Ok(place)
+        Ok(index)
     }
 
     /// A task of this list has ended.
     pub(crate) fn remove(&self, task: &Runnable<S>) {
-        // A task that was refused has no place.
-        let Some(place) = task.place() else { return };
-        let removed = lock(&self.list).tasks.try_remove(place as usize);
+        // A task that was refused has no index.
+        let Some(index) = task.index() else { return };
+        let removed = lock(&self.list).tasks.try_remove(index as usize);
         debug_assert!(removed.is_some(), "a task ends once");
     }
 
-    /// The task at this place.
-    pub(crate) fn get(&self, place: u32) -> Option<Runnable<S>> {
-        lock(&self.list).tasks.get(place as usize).cloned()
+    /// The task of this index.
+    pub(crate) fn get(&self, index: u32) -> Option<Runnable<S>> {
+        lock(&self.list).tasks.get(index as usize).cloned()
     }
 
     /// Takes no more tasks from here on. Returns those there are, for the caller to shut down.

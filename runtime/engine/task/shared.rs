@@ -13,24 +13,25 @@
 //! What must hold:
 //! - At most one thread polls a task, and the task stands at most once in all run queues.
 //! - A wake is followed by a poll that begins after it, unless the task has ended.
-//! - The future is dropped exactly once, by whoever has the claim, in the open.
+//! - The future is dropped exactly once, by the holder of the claim, with no lock held.
 //! - [`Schedule::ended`] is called exactly once.
 //!
-//! The rival puts the future behind this header, in one allocation: then each future makes a task type
+//! **Alternative:** the future behind this header, in one allocation. Then each future makes a task type
 //! of its own, and run queues hold fat pointers, or thin ones with a vtable and a count of ours.
 
-use std::{fmt, future::Future, mem, sync, task::Context};
+use std::{fmt, mem, sync, task::Context};
 
 use futures_task::{ArcWake, waker_ref};
 
 use super::{
-    join::{self, JoinHandle},
-    spawned::{SpawnedSend, Stage},
+    join::JoinHandle,
+    poll::{OriginFn, PollArgs, PollOutcome},
+    spawned::{NewTask, SpawnedSend, Stage},
     state::{AfterClaim, Claim, Life, ShutDown, Wake},
     steps,
-    visit::{End, Naming, Visit},
 };
 use crate::engine::base::{
+    id::TaskId,
     place::{Origin, Wait},
     primitives::{AtomicU32, Ordering},
     this_poll, trace,
@@ -42,7 +43,7 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
     fn schedule(task: Runnable<Self>);
 
     /// A task has ended: its future is gone, and its handle was told.
-    fn ended(task: &Runnable<Self>, end: End);
+    fn ended(task: &Runnable<Self>, outcome: PollOutcome);
 }
 
 /// A task as it stands in a run queue. The `Arc` is std's also under loom: wakers are made of it.
@@ -52,11 +53,8 @@ pub(crate) type Runnable<S> = sync::Arc<Task<S>>;
 pub(crate) struct Task<S> {
     /// The state, and what only the holder of the claim touches.
     life: Life<Body>,
-    /// Where the task stands in the list of its owner. Written once, before the task is in a run queue.
-    place: AtomicU32,
-    /// Bytes of the future and its cell, or as many as fit here. (Its cell says so too; here it is known before that
-    /// is fetched.)
-    size: u32,
+    /// The task's index in the list of its owner. Written once, before the task is in a run queue.
+    index: AtomicU32,
     // The rest never changes.
     origin: Origin,
     scheduler: S,
@@ -93,31 +91,25 @@ pub(crate) enum Shut {
 }
 
 /// In no list.
-const NO_PLACE: u32 = u32::MAX;
+const NO_INDEX: u32 = u32::MAX;
 
 impl<S: Schedule> Task<S> {
     /// Makes a task and its handle, which cancels the task by way of `wake`, once it is told the task's
     /// key. The task counts as scheduled: put it into a run queue, or shut it down.
-    pub(crate) fn new<F>(
-        future: F,
-        origin: Origin,
+    pub(crate) fn new<T>(
+        new: NewTask<SpawnedSend, T>,
+        id: TaskId,
         scheduler: S,
         wake: fn(u64),
-    ) -> (Runnable<S>, JoinHandle<F::Output>)
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let (completer, handle) = join::pair(future, origin.clone(), wake);
-        let spawned = SpawnedSend::new(completer);
-        let size = u32::try_from(spawned.size()).unwrap_or(u32::MAX);
+    ) -> (Runnable<S>, JoinHandle<T>) {
+        let (spawned, origin, handle) = new.identify(id, wake);
         let life = Life::new(Body { spawned: Some(spawned), wait: None });
-        let place = AtomicU32::new(NO_PLACE);
-        let task = sync::Arc::new(Self { life, place, size, origin, scheduler });
+        let index = AtomicU32::new(NO_INDEX);
+        let task = sync::Arc::new(Self { life, index, origin, scheduler });
         (task, handle)
     }
 
-    /// Polls the task, once. By whoever popped it from a run queue.
+    /// Polls the task, once. By the worker that popped it from a run queue.
     pub(crate) fn run(self: sync::Arc<Self>) -> Ran<S> {
         let Some(mut claim) = self.life.start() else { return Ran::Ended };
         if trace::on() {
@@ -128,19 +120,18 @@ impl<S: Schedule> Task<S> {
             let spawned = spawned.expect("a task that has not ended has a future");
             // Its lines are read one after the other otherwise, each waited for.
             spawned.prefetch();
-            spawned.prefetch_end(self.size as usize);
             let waker = waker_ref(&self);
-            this_poll::begin(&waker);
-            let origin: Naming<'_> = &|| self.origin.clone();
-            spawned.poll(&mut Visit { cx: Context::from_waker(&waker), origin: &origin })
+            this_poll::begin(&waker, Some(self.origin.id));
+            let origin: OriginFn<'_> = &|| self.origin.clone();
+            spawned.poll(&mut PollArgs { cx: Context::from_waker(&waker), origin: &origin })
         };
         let again = this_poll::gave_way_at().is_some();
         this_poll::end();
         let wait = this_poll::wait();
         let spawned = match polled {
             Ok(spawned) => spawned,
-            Err(end) => {
-                self.end(claim, end);
+            Err(outcome) => {
+                self.end(claim, outcome);
                 return Ran::Ended;
             }
         };
@@ -207,16 +198,16 @@ impl<S: Schedule> Task<S> {
         &self.scheduler
     }
 
-    /// Where the task stands in the list of its owner, if it was taken in.
-    pub(super) fn place(&self) -> Option<u32> {
-        let place = self.place.load(Ordering::Relaxed);
-        (place != NO_PLACE).then_some(place)
+    /// The task's index in the list of its owner, if it was taken in.
+    pub(super) fn index(&self) -> Option<u32> {
+        let index = self.index.load(Ordering::Relaxed);
+        (index != NO_INDEX).then_some(index)
     }
 
-    /// Whoever takes the task in says where. Before the task is in a run queue, so whoever pops it
+    /// Notes the index, as the task is taken in. Before the task is in a run queue, so the worker that pops it
     /// sees it.
-    pub(super) fn set_place(&self, place: u32) {
-        self.place.store(place, Ordering::Relaxed);
+    pub(super) fn set_index(&self, index: u32) {
+        self.index.store(index, Ordering::Relaxed);
     }
 
     /// Tells the trace that the task was spawned.
@@ -230,29 +221,29 @@ impl<S: Schedule> Task<S> {
     #[cold]
     fn cancel(self: &sync::Arc<Self>, mut claim: Claim<'_, Body>) {
         if let Some(spawned) = claim.with(|body| body.spawned.take()) {
-            let origin: Naming<'_> = &|| self.origin.clone();
+            let origin: OriginFn<'_> = &|| self.origin.clone();
             spawned.cancel(&origin);
         }
-        self.end(claim, End::Cancelled);
+        self.end(claim, PollOutcome::Cancelled);
     }
 
     /// The future is gone.
-    fn end(self: &sync::Arc<Self>, claim: Claim<'_, Body>, end: End) {
+    fn end(self: &sync::Arc<Self>, claim: Claim<'_, Body>, outcome: PollOutcome) {
         claim.complete();
         if trace::on() {
-            steps::ended(self.origin.id, end);
+            steps::ended(self.origin.id, outcome);
         }
-        S::ended(self, end);
+        S::ended(self, outcome);
     }
 
-    /// Somebody calls the task's waker. `true`: the caller must schedule the task.
+    /// The task's waker is called. `true`: the caller must schedule the task.
     #[inline]
     fn wakes(&self) -> bool {
-        let news = self.life.wake() == Wake::Schedule;
+        let must_schedule = self.life.wake() == Wake::Schedule;
         if trace::on() && self.life.stage().is_some() {
-            steps::woken(self.origin.id, news);
+            steps::woken(self.origin.id, must_schedule);
         }
-        news
+        must_schedule
     }
 }
 

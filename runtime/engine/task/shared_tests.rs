@@ -23,7 +23,7 @@ use crate::{
 struct Stub {
     queue: Mutex<VecDeque<Runnable<Arc<Stub>>>>,
     owned: Owned<Arc<Stub>>,
-    ends: Mutex<Vec<End>>,
+    ends: Mutex<Vec<PollOutcome>>,
     /// Its number in the upper half of its tasks' keys.
     number: usize,
 }
@@ -44,7 +44,7 @@ impl Schedule for Arc<Stub> {
         stub.queue.lock().unwrap().push_back(task);
     }
 
-    fn ended(task: &Runnable<Self>, end: End) {
+    fn ended(task: &Runnable<Self>, end: PollOutcome) {
         task.scheduler().owned.remove(task);
         task.scheduler().ends.lock().unwrap().push(end);
     }
@@ -80,7 +80,7 @@ impl Stub {
         while self.run_one() {}
     }
 
-    fn ends(&self) -> Vec<End> {
+    fn ends(&self) -> Vec<PollOutcome> {
         self.ends.lock().unwrap().clone()
     }
 }
@@ -95,18 +95,18 @@ where
     F: Future<Output: Send> + Send + 'static,
 {
     let name = name.map(|name| sync::Arc::new(name.into()));
-    let origin = Origin { id: TaskId::draw(), name, place: Location::caller() };
-    let (task, handle) = Task::new(future, origin, stub.clone(), wake_by_key);
+    let new = NewTask::new(future, name, Location::caller());
+    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
     task.report_spawned();
-    let place = stub.owned.insert(&task).expect("the list is open");
-    handle.set_key((stub.number as u64) << 32 | u64::from(place));
+    let index = stub.owned.insert(&task).expect("the list is open");
+    handle.set_key((stub.number as u64) << 32 | u64::from(index));
     Schedule::schedule(task.clone());
     (task, handle)
 }
 
 /// The output of a task that has ended.
 #[track_caller]
-fn output<T>(handle: JoinHandle<T>) -> Result<T, join::JoinError> {
+fn output<T>(handle: JoinHandle<T>) -> Result<T, super::super::join::JoinError> {
     assert!(handle.is_finished(), "the task has not ended");
     match pin!(handle).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
@@ -154,7 +154,7 @@ fn a_task_that_gives_way_runs_again_behind_the_others() {
     stub.run_all();
     assert_eq!(*order.lock().unwrap(), [("a", 0), ("b", 0), ("a", 1), ("b", 1)]);
     assert!(handles.into_iter().all(|handle| output(handle).is_ok()));
-    assert_eq!(stub.ends(), [End::Completed; 2]);
+    assert_eq!(stub.ends(), [PollOutcome::Completed; 2]);
     assert_eq!(stub.owned.len(), 0);
 }
 
@@ -223,11 +223,11 @@ fn a_dump_says_what_an_idle_task_waits_for() {
     stub.run_all();
     assert_eq!(task.stage(), Some(Stage::Idle));
     let wait = task.waits().expect("it awaits a handle");
-    assert_eq!((wait.what, wait.place.line()), (WaitsFor::Task, line));
-    assert!(wait.place.file().ends_with("shared_tests.rs"));
+    assert_eq!((wait.what(), wait.location.line()), (WaitsFor::Task, line));
+    assert!(wait.location.file().ends_with("shared_tests.rs"));
     assert!(task.waits().is_some(), "a look takes nothing away");
     assert!(waited_for.waits().is_none(), "a foreign future notes nothing");
-    assert_eq!(task.origin().place.line(), line);
+    assert_eq!(task.origin().location.line(), line);
     assert_eq!(task.origin().name.as_ref().map(|name| &***name), Some("short"));
     assert_eq!(waited_for.shut_down(), Shut::Dropped);
     stub.run_all();
@@ -308,7 +308,7 @@ fn a_panic_is_its_handles_and_nobody_elses() {
     stub.run_all();
     assert!(output::<()>(loud).unwrap_err().is_panic());
     assert_eq!(output(quiet).unwrap(), 7);
-    assert_eq!(stub.ends(), [End::Panicked, End::Completed]);
+    assert_eq!(stub.ends(), [PollOutcome::Panicked, PollOutcome::Completed]);
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_cancelled_task_is_dropped_in_its_own_poll() {
     stub.run_all();
     assert_eq!(drops.load(SeqCst), 1);
     assert!(output(handle).unwrap_err().is_cancelled());
-    assert_eq!(stub.ends(), [End::Cancelled]);
+    assert_eq!(stub.ends(), [PollOutcome::Cancelled]);
 }
 
 /// The waker lies in the future, and the future in the task: only the list can end this.
@@ -362,8 +362,8 @@ fn a_task_dropped_at_shutdown_may_do_as_it_likes() {
     impl Drop for Hostile {
         fn drop(&mut self) {
             self.1.wake_by_ref();
-            let origin = Origin { id: TaskId::draw(), name: None, place: Location::caller() };
-            let (late, handle) = Task::new(ready(()), origin, self.0.clone(), wake_by_key);
+            let new = NewTask::new(ready(()), None, Location::caller());
+            let (late, handle) = Task::new(new, TaskId::draw(), self.0.clone(), wake_by_key);
             assert!(self.0.owned.insert(&late).is_err(), "the list is closed");
             assert_eq!(late.shut_down(), Shut::Dropped);
             assert!(output(handle).unwrap_err().is_cancelled());
@@ -409,7 +409,7 @@ fn a_task_shut_down_in_its_own_poll_ends_after_it() {
     stub.run_all();
     assert_eq!(*shuts.lock().unwrap(), [Shut::Running]);
     assert!(output(handle).unwrap_err().is_cancelled());
-    assert_eq!(stub.ends(), [End::Cancelled]);
+    assert_eq!(stub.ends(), [PollOutcome::Cancelled]);
 }
 
 #[path = "shared_threads_tests.rs"]

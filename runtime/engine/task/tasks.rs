@@ -110,12 +110,8 @@ impl Tasks {
     /// a task ends is written at its beginning.
     #[inline(always)]
     fn prefetch_next(&self) {
-        let ahead = |by| self.run_queue.ahead(by)?.task.as_ref();
-        if let Some(task) = ahead(1) {
+        if let Some(task) = self.run_queue.ahead(1).and_then(|ready| ready.task.as_ref()) {
             task.prefetch();
-        }
-        if let Some(task) = ahead(0) {
-            task.prefetch_end(task.size());
         }
     }
 
@@ -200,8 +196,8 @@ impl Tasks {
     /// Notes in their slots where those gave way who stand in the run queue.
     pub(super) fn note_who_gave_way(&mut self) {
         for ready in self.run_queue.iter() {
-            if let Some(place) = ready.gave_way_at {
-                self.slots[ready.key.slot()].wait = Some(Wait { what: WaitsFor::Turn, place });
+            if let Some(location) = ready.gave_way_at {
+                self.slots[ready.key.slot()].wait = Some(Wait::new(WaitsFor::Turn, location));
             }
         }
     }

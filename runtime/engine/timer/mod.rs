@@ -33,7 +33,7 @@ use crate::engine::{
         clock::NEVER,
         foreign,
         primitives::{AtomicU64, Mutex, Ordering, seeded},
-        trace::{self, Cause, Event},
+        trace::{self, Cause, EventKind},
     },
     waiting::shell::Shell,
 };
@@ -247,7 +247,7 @@ impl<V: Variant> Timers<V> {
         }
         for Due { id, value: action, .. } in due.drain(..) {
             if trace::on() {
-                trace::report(|| Event::Fired { timer: id });
+                trace::report(|| EventKind::Fired { timer: id });
                 let before = trace::set_cause(Cause::Timer(id));
                 action.run();
                 trace::set_cause(before);

@@ -11,7 +11,7 @@
 //! that take less time than the way to another processor's cache are then spread over all of them, and
 //! are the slower for it.
 
-use crate::engine::base::stats::SharedCounter;
+use crate::engine::base::stats::Counter;
 
 /// What it takes until a parked worker is up and at work, in nanoseconds. A backlog that is done sooner
 /// is better done alone.
@@ -33,13 +33,13 @@ pub(super) fn worth_sharing(waiting: usize, poll_cost: Option<u64>) -> bool {
 /// What a poll of one worker costs, in nanoseconds. Written by the worker alone, read by all.
 #[derive(Debug)]
 pub(super) struct PollCost {
-    nanos: SharedCounter,
-    measured_at: SharedCounter,
+    nanos: Counter,
+    measured_at: Counter,
 }
 
 impl PollCost {
     pub(super) fn unknown() -> Self {
-        let cost = Self { nanos: SharedCounter::default(), measured_at: SharedCounter::default() };
+        let cost = Self { nanos: Counter::default(), measured_at: Counter::default() };
         cost.forget();
         cost
     }

@@ -22,7 +22,7 @@ use super::{
 use crate::engine::{
     base::{
         primitives::{lock, seeded},
-        trace::{self, Event},
+        trace::{self, EventKind},
     },
     run_queue::stealing::CAPACITY,
 };
@@ -94,7 +94,7 @@ impl Worker {
         took |= self.fire(&stuck.timers, self.read_clock()) > 0;
         if took {
             self.counters().takeovers.add(1);
-            trace::report(|| Event::TookOver { worker: index });
+            trace::report(|| EventKind::TookOver { worker: index });
         }
         took
     }

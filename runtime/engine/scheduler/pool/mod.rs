@@ -16,11 +16,8 @@
 //! rest. A task and the source it waits for keep each other alive.
 
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     num::NonZeroUsize,
-    panic::Location,
     sync::{
         Arc as StdArc, OnceLock,
         atomic::{
@@ -48,9 +45,8 @@ use crate::engine::{
     base::{
         clock,
         id::{self, TaskId},
-        place::{Name, Origin},
         primitives::{Arc, AtomicBool, Mutex, seeded, sized},
-        stats::{SharedCounter, WorkerCounters, WorkerStats},
+        stats::{Counter, WorkerCounters, WorkerStats},
     },
     blocking::{self, BlockingStats},
     reactor::shared::SharedReactor,
@@ -63,6 +59,7 @@ use crate::engine::{
         local,
         owned::Owned,
         shared::{self, Task},
+        spawned::{NewTask, SpawnedSend},
     },
     timer::{SharedTimers, TimerKey},
 };
@@ -134,9 +131,9 @@ const LATELY: u64 = 100_000_000;
 const ROOM: usize = CAPACITY / 2;
 
 impl Member {
-    /// What a task's handle knows it by: the pool, the list, and the place there. Never 0.
-    fn key(self, place: u32) -> u64 {
-        u64::from(self.pool) << 48 | u64::from(self.list) << 32 | u64::from(place)
+    /// What a task's handle knows it by: the pool, the list, and the index there. Never 0.
+    fn key(self, index: u32) -> u64 {
+        u64::from(self.pool) << 48 | u64::from(self.list) << 32 | u64::from(index)
     }
 }
 
@@ -183,7 +180,7 @@ struct Shared {
     poll_cost: PollCost,
     timers: Arc<SharedTimers>,
     /// 1: the guard has seen it stuck. By the guard alone.
-    stuck: SharedCounter,
+    stuck: Counter,
 }
 
 impl Pool {
@@ -393,19 +390,10 @@ impl Pool {
 impl Pool {
     /// Spawns a future from outside the workers. A pool that is closed drops it, and the handle says
     /// cancelled.
-    pub(crate) fn spawn<F>(
-        &self,
-        future: F,
-        name: Name,
-        place: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
+    pub(crate) fn spawn<T>(&self, new: NewTask<SpawnedSend, T>) -> JoinHandle<T> {
         let id = TaskId::draw();
         let list = self.workers.len() + id.get().rem_euclid(OUTSIDE_LISTS) as usize;
-        let (task, handle) = self.make_task(list, future, Origin { id, name, place });
+        let (task, handle) = self.make_task(list, id, new);
         if let Some(task) = task {
             self.inject(task);
         }
@@ -413,23 +401,19 @@ impl Pool {
     }
 
     /// Makes a task, to be put into a queue; none if the pool is closed.
-    fn make_task<F>(
+    fn make_task<T>(
         &self,
         list: usize,
-        future: F,
-        origin: Origin,
-    ) -> (Option<Runnable>, JoinHandle<F::Output>)
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
+        id: TaskId,
+        new: NewTask<SpawnedSend, T>,
+    ) -> (Option<Runnable>, JoinHandle<T>) {
         let member = Member { pool: self.number, list: list as u16 };
-        let (task, handle) = Task::new(future, origin, member, wake_by_key);
-        let Ok(place) = self.owned[list].insert(&task) else {
+        let (task, handle) = Task::new(new, id, member, wake_by_key);
+        let Ok(index) = self.owned[list].insert(&task) else {
             task.shut_down();
             return (None, handle);
         };
-        handle.set_key(member.key(place));
+        handle.set_key(member.key(index));
         task.report_spawned();
         (Some(task), handle)
     }
@@ -448,7 +432,7 @@ impl Shared {
             counters: WorkerCounters::default(),
             poll_cost: PollCost::unknown(),
             timers: Arc::new(SharedTimers::new(pool_id)),
-            stuck: SharedCounter::default(),
+            stuck: Counter::default(),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::engine::{
     base::{
         clock::{self, NEVER},
         primitives::seeded,
-        trace::{self, Event},
+        trace::{self, EventKind},
     },
     reactor::{Found, woken::Woken},
 };
@@ -33,7 +33,7 @@ impl Worker {
     // ANCHOR: park
     /// Nothing is ready anywhere: waits until something comes.
     pub(crate) fn park(&self) -> io::Result<()> {
-        trace::report(|| Event::Parked);
+        trace::report(|| EventKind::Parked);
         // A listener may have spawned or woken something.
         if !self.queue.is_empty() {
             return Ok(());
@@ -48,7 +48,7 @@ impl Worker {
         // What it runs now may take long, if polls have taken long of late.
         let leaves_reactor = found.as_ref().is_ok_and(|found| found != &Found::default());
         self.unparked(leaves_reactor && self.pool.has_long_polls());
-        trace::report(|| Event::Unparked);
+        trace::report(|| EventKind::Unparked);
         self.wake(found?, woken);
         Ok(())
     }

@@ -12,7 +12,7 @@
 use super::{Shared, cost::worth_sharing, worker::Worker};
 use crate::engine::base::{
     primitives::lock,
-    trace::{self, Event},
+    trace::{self, EventKind},
 };
 
 impl Shared {
@@ -81,7 +81,7 @@ impl Worker {
         let stolen = self.queue.steal_from(&lock(&self.pool.workers[victim].thief));
         let Some(task) = stolen else { return false };
         self.counters().steals.add(1);
-        trace::report(|| Event::Stole { worker: victim });
+        trace::report(|| EventKind::Stole { worker: victim });
         self.push(task);
         true
     }

@@ -19,10 +19,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::Future,
     io,
     mem::ManuallyDrop,
-    panic::Location,
     rc::Rc,
     sync::Arc as StdArc,
     task::Waker,
@@ -33,10 +31,9 @@ use crate::engine::{
     base::{
         clock::{self, NEVER},
         id::TaskIds,
-        place::{Name, Origin},
         primitives::Arc,
         stats::WorkerCounters,
-        trace::{self, Event},
+        trace::{self, EventKind, Stamp},
     },
     reactor::{Found, woken::Woken},
     run_queue::stealing::{CAPACITY, Owner},
@@ -44,8 +41,9 @@ use crate::engine::{
     task::{
         join::JoinHandle,
         local,
+        poll::PollOutcome,
         shared::{Ran, Schedule},
-        visit::End,
+        spawned::{NewTask, SpawnedSend},
     },
     timer::{SharedTimers, TimerKey},
 };
@@ -121,7 +119,7 @@ impl Schedule for Member {
     }
     // END: schedule
 
-    fn ended(task: &Runnable, _end: End) {
+    fn ended(task: &Runnable, _outcome: PollOutcome) {
         let member = *task.scheduler();
         let remove = |pool: &Pool| pool.owned[usize::from(member.list)].remove(task);
         let removed = CURRENT.try_with(|current| match &**current.borrow() {
@@ -185,6 +183,7 @@ impl Worker {
     // ANCHOR: turn
     /// One trip round the loop.
     fn turn(&self) -> io::Result<()> {
+        self.counters().turns.add(1);
         // 1. What was spawned and woken elsewhere, or did not fit into a queue.
         let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
@@ -200,6 +199,12 @@ impl Worker {
         Ok(())
     }
     // END: turn
+
+    /// When and where something happens on this worker, for the trace.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let turn = self.counters().turns.get();
+        Stamp { at: clock::real_now(), turn, worker: Some(self.index) }
+    }
 
     /// The time of this turn, never ahead of the clock.
     #[inline]
@@ -256,7 +261,7 @@ impl Worker {
         };
         self.counters().looks.add(1);
         let found = found?;
-        trace::report(|| Event::Looked { found: found.events });
+        trace::report(|| EventKind::Looked { found: found.events });
         self.wake(found, woken);
         if found.alarm {
             self.fire_all(self.read_clock());
@@ -386,18 +391,8 @@ impl Worker {
     }
 
     /// Spawns a task, which starts after those that are ready.
-    pub(crate) fn spawn<F>(
-        &self,
-        future: F,
-        name: Name,
-        place: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let origin = Origin { id: self.ids.draw(), name, place };
-        let (task, handle) = self.pool.make_task(self.index, future, origin);
+    pub(crate) fn spawn<T>(&self, new: NewTask<SpawnedSend, T>) -> JoinHandle<T> {
+        let (task, handle) = self.pool.make_task(self.index, self.ids.draw(), new);
         if let Some(task) = task {
             self.push(task);
             self.shows_work.set(true);

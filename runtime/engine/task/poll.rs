@@ -1,0 +1,27 @@
+//! A poll, as seen from both sides: what a task is given, and what came of it.
+//!
+//! A scheduler makes [`PollArgs`], and `spawned.rs`, which knows the future's type, answers with a
+//! [`PollOutcome`].
+
+use std::task::Context;
+
+use crate::engine::base::place::Origin;
+
+/// Says where a task comes from, for a report. Called only if there is one.
+pub(crate) type OriginFn<'a> = &'a dyn Fn() -> Origin;
+
+/// What a poll is given: one word for all of it, for a poll has no register to spare.
+pub(crate) struct PollArgs<'a> {
+    pub(crate) cx: Context<'a>,
+    /// The task's origin, for a report.
+    pub(crate) origin: &'a OriginFn<'a>,
+}
+
+/// What came of a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PollOutcome {
+    Pending,
+    Completed,
+    Panicked,
+    Cancelled,
+}
