@@ -258,11 +258,11 @@ fn a_peer_that_stops_reading() {
     let (event_loop, _) = event_loop();
     run_on(&event_loop, async {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.options().set_recv_buffer_size(BUFFER).unwrap();
+        socket.set_recv_buffer_size(BUFFER).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        ours.options().set_send_buffer_size(BUFFER).unwrap();
+        ours.set_send_buffer_size(BUFFER).unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
 
         let written = Rc::new(Cell::new(0));
@@ -384,7 +384,7 @@ fn a_descriptor_number_reused() {
             let new = TcpStream::from_std(number.into()).unwrap();
             assert_eq!(new.as_fd().as_raw_fd(), raw);
             let events = event_loop.stats().events;
-            let mut waiting = pin!(Polls { future: new.as_source().readable(), polls: 0 });
+            let mut waiting = pin!(Polls { future: new.readable(), polls: 0 });
             must_wait(&mut waiting).await;
             old_peer.write_all(b"older").unwrap();
             look().await;

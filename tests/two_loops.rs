@@ -183,18 +183,18 @@ fn a_watch_that_nobody_asks_for_ends() {
 fn a_refused_watch_takes_no_knowledge_from_another_loop() {
     run(async {
         let (mut ours, peer) = pair_with_std();
-        must_wait(&mut pin!(ours.as_source().readable())).await;
+        must_wait(&mut pin!(ours.readable())).await;
         (&peer).write_all(&[1; 10]).unwrap();
         peer.shutdown(net::Shutdown::Write).unwrap();
         wait_in_kernel(&ours, PollFlags::RDHUP);
-        ours.as_source().readable().await.unwrap();
+        ours.readable().await.unwrap();
         let runtime = whirligig::Runtime::builder().worker_threads(1).build().unwrap();
         let handle = runtime.handle();
         drop(runtime);
         thread::scope(|scope| {
             let guest = scope.spawn(|| {
                 let _entered = handle.enter();
-                block_on(ours.as_source().readable()).unwrap_err()
+                block_on(ours.readable()).unwrap_err()
             });
             assert!(guest.join().unwrap().to_string().contains("shut down"));
         });

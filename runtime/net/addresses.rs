@@ -7,12 +7,12 @@ use std::{
 
 use crate::task;
 
-/// What can be connected to or bound: addresses, or a name and a port.
+/// What can be connected to or bound: addresses, or a name and a port. It takes what std's [`ToSocketAddrs`] does.
 ///
 /// These are a [`SocketAddr`], a [`SocketAddrV4`] or a [`SocketAddrV6`]; an [`IpAddr`], an [`Ipv4Addr`]
-/// or an [`Ipv6Addr`] with a port, `(ip, port)`; several, `&[SocketAddr]` or `Vec<SocketAddr>`, which are
-/// tried in turn; `"host:port"` as a `&str`, `String` or `&String`; and `(host, port)` with the host as a
-/// `&str` or `String`. A host is a name, or an address written out.
+/// or an [`Ipv6Addr`] with a port, `(ip, port)`; several addresses, as a slice, an array or a `Vec`, which are
+/// tried in turn; `"host:port"` as a `&str` or `String`; `(host, port)` with the host as a `&str` or `String`;
+/// and references to any of them. A host is a name, or an address written out.
 ///
 /// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. What
 /// is an address already is taken as it is.
@@ -76,14 +76,14 @@ mod sealed {
 
     pub trait Sealed {
         /// What there is to do.
-        fn addresses(self) -> Addresses;
+        fn addresses(&self) -> Addresses;
     }
 
     macro_rules! known {
         ($($known:ty),*) => {$(
             impl Sealed for $known {
-                fn addresses(self) -> Addresses {
-                    Addresses::Known(vec![self.into()])
+                fn addresses(&self) -> Addresses {
+                    Addresses::Known(vec![(*self).into()])
                 }
             }
         )*};
@@ -91,44 +91,50 @@ mod sealed {
 
     known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
-    impl Sealed for &[SocketAddr] {
-        fn addresses(self) -> Addresses {
+    impl<T: Sealed + ?Sized> Sealed for &T {
+        fn addresses(&self) -> Addresses {
+            (**self).addresses()
+        }
+    }
+
+    impl Sealed for [SocketAddr] {
+        fn addresses(&self) -> Addresses {
             Addresses::Known(self.to_vec())
         }
     }
 
-    impl Sealed for Vec<SocketAddr> {
-        fn addresses(self) -> Addresses {
-            Addresses::Known(self)
+    impl<const N: usize> Sealed for [SocketAddr; N] {
+        fn addresses(&self) -> Addresses {
+            self.as_slice().addresses()
         }
     }
 
-    impl Sealed for &str {
-        fn addresses(self) -> Addresses {
+    impl Sealed for Vec<SocketAddr> {
+        fn addresses(&self) -> Addresses {
+            self.as_slice().addresses()
+        }
+    }
+
+    impl Sealed for str {
+        fn addresses(&self) -> Addresses {
             host_and_port(self)
         }
     }
 
     impl Sealed for String {
-        fn addresses(self) -> Addresses {
-            host_and_port(&self)
-        }
-    }
-
-    impl Sealed for &String {
-        fn addresses(self) -> Addresses {
+        fn addresses(&self) -> Addresses {
             host_and_port(self)
         }
     }
 
     impl Sealed for (&str, u16) {
-        fn addresses(self) -> Addresses {
+        fn addresses(&self) -> Addresses {
             host_with_port(self.0, self.1)
         }
     }
 
     impl Sealed for (String, u16) {
-        fn addresses(self) -> Addresses {
+        fn addresses(&self) -> Addresses {
             host_with_port(&self.0, self.1)
         }
     }
@@ -136,5 +142,5 @@ mod sealed {
 
 /// The addresses of whatever a caller gave.
 pub(super) fn of(to: impl ToAddrs) -> Addresses {
-    sealed::Sealed::addresses(to)
+    sealed::Sealed::addresses(&to)
 }
