@@ -254,9 +254,8 @@ fn poll_functions() {
         let (reader, writer) = pipe().unwrap();
         let (reader, writer) = (Source::new(reader).unwrap(), Source::new(writer).unwrap());
         let mut byte = [0];
-        let mut read = pin!(poll_fn(|cx| {
-            reader.poll_read_with(cx, |mut pipe| pipe.read(&mut byte))
-        }));
+        let mut read =
+            pin!(poll_fn(|cx| { reader.poll_read_with(cx, |mut pipe| pipe.read(&mut byte)) }));
         must_wait(&mut read).await;
         let write = |cx: &mut Context<'_>| writer.poll_write_with(cx, |mut pipe| pipe.write(b"x"));
         assert_eq!(poll_fn(write).await.unwrap(), 1);
@@ -286,7 +285,7 @@ fn a_poll_function_and_a_future_wait_in_one_direction() {
             async move { read(&source).await }
         });
         yield_now().await;
-        let polls = spawn({
+        let polls = spawn_local({
             let source = source.clone();
             async move {
                 let mut byte = [0];
@@ -340,14 +339,10 @@ fn very_many_tasks_wait_in_one_direction() {
         for waits in &mut waiting {
             must_wait(waits).await;
         }
-        // From the front: the first in a list that is searched from there would be cheap, and its removal dear;
-        // from the back, the other way round.
-        let back = waiting.split_off(MANY / 2);
-        waiting.into_iter().for_each(drop);
-        let mut left = back;
-        while left.len() > 3 {
-            left.pop();
-        }
+        // In a list the first would be dear to remove, and the last dear to find.
+        let mut left = waiting.split_off(MANY / 2);
+        drop(waiting);
+        left.truncate(3);
         writer.write_all(b"x").unwrap();
         for waits in left {
             waits.await.unwrap();

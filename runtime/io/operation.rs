@@ -255,11 +255,7 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     #[inline]
-    fn new(
-        watch: Watch<'a>,
-        direction: Direction,
-        location: &'static Location<'static>,
-    ) -> Self {
+    fn new(watch: Watch<'a>, direction: Direction, location: &'static Location<'static>) -> Self {
         Self { watch, direction, key: 0, location }
     }
 }

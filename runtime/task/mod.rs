@@ -13,6 +13,7 @@ use std::{
 pub use self::blocking::{
     PoolFull, SpawnBlocking, block_in_place, spawn_blocking, try_spawn_blocking,
 };
+pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
 };
 
 mod blocking;
+mod budget;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

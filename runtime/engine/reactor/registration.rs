@@ -294,7 +294,11 @@ impl Registration {
             says();
         }
         let registered = registry.register(reactor, &self.readiness, fd);
-        let token = registered.inspect_err(|_| self.readiness.unwatch(loop_id))?;
+        let token = registered.inspect_err(|_| {
+            if !seeded("registration_says_that_it_watches_when_refused") {
+                self.readiness.unwatch(loop_id);
+            }
+        })?;
         if says_late {
             says();
         }
@@ -305,7 +309,7 @@ impl Registration {
     /// Notes that this reactor, where the source is, is the only one that watches it.
     fn is_alone_from_here_on(&self, registry: &Registry, woken: &mut Vec<Waiter>) {
         self.readiness.set_watched_by(registry.loop_id);
-        if registry.is_closed() {
+        if registry.is_closed() && !seeded("registration_trusts_a_reactor_that_closes") {
             // It may have said so before, and woken who waited by then.
             self.readiness.unwatch(registry.loop_id);
             self.readiness.take_waiters(woken);

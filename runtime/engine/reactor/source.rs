@@ -153,7 +153,9 @@ impl Readiness {
         // Written even if unchanged: of this and `set_watched_by`, the later must see what came before the
         // earlier, and a mere load would order nothing.
         let _ = self.watched_by.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |watched_by| {
-            Some(if watched_by == loop_id { 0 } else { watched_by })
+            let is_ours = watched_by == loop_id;
+            let is_written = is_ours || !seeded("source_unwatches_by_a_load");
+            is_written.then_some(if is_ours { 0 } else { watched_by })
         });
     }
 
@@ -162,7 +164,7 @@ impl Readiness {
     /// it is void: the registration's first event says how things stand.
     pub(crate) fn unless_waited_on(&self, is_new: bool, end: impl FnOnce()) -> Vec<Waiter> {
         let mut late = Vec::new();
-        if self.is_waited_on() && !seeded("source_moves_away_from_waiters") {
+        if self.is_waited_on() {
             return late;
         }
         end();
@@ -302,12 +304,7 @@ impl Readiness {
 
     /// [`wait`](Self::wait), where the slot is not free: it may be one's own.
     #[cold]
-    fn wait_beside(
-        &self,
-        direction: Direction,
-        caller: &mut Caller<'_>,
-        waiter: Waiter,
-    ) -> Waited {
+    fn wait_beside(&self, direction: Direction, caller: &mut Caller<'_>, waiter: Waiter) -> Waited {
         let slot = &self.slots[direction as usize];
         let word = self.word.load(Ordering::Acquire);
         let is_waiting = word & direction.slot(WAITING) != 0;
