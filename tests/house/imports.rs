@@ -123,7 +123,7 @@ what users await
     net/targets.rs          <- net/addresses.rs
     net/socket.rs           <- net/error.rs net/options.rs
     net/stream.rs           <- io/mod.rs net/options.rs
-    net/connect.rs          <- io/mod.rs time/timeout.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
+    net/connect.rs          <- io/mod.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
     net/split.rs            <- net/stream.rs
     net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
     net/mod.rs              <- net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/connect.rs net/split.rs net/listener.rs
