@@ -20,6 +20,7 @@ use crate::engine::{
     base::this_poll,
     reactor::{
         flags::Direction,
+        registration::Registration,
         source::{Caller, Seen, WaiterKey},
     },
 };
@@ -202,7 +203,8 @@ impl<T: AsFd> Source<T> {
         direction: Direction,
         location: &'static Location<'static>,
     ) -> Ready<'_> {
-        Ready { waiting: Waiting::new(self.watch(), direction, location) }
+        let Watch { registration, fd } = self.watch();
+        Ready { waiting: Waiting::new(registration, direction, location), fd }
     }
 
     /// [`read_with`](Self::read_with), for a line that was noted earlier.
@@ -239,7 +241,7 @@ impl<T: AsFd> Source<T> {
     where
         F: FnMut(&T) -> io::Result<usize>,
     {
-        let waiting = Waiting::new(self.watch(), direction, Location::caller());
+        let waiting = Waiting::new(self.registration(), direction, Location::caller());
         Transfer { source: self, waiting, asked, op }
     }
 }
@@ -247,7 +249,7 @@ impl<T: AsFd> Source<T> {
 /// A waiter of a source, under a key of its own. It leaves when it is dropped.
 #[derive(Debug)]
 struct Waiting<'a> {
-    watch: Watch<'a>,
+    registration: &'a Registration,
     direction: Direction,
     key: WaiterKey,
     location: &'static Location<'static>,
@@ -255,15 +257,19 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     #[inline]
-    fn new(watch: Watch<'a>, direction: Direction, location: &'static Location<'static>) -> Self {
-        Self { watch, direction, key: 0, location }
+    fn new(
+        registration: &'a Registration,
+        direction: Direction,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self { registration, direction, key: 0, location }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if self.key != 0 {
-            drop(self.watch.registration.readiness().leave(self.direction, self.key));
+            drop(self.registration.readiness().leave(self.direction, self.key));
         }
     }
 }
@@ -283,7 +289,7 @@ impl<'a, T: AsFd, F> Operation<'a, T, F> {
         op: F,
         location: &'static Location<'static>,
     ) -> Self {
-        Self { source, waiting: Waiting::new(source.watch(), direction, location), op }
+        Self { source, waiting: Waiting::new(source.registration(), direction, location), op }
     }
 }
 
@@ -340,14 +346,16 @@ where
 #[must_use = "futures do nothing unless awaited"]
 pub struct Ready<'a> {
     waiting: Waiting<'a>,
+    fd: BorrowedFd<'a>,
 }
 
 impl Future for Ready<'_> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Waiting { watch, direction, key, location } = &mut self.waiting;
-        poll_ready(*watch, *direction, Caller::Future(key), cx, location)
+        let Self { waiting: Waiting { registration, direction, key, location }, fd } = &mut *self;
+        let watch = Watch { registration, fd: *fd };
+        poll_ready(watch, *direction, Caller::Future(key), cx, location)
     }
 }
 

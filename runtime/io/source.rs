@@ -198,6 +198,11 @@ impl<T: AsFd> Source<T> {
         self.poll_op(direction, caller, cx, location, op)
     }
 
+    #[inline]
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
     /// What concerns readiness, whatever is watched.
     #[inline]
     pub(super) fn watch(&self) -> Watch<'_> {

@@ -184,7 +184,7 @@ fn at_once(
     other: fn(&World),
     ends: fn(io::Result<()>),
 ) {
-    bounded_model(3, move || {
+    bounded_model(2, move || {
         let ours = world();
         let theirs = ours.clone();
         let other = thread::spawn(move || other(&theirs));
@@ -285,7 +285,7 @@ fn asking_once_is_caught() {
 #[test]
 fn moving_without_a_second_look_is_caught() {
     is_a_deadlock(&seeded_bug_is_caught(
-        "models::registration::the_loop_that_took_over_ends",
+        "models::registration::the_loop_that_came_last_does_not_turn",
         "source_moves_without_second_look",
     ));
 }

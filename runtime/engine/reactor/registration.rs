@@ -283,7 +283,7 @@ impl Registration {
         if !is_new {
             // It was one of several, or the last to come has closed.
             if is_alone {
-                self.is_alone_from_here_on(&registry, woken);
+                self.is_alone_from_here_on(loop_id, &reactors, woken);
             }
             return Ok(());
         }
@@ -306,12 +306,12 @@ impl Registration {
         Ok(())
     }
 
-    /// Notes that this reactor, where the source is, is the only one that watches it.
-    fn is_alone_from_here_on(&self, registry: &Registry, woken: &mut Vec<Waiter>) {
-        self.readiness.set_watched_by(registry.loop_id);
-        if registry.is_closed() && !seeded("registration_trusts_a_reactor_that_closes") {
-            // It may have said so before, and woken who waited by then.
-            self.readiness.unwatch(registry.loop_id);
+    /// Notes that this loop, which watches, is the only one.
+    fn is_alone_from_here_on(&self, loop_id: u64, reactors: &Reactors, woken: &mut Vec<Waiter>) {
+        self.readiness.set_watched_by(loop_id);
+        if !reactors.have(loop_id) && !seeded("registration_trusts_a_reactor_that_closes") {
+            // It closes: it may have said so before, and woken who waited by then.
+            self.readiness.unwatch(loop_id);
             self.readiness.take_waiters(woken);
         }
     }
