@@ -48,7 +48,7 @@ async fn read(mut stream: impl AsyncRead + Unpin, buf: &mut [u8]) -> std::io::Re
     AsyncReadExt::read(&mut stream, buf).await
 }
 
-/// Whoever waits when the peer resets is woken and told; after that the connection is at its end,
+/// A task that waits when the peer resets is woken and gets the error; after that the connection is at its end,
 /// and no call waits any more.
 #[test]
 fn a_reset_wakes_the_reader_with_an_error() {
@@ -154,7 +154,7 @@ fn refused() {
     assert_eq!(sources(&event_loop), 0);
 }
 
-/// A listener with room for one, and that one: the kernel drops whoever comes next, unanswered.
+/// A listener with room for one, and that one: the kernel drops what comes next, unanswered.
 async fn full_listener() -> (TcpListener, TcpStream, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -203,8 +203,7 @@ impl<T: AsFd> Source<T> {
         direction: Direction,
         location: &'static Location<'static>,
     ) -> Ready<'_> {
-        let Watch { registration, fd } = self.watch();
-        Ready { waiting: Waiting::new(registration, direction, location), fd }
+        Ready { watch: self.watch(), direction, key: 0, location }
     }
 
     /// [`read_with`](Self::read_with), for a line that was noted earlier.
@@ -241,44 +240,37 @@ impl<T: AsFd> Source<T> {
     where
         F: FnMut(&T) -> io::Result<usize>,
     {
-        let waiting = Waiting::new(self.registration(), direction, Location::caller());
-        Transfer { source: self, waiting, asked, op }
+        let location = Location::caller();
+        Transfer { waiting: Waiting { source: self, direction, key: 0, location }, asked, op }
     }
 }
 
 /// A waiter of a source, under a key of its own. It leaves when it is dropped.
-#[derive(Debug)]
-struct Waiting<'a> {
-    registration: &'a Registration,
+struct Waiting<'a, T: AsFd> {
+    source: &'a Source<T>,
     direction: Direction,
     key: WaiterKey,
     location: &'static Location<'static>,
 }
 
-impl<'a> Waiting<'a> {
-    #[inline]
-    fn new(
-        registration: &'a Registration,
-        direction: Direction,
-        location: &'static Location<'static>,
-    ) -> Self {
-        Self { registration, direction, key: 0, location }
+impl<T: AsFd> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        leave(self.source.registration(), self.direction, self.key);
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.key != 0 {
-            drop(self.registration.readiness().leave(self.direction, self.key));
-        }
+/// A future that may have waited is dropped.
+#[inline]
+fn leave(registration: &Registration, direction: Direction, key: WaiterKey) {
+    if key != 0 {
+        drop(registration.readiness().leave(direction, key));
     }
 }
 
 /// The future of [`Source::read_with`] and [`Source::write_with`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Operation<'a, T: AsFd, F> {
-    source: &'a Source<T>,
-    waiting: Waiting<'a>,
+    waiting: Waiting<'a, T>,
     op: F,
 }
 
@@ -289,7 +281,7 @@ impl<'a, T: AsFd, F> Operation<'a, T, F> {
         op: F,
         location: &'static Location<'static>,
     ) -> Self {
-        Self { source, waiting: Waiting::new(source.registration(), direction, location), op }
+        Self { waiting: Waiting { source, direction, key: 0, location }, op }
     }
 }
 
@@ -303,10 +295,10 @@ where
     type Output = io::Result<R>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { source, waiting, op } = &mut *self;
+        let Self { waiting, op } = &mut *self;
         let caller = Caller::Future(&mut waiting.key);
         let op = |io: &T, _: Seen| op(io);
-        source.poll_op(waiting.direction, caller, cx, waiting.location, op)
+        waiting.source.poll_op(waiting.direction, caller, cx, waiting.location, op)
     }
 }
 
@@ -320,8 +312,7 @@ impl<T: AsFd, F> fmt::Debug for Operation<'_, T, F> {
 /// The future of [`Source::transfer`].
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Transfer<'a, T: AsFd, F> {
-    source: &'a Source<T>,
-    waiting: Waiting<'a>,
+    waiting: Waiting<'a, T>,
     asked: usize,
     op: F,
 }
@@ -336,8 +327,8 @@ where
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { source, waiting, asked, op } = &mut *self;
-        let Waiting { direction, key, location, .. } = waiting;
+        let Self { waiting, asked, op } = &mut *self;
+        let Waiting { source, direction, key, location } = waiting;
         source.poll_transfer(*direction, Caller::Future(key), cx, location, *asked, op)
     }
 }
@@ -345,17 +336,24 @@ where
 /// The future of [`Source::readable`] and [`Source::writable`], and of the functions of that name elsewhere.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Ready<'a> {
-    waiting: Waiting<'a>,
-    fd: BorrowedFd<'a>,
+    watch: Watch<'a>,
+    direction: Direction,
+    key: WaiterKey,
+    location: &'static Location<'static>,
 }
 
 impl Future for Ready<'_> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { waiting: Waiting { registration, direction, key, location }, fd } = &mut *self;
-        let watch = Watch { registration, fd: *fd };
-        poll_ready(watch, *direction, Caller::Future(key), cx, location)
+        let Self { watch, direction, key, location } = &mut *self;
+        poll_ready(*watch, *direction, Caller::Future(key), cx, location)
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        leave(self.watch.registration, self.direction, self.key);
     }
 }
 
@@ -410,6 +408,6 @@ fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
 
 impl fmt::Debug for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ready").field("location", &self.waiting.location).finish_non_exhaustive()
+        f.debug_struct("Ready").field("location", &self.location).finish_non_exhaustive()
     }
 }

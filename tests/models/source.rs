@@ -3,7 +3,7 @@
 //!
 //! Events are edges: each comes once. So whatever is lost here is a task that waits for ever, and loom
 //! calls that a deadlock. The kernel is a count of bytes. It is deliberately weaker than a kernel, for
-//! it orders nothing: whoever sees the readiness must see the byte by that alone.
+//! it orders nothing: a thread that sees the readiness must see the byte by that alone.
 //!
 //! **Alternative:** a real socket under a stress test: the window is a few instructions wide, and no
 //! number of rounds says that none was missed.

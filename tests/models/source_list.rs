@@ -1,5 +1,5 @@
 //! Models of those who stand in a source's list, `reactor/source.rs`: the second who waits in a direction,
-//! and whoever comes after; and of those who wait as the watch ends, by a move or with its reactor.
+//! and all that come after; and of those who wait as the watch ends, by a move or with its reactor.
 //!
 //! The list is behind a lock, and a bit of the word says whether anybody is in it, so that an event need
 //! not take the lock to find nobody. The two must agree, or the event passes by. The socket and its tasks
@@ -143,7 +143,7 @@ fn who_waits_as_its_reactor_closes_is_told() {
     });
 }
 
-/// Who is woken before it is said finds the source at home still; who is in the list is woken as well.
+/// Who is woken before it is said finds that its loop watches still; who is in the list is woken as well.
 #[test]
 fn closing_past_those_who_wait_is_caught() {
     for finding in [

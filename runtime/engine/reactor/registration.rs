@@ -203,7 +203,7 @@ impl Registration {
     ///
     /// # Errors
     /// Those of `attach`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait(
         &self,
         loop_id: u64,

@@ -229,21 +229,24 @@ impl Readiness {
         let take = waiting(Direction::Read) | waiting(Direction::Write);
         let before = self.advance(flags.0.into(), take, &mut wake);
         if before & OTHERS != 0 {
-            [Direction::Read, Direction::Write]
-                .into_iter()
-                .filter(|direction| concerns(*direction))
-                .for_each(|direction| self.take_others(direction, &mut wake));
+            self.take_others(concerns, &mut wake);
         }
     }
 
+    /// Takes out those beside the slots, of the directions that `concerns` names.
     #[cold]
-    fn take_others(&self, direction: Direction, wake: &mut impl FnMut(Waiter)) {
+    fn take_others(&self, concerns: impl Fn(Direction) -> bool, wake: &mut impl FnMut(Waiter)) {
         let mut others = lock(&self.others);
-        let waiting = &mut others.waiting[direction as usize];
-        if seeded("source_wakes_one_waiter") {
-            waiting.pop_first().map(|(_, waiter)| waiter).into_iter().for_each(wake);
-        } else {
-            mem::take(waiting).into_values().for_each(wake);
+        for direction in [Direction::Read, Direction::Write] {
+            let waiting = &mut others.waiting[direction as usize];
+            if !concerns(direction) {
+                continue;
+            }
+            if seeded("source_wakes_one_waiter") {
+                waiting.pop_first().into_iter().for_each(|(_, waiter)| wake(waiter));
+            } else {
+                mem::take(waiting).into_values().for_each(&mut *wake);
+            }
         }
         if seeded("source_notes_its_list_unlocked") && others.are_none() {
             drop(others);
@@ -383,8 +386,7 @@ impl Readiness {
         let both = Direction::Read.slot(WAITING) | Direction::Write.slot(WAITING);
         self.advance(0, both, &mut woken);
         if !seeded("source_takes_slots_only") {
-            self.take_others(Direction::Read, &mut woken);
-            self.take_others(Direction::Write, &mut woken);
+            self.take_others(|_| true, &mut woken);
         }
     }
 
