@@ -2,7 +2,7 @@
 //!
 //! Lines are reckoned from `line!()`, one line above what they speak of. The noted line of a handle
 //! is that of its `.await`; every other leaf of ours is a call, and notes where it was called. Behind
-//! the traits of futures-io the line is one of the crate whose future calls them.
+//! the traits of futures-io the line is the one that made the socket.
 
 use std::{
     future::{Future, pending, poll_fn},
@@ -280,20 +280,56 @@ fn a_socket() {
     });
 }
 
+/// Their caller is a line of the crate whose future calls them. Noted is the user's line that is nearest: where the
+/// connection was accepted, connected or taken over, or where it was split.
 #[test]
 fn a_socket_behind_the_traits_of_futures_io() {
     let (ours, theirs) = connection();
-    let event_loop = EventLoop::new().unwrap();
-    event_loop.spawn_local(async move {
-        let (mut stream, _theirs) = (TcpStream::from_std(ours).unwrap(), theirs);
+    let line = here() + 3;
+    demand_wait(WaitsFor::Readable, line, async move {
+        let _theirs = theirs;
+        let mut stream = TcpStream::from_std(ours).unwrap();
         stream.write_all(b"x").await.unwrap();
         AsyncReadExt::read(&mut stream, &mut [0; 1]).await.unwrap();
     });
-    event_loop.turn(Some(Duration::ZERO)).unwrap();
-    let (what, at) = only_task(&event_loop).waits.unwrap();
-    // Our `poll_read` notes its caller, and that is the other crate's future.
-    assert_eq!(what, WaitsFor::Readable);
-    assert!(at.file().contains("futures"), "{at}");
+    let line = here() + 4;
+    demand_wait(WaitsFor::Readable, line, async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+    });
+    let line = here() + 4;
+    demand_wait(WaitsFor::Readable, line, async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.read_exact(&mut [0]).await.unwrap();
+    });
+    let (ours, theirs) = connection();
+    let line = here() + 4;
+    demand_wait(WaitsFor::Writable, line, async move {
+        let _theirs = theirs;
+        let stream = TcpStream::from_std(ours).unwrap();
+        let (_reader, mut writer) = stream.into_split();
+        writer.write_all(&vec![0; 64 << 20]).await.unwrap();
+    });
+}
+
+/// Glue of the user's own is noted by itself.
+#[test]
+fn a_poll_function() {
+    let (reader, writer) = pipe().unwrap();
+    let line = here() + 3;
+    demand_wait(WaitsFor::Readable, line, async move {
+        let (reader, _writer) = (Source::new(reader).unwrap(), writer);
+        poll_fn(|cx| reader.poll_readable(cx)).await.unwrap();
+    });
+    let line = here() + 3;
+    demand_wait(WaitsFor::Readable, line, async move {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+    });
 }
 
 #[test]

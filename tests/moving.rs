@@ -19,21 +19,21 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_lite::future::poll_once;
 use whirligig::{EventLoop, Runtime, io::Source, spawn, task, time};
 
-/// What travels: the reading end of a pipe that has been waited for where it was, a timer that has
+/// What moves: the reading end of a pipe that has been waited for where it was, a timer that has
 /// been inserted where it was, and the writing end.
-struct Luggage {
+struct Moving {
     reader: Source<PipeReader>,
     writer: PipeWriter,
     timer: Pin<Box<time::Sleep>>,
-    legs: usize,
+    moves_left: usize,
 }
 
-const TRAVELLERS: usize = 2_000;
+const ALL: usize = 2_000;
 /// At the same time, so that the process's descriptors suffice.
 const GROUP: usize = 100;
-const LEGS: usize = 4;
+const MOVES: usize = 4;
 
-impl Luggage {
+impl Moving {
     fn new(n: usize) -> Self {
         let (reader, writer) = pipe().unwrap();
         // Some are due at once, some soon, some never.
@@ -42,13 +42,13 @@ impl Luggage {
             reader: Source::new(reader).unwrap(),
             writer,
             timer: Box::pin(time::sleep(delay)),
-            legs: LEGS,
+            moves_left: MOVES,
         }
     }
 
     /// Waits here for the pipe, and for a moment for the timer.
-    async fn rest(mut self) -> Self {
-        let byte = self.legs as u8;
+    async fn wait_here(mut self) -> Self {
+        let byte = self.moves_left as u8;
         let mut read = [0];
         {
             let mut reading = Box::pin(self.reader.read_with(|mut pipe| pipe.read(&mut read)));
@@ -59,33 +59,33 @@ impl Luggage {
         }
         assert_eq!(read, [byte]);
         let _ = poll_once(&mut self.timer).await;
-        self.legs -= 1;
+        self.moves_left -= 1;
         self
     }
 }
 
-/// Receives, and sends on what has legs left. Every other timer is waited for at the end,
+/// Takes in what comes, and sends on what has moves left. Every other timer is waited for at the end,
 /// if it ever ends.
-async fn station(
-    mut arrivals: UnboundedReceiver<Luggage>,
-    onward: UnboundedSender<Luggage>,
-    arrived: Arc<AtomicUsize>,
+async fn take_in(
+    mut arrivals: UnboundedReceiver<Moving>,
+    onward: UnboundedSender<Moving>,
+    finished: Arc<AtomicUsize>,
 ) {
-    while let Ok(luggage) = arrivals.recv().await {
-        let (onward, arrived) = (onward.clone(), arrived.clone());
+    while let Ok(moving) = arrivals.recv().await {
+        let (onward, finished) = (onward.clone(), finished.clone());
         drop(spawn(async move {
-            let luggage = luggage.rest().await;
-            if luggage.legs > 0 {
+            let moving = moving.wait_here().await;
+            if moving.moves_left > 0 {
                 // Refused, it is dropped here: then the test is over, and failing.
-                onward.unbounded_send(luggage).unwrap();
+                onward.unbounded_send(moving).unwrap();
                 return;
             }
-            let Luggage { timer, reader, .. } = luggage;
+            let Moving { timer, reader, .. } = moving;
             drop(reader);
             if timer.deadline() < time::Instant::now() + Duration::from_secs(1) {
                 timer.await;
             }
-            arrived.fetch_add(1, SeqCst);
+            finished.fetch_add(1, SeqCst);
         }));
     }
 }
@@ -97,36 +97,36 @@ fn descriptors() -> usize {
 #[test]
 fn nothing_is_left_behind() {
     let before = descriptors();
-    let arrived = Arc::new(AtomicUsize::new(0));
+    let finished = Arc::new(AtomicUsize::new(0));
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     let (to_runtime, at_runtime) = unbounded();
     let (to_loop, at_loop) = unbounded();
-    let (back, counted) = (to_runtime.clone(), arrived.clone());
+    let (back, counted) = (to_runtime.clone(), finished.clone());
     let event_loop = thread::spawn(move || {
         let event_loop = EventLoop::new().unwrap();
-        event_loop.block_on(station(at_loop, back, counted));
+        event_loop.block_on(take_in(at_loop, back, counted));
         // What was dropped elsewhere has been posted here.
         event_loop.turn(Some(Duration::ZERO)).unwrap();
         let text = format!("{event_loop:?}");
         assert!(text.contains("Timers { len: 0") && text.contains("sources: 0"), "{text}");
     });
-    let station_of_runtime = runtime.spawn(station(at_runtime, to_loop.clone(), arrived.clone()));
-    for group in 0..TRAVELLERS / GROUP {
+    let of_runtime = runtime.spawn(take_in(at_runtime, to_loop.clone(), finished.clone()));
+    for group in 0..ALL / GROUP {
         for n in 0..GROUP {
-            let departure = if n % 2 == 0 { &to_runtime } else { &to_loop };
-            departure.unbounded_send(Luggage::new(n)).unwrap();
+            let start = if n % 2 == 0 { &to_runtime } else { &to_loop };
+            start.unbounded_send(Moving::new(n)).unwrap();
         }
-        while arrived.load(SeqCst) < (group + 1) * GROUP {
+        while finished.load(SeqCst) < (group + 1) * GROUP {
             thread::yield_now();
         }
     }
     // Both ends of both channels.
     to_runtime.close_channel();
     to_loop.close_channel();
-    station_of_runtime.wait().unwrap();
+    of_runtime.wait().unwrap();
     event_loop.join().unwrap();
     let text = loop {
-        // The last to count itself in has yet to leave the list.
+        // The last to count itself has yet to leave the list.
         let text = format!("{runtime:?}");
         if text.contains("tasks: 0") {
             break text;

@@ -6,12 +6,14 @@
 
 use std::{
     fs::File,
+    future::poll_fn,
     io::{ErrorKind, PipeReader, PipeWriter, Read, Write, pipe},
     net,
     os::{fd::AsFd, unix::net::UnixStream},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
+    task::{Context, Poll, Waker},
     thread,
 };
 
@@ -226,6 +228,139 @@ fn readable_and_writable() {
         writable.await.unwrap();
         must_wait(&mut pin!(reader.readable())).await;
     });
+}
+
+/// A fresh descriptor is asked of the kernel at once: what is ready needs no event, and no turn of the loop.
+#[test]
+fn what_is_ready_is_so_at_the_first_poll() {
+    run(async {
+        let (reader, mut writer) = pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        let (reader, writer) = (Source::new(reader).unwrap(), Source::new(writer).unwrap());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(writer.poll_writable(&mut cx), Poll::Ready(Ok(()))));
+        assert!(matches!(reader.poll_readable(&mut cx), Poll::Ready(Ok(()))));
+        let (ours, _peer) = UnixStream::pair().unwrap();
+        poll_once(Source::new(ours).unwrap().writable()).await.unwrap().unwrap();
+        // And what was said is true: to try is worth it.
+        assert_eq!(reader.try_read_with(|mut pipe| pipe.read(&mut [0])).unwrap(), 1);
+    });
+}
+
+/// The `poll_*` functions go as the futures do: they ask, wait, are woken, and ask again.
+#[test]
+fn poll_functions() {
+    run(async {
+        let (reader, writer) = pipe().unwrap();
+        let (reader, writer) = (Source::new(reader).unwrap(), Source::new(writer).unwrap());
+        let mut byte = [0];
+        let mut read =
+            pin!(poll_fn(|cx| { reader.poll_read_with(cx, |mut pipe| pipe.read(&mut byte)) }));
+        must_wait(&mut read).await;
+        let write = |cx: &mut Context<'_>| writer.poll_write_with(cx, |mut pipe| pipe.write(b"x"));
+        assert_eq!(poll_fn(write).await.unwrap(), 1);
+        assert_eq!(read.await.unwrap(), 1);
+
+        let mut readable = pin!(poll_fn(|cx| reader.poll_readable(cx)));
+        must_wait(&mut readable).await;
+        writer.write_with(|mut pipe| pipe.write(b"y")).await.unwrap();
+        readable.await.unwrap();
+        while writer.try_write_with(|mut pipe| pipe.write(&[0; 4096])).is_ok() {}
+        let mut writable = pin!(poll_fn(|cx| writer.poll_writable(cx)));
+        must_wait(&mut writable).await;
+        while reader.try_read_with(|mut pipe| pipe.read(&mut [0; 4096])).is_ok() {}
+        writable.await.unwrap();
+    });
+}
+
+/// Of the callers of `poll_*` in one direction the last waker counts, and it takes nothing from the future that
+/// waits in the same direction, nor from the other direction.
+#[test]
+fn a_poll_function_and_a_future_wait_in_one_direction() {
+    run(async {
+        let (source, mut writer) = watched_pipe();
+        let source = Arc::new(source);
+        let task = spawn({
+            let source = source.clone();
+            async move { read(&source).await }
+        });
+        yield_now().await;
+        let polls = spawn_local({
+            let source = source.clone();
+            async move {
+                let mut byte = [0];
+                // A waker that nobody minds, and then the task's own.
+                let mut nobody = Context::from_waker(Waker::noop());
+                assert!(source.poll_readable(&mut nobody).is_pending());
+                poll_fn(|cx| source.poll_read_with(cx, |mut pipe| pipe.read(&mut byte))).await
+            }
+        });
+        yield_now().await;
+        writer.write_all(b"ab").unwrap();
+        assert_eq!(polls.await.unwrap().unwrap(), 1);
+        task.await.unwrap();
+    });
+}
+
+/// The kernel watches a descriptor once in each reactor. A second source on it says what is the matter, and what to
+/// do; the first one goes on.
+#[test]
+fn a_second_source_on_one_descriptor_explains_itself() {
+    run(async {
+        let (reader, mut writer) = pipe().unwrap();
+        let reader = Arc::new(reader);
+        let first = Source::new(reader.clone()).unwrap();
+        let second = Source::new(reader.clone()).unwrap();
+        let mut waits = pin!(first.readable());
+        must_wait(&mut waits).await;
+        let error = second.read_with(|pipe| (&**pipe).read(&mut [0])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let text = error.to_string();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&*reader);
+        for part in [&format!("descriptor {fd} "), "another `Source`", "`try_clone`"] {
+            assert!(text.contains(part), "{text}");
+        }
+        writer.write_all(b"x").unwrap();
+        waits.await.unwrap();
+        // With a descriptor of its own it can.
+        let third = Source::new(reader.try_clone().unwrap()).unwrap();
+        third.readable().await.unwrap();
+    });
+}
+
+/// Many wait for one source in one direction: each is woken, in the order in which they came; and each can leave,
+/// in any order.
+#[test]
+fn very_many_tasks_wait_in_one_direction() {
+    const MANY: usize = 20_000;
+    run(async {
+        let (source, mut writer) = watched_pipe();
+        let mut waiting: Vec<_> = (0..MANY).map(|_| source.readable()).collect();
+        for waits in &mut waiting {
+            must_wait(waits).await;
+        }
+        // In a list the first would be dear to remove, and the last dear to find.
+        let mut left = waiting.split_off(MANY / 2);
+        drop(waiting);
+        left.truncate(3);
+        writer.write_all(b"x").unwrap();
+        for waits in left {
+            waits.await.unwrap();
+        }
+    });
+}
+
+/// What std's counterparts are, and what can be caught with a panic around it.
+#[test]
+fn is_unwind_safe() {
+    fn demand<T: UnwindSafe + RefUnwindSafe + Send + Sync>() {}
+    demand::<Source<PipeReader>>();
+    demand::<TcpListener>();
+    demand::<whirligig::net::TcpStream>();
+    demand::<whirligig::net::TcpSocket>();
+    demand::<whirligig::net::OwnedReadHalf>();
+    demand::<whirligig::net::OwnedWriteHalf>();
+    demand::<whirligig::io::Ready<'_>>();
 }
 
 /// Others may read behind our back, as a C library does that was given the descriptor: what `readable` says is

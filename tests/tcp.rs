@@ -4,10 +4,12 @@
 //! loopback; each test says why its claim must hold.
 
 use std::{
-    io::{ErrorKind, IoSlice, IoSliceMut, Read, Write},
-    net::{self, Ipv4Addr, Shutdown, SocketAddr},
+    future::poll_fn,
+    io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write},
+    net::{self, IpAddr, Ipv4Addr, Shutdown, SocketAddr},
     os::fd::OwnedFd,
     pin::pin,
+    task::Context,
     time::Duration,
 };
 
@@ -20,8 +22,8 @@ use rustix::event::PollFlags;
 use whirligig::{
     io::Source,
     net::{
-        OwnedReadHalf, OwnedWriteHalf, ReadHalf, TcpListener, TcpSocket, TcpStream, ToAddrs,
-        WriteHalf,
+        Accept, AddressError, Bind, Connect, ConnectTimeout, OwnedReadHalf, OwnedWriteHalf,
+        ReadHalf, TcpListener, TcpSocket, TcpStream, ToAddrs, WriteHalf,
     },
     spawn,
     task::yield_now,
@@ -56,6 +58,101 @@ fn connects_by_address_and_by_name() {
         connects(&listener, ("127.0.0.1", port)).await;
         connects(&listener, ("localhost", port)).await;
         connects(&listener, format!("localhost:{port}")).await;
+        // What std's `ToSocketAddrs` takes as well, by reference too.
+        connects(&listener, &address).await;
+        connects(&listener, &address.to_string()).await;
+        connects(&listener, &(String::from("localhost"), port)).await;
+        connects(&listener, (IpAddr::V4(Ipv4Addr::LOCALHOST), port)).await;
+        connects(&listener, &[address][..]).await;
+        connects(&listener, &vec![address]).await;
+        connects(&listener, [address, address]).await;
+    });
+}
+
+/// What connects, binds and accepts can be named, and owns what it needs: so it may be spawned, and kept.
+#[test]
+fn futures_own_what_they_were_given() {
+    run(async {
+        let bind: Bind = {
+            let host = String::from("127.0.0.1:0");
+            TcpListener::bind(&host)
+        };
+        let listener = spawn(bind).await.unwrap().unwrap();
+        let connect: Connect = {
+            let host = listener.local_addr().unwrap().to_string();
+            TcpStream::connect(&host)
+        };
+        let timeout: ConnectTimeout = {
+            let host = listener.local_addr().unwrap().to_string();
+            TcpStream::connect_timeout(host.as_str(), Duration::from_secs(1))
+        };
+        let clients = [spawn(connect).await.unwrap(), spawn(timeout).await.unwrap()];
+        let mut accept: Accept<'_> = listener.accept();
+        let (_, peer) = (&mut accept).await.unwrap();
+        assert_eq!(peer, clients[0].as_ref().unwrap().local_addr().unwrap());
+    });
+}
+
+/// The kernel says what happened, and we say where. Its error is inside, with its number.
+#[test]
+fn errors_name_the_address() {
+    run(async {
+        let demand = |error: Error, action: &str, address: SocketAddr, kind| {
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("{action} {address}: ")), "{text}");
+            assert!(format!("{error:?}").contains(&text), "{error:?}");
+            assert_eq!(error.kind(), kind);
+            let inside = error.get_ref().unwrap().downcast_ref::<AddressError>().unwrap();
+            assert_eq!(inside.address(), address);
+            assert_eq!(inside.io_error().kind(), kind);
+            assert!(inside.io_error().raw_os_error().is_some());
+        };
+        let (_refusing, nobody) = refusing();
+        let error = TcpStream::connect(nobody).await.unwrap_err();
+        demand(error, "connect to", nobody, ErrorKind::ConnectionRefused);
+        let socket = TcpSocket::new_v4().unwrap();
+        let error = socket.connect(nobody).await.unwrap_err();
+        demand(error, "connect to", nobody, ErrorKind::ConnectionRefused);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = listener.local_addr().unwrap();
+        let error = TcpListener::bind(taken).await.unwrap_err();
+        demand(error, "listen at", taken, ErrorKind::AddrInUse);
+        let error = TcpSocket::new_v4().unwrap().bind(taken).unwrap_err();
+        demand(error, "bind to", taken, ErrorKind::AddrInUse);
+    });
+}
+
+/// `poll_accept` accepts as `accept` does, and is woken as well.
+#[test]
+fn accepts_by_polling() {
+    run(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut accept = pin!(poll_fn(|cx| listener.poll_accept(cx)));
+        must_wait(&mut accept).await;
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert_eq!(accept.await.unwrap().1, client.local_addr().unwrap());
+    });
+}
+
+/// Operations of one's own, on a connection's descriptor, and its readiness.
+#[test]
+fn operations_of_ones_own() {
+    run(async {
+        let (client, server) = pair().await;
+        let mut buf = [0; 8];
+        let mut read = pin!(server.read_with(|fd| Ok(rustix::io::read(fd, &mut buf)?)));
+        must_wait(&mut read).await;
+        client.writable().await.unwrap();
+        poll_fn(|cx| client.poll_writable(cx)).await.unwrap();
+        assert_eq!(client.write_with(|fd| Ok(rustix::io::write(fd, b"ab")?)).await.unwrap(), 2);
+        assert_eq!(read.await.unwrap(), 2);
+        let write = poll_fn(|cx| client.poll_write_with(cx, |fd| Ok(rustix::io::write(fd, b"c")?)));
+        write.await.unwrap();
+        poll_fn(|cx| server.poll_readable(cx)).await.unwrap();
+        let read = |cx: &mut Context<'_>| {
+            server.poll_read_with(cx, |fd| Ok(rustix::io::read(fd, &mut [0; 8])?))
+        };
+        assert_eq!(poll_fn(read).await.unwrap(), 1);
     });
 }
 
@@ -272,15 +369,14 @@ fn options_reach_the_kernel() {
         assert!(client.nodelay().unwrap());
         client.set_nodelay(false).unwrap();
         assert!(!client.nodelay().unwrap());
-        let options = client.options();
-        options.set_keepalive(true).unwrap();
-        assert!(options.keepalive().unwrap());
-        options.set_linger(Some(Duration::from_secs(7))).unwrap();
-        assert_eq!(options.linger().unwrap(), Some(Duration::from_secs(7)));
-        options.set_recv_buffer_size(20_000).unwrap();
-        options.set_send_buffer_size(30_000).unwrap();
-        assert_eq!(options.recv_buffer_size().unwrap(), 40_000);
-        assert_eq!(options.send_buffer_size().unwrap(), 60_000);
+        client.set_keepalive(true).unwrap();
+        assert!(client.keepalive().unwrap());
+        client.set_linger(Some(Duration::from_secs(7))).unwrap();
+        assert_eq!(client.linger().unwrap(), Some(Duration::from_secs(7)));
+        client.set_recv_buffer_size(20_000).unwrap();
+        client.set_send_buffer_size(30_000).unwrap();
+        assert_eq!(client.recv_buffer_size().unwrap(), 40_000);
+        assert_eq!(client.send_buffer_size().unwrap(), 60_000);
     });
 }
 
@@ -291,7 +387,7 @@ fn addresses_and_ports_are_reused_when_asked() {
     run(async {
         let share = |port| {
             let socket = TcpSocket::new_v4().unwrap();
-            socket.options().set_reuse_port(true).unwrap();
+            socket.set_reuse_port(true).unwrap();
             socket.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
             socket.listen(16).unwrap()
         };
@@ -373,7 +469,7 @@ fn sockets_are_send_and_sync() {
         let (client, _server) = pair().await;
         send(&client.read(&mut []));
         send(&client.write(b""));
-        send(&client.as_source().readable());
+        send(&client.readable());
     });
 }
 
@@ -390,7 +486,7 @@ fn a_dropped_read_loses_nothing() {
             must_wait(&mut dropped).await;
             client.write(b"abc").await.unwrap();
             // The event that ends this wait has woken the read too.
-            server.as_source().readable().await.unwrap();
+            server.readable().await.unwrap();
         }
         assert_eq!(server.read(&mut buf).await.unwrap(), 3);
         assert_eq!(&buf[..3], b"abc");
@@ -452,7 +548,7 @@ fn try_read_finds_what_arrived() {
         must_wait(&mut pin!(ours.read(&mut buf))).await;
         assert_eq!(ours.try_read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
         peer.write_all(b"cde").unwrap();
-        ours.as_source().readable().await.unwrap();
+        ours.readable().await.unwrap();
         assert_eq!(ours.try_read(&mut buf).unwrap(), 3);
         assert_eq!(ours.try_write(b"back").unwrap(), 4);
         assert_eq!(peer.read(&mut buf).unwrap(), 4);

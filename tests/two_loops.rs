@@ -7,7 +7,11 @@ use std::{
     io::{PipeReader, PipeWriter, Read, Write, pipe},
     net,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     thread,
 };
 
@@ -16,6 +20,7 @@ use rustix::event::PollFlags;
 use whirligig::{
     EventLoop,
     io::Source,
+    net::TcpListener,
     task::{JoinHandle, yield_now},
 };
 
@@ -183,22 +188,102 @@ fn a_watch_that_nobody_asks_for_ends() {
 fn a_refused_watch_takes_no_knowledge_from_another_loop() {
     run(async {
         let (mut ours, peer) = pair_with_std();
-        must_wait(&mut pin!(ours.as_source().readable())).await;
+        must_wait(&mut pin!(ours.readable())).await;
         (&peer).write_all(&[1; 10]).unwrap();
         peer.shutdown(net::Shutdown::Write).unwrap();
         wait_in_kernel(&ours, PollFlags::RDHUP);
-        ours.as_source().readable().await.unwrap();
+        ours.readable().await.unwrap();
         let runtime = whirligig::Runtime::builder().worker_threads(1).build().unwrap();
         let handle = runtime.handle();
         drop(runtime);
         thread::scope(|scope| {
             let guest = scope.spawn(|| {
                 let _entered = handle.enter();
-                block_on(ours.as_source().readable()).unwrap_err()
+                block_on(ours.readable()).unwrap_err()
             });
             assert!(guest.join().unwrap().to_string().contains("shut down"));
         });
         let mut all = Vec::new();
         assert_eq!(ours.read_to_end(&mut all).await.unwrap(), 10);
     });
+}
+
+/// Two loops in two threads accept on one listener. Each connection is accepted once, none is left behind, and neither
+/// loop takes the watch from the other more often than there is something to accept: that is what it costs.
+#[test]
+fn two_loops_accept_on_one_listener() {
+    const CLIENTS: usize = 500;
+    let listener = Arc::new(run(TcpListener::bind("127.0.0.1:0")).unwrap());
+    let address = listener.local_addr().unwrap();
+    let left = Arc::new(AtomicUsize::new(CLIENTS));
+    let loops = [(); 2].map(|()| {
+        let (listener, left) = (listener.clone(), left.clone());
+        thread::spawn(move || {
+            let event_loop = EventLoop::new().unwrap();
+            let accepted = event_loop.block_on(async {
+                let mut accepted = 0;
+                loop {
+                    let (_connection, peer) = listener.accept().await.unwrap();
+                    if left.fetch_sub(1, SeqCst) == 1 {
+                        // The other still waits. It is told by a connection that counts for nobody.
+                        drop(net::TcpStream::connect(address).unwrap());
+                    }
+                    assert_ne!(peer.port(), 0);
+                    accepted += 1;
+                    if (left.load(SeqCst) as isize) <= 0 {
+                        break accepted;
+                    }
+                }
+            });
+            (accepted, event_loop.stats().registrations)
+        })
+    });
+    for _ in 0..CLIENTS {
+        drop(net::TcpStream::connect(address).unwrap());
+    }
+    let ends = loops.map(|thread| thread.join().unwrap());
+    let accepted: usize = ends.iter().map(|(accepted, _)| accepted).sum();
+    assert!((CLIENTS..=CLIENTS + 1).contains(&accepted), "{accepted}");
+    let registrations: u64 = ends.iter().map(|(_, registrations)| registrations).sum();
+    assert!(registrations <= 4 * CLIENTS as u64, "{registrations}");
+}
+
+/// With a listener of its own, by `try_clone`, each loop registers once.
+#[test]
+fn a_listener_for_each_loop_is_registered_once() {
+    const CLIENTS: usize = 100;
+    let listener = run(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let clone = listener.try_clone().unwrap();
+    let (accepted, count) = mpsc::channel();
+    let threads = [listener, clone].map(|listener| {
+        let accepted = accepted.clone();
+        thread::spawn(move || {
+            let event_loop = EventLoop::new().unwrap();
+            event_loop.block_on(async {
+                // A client that says nothing of itself but that it is the last, by a byte.
+                loop {
+                    let (mut connection, _) = listener.accept().await.unwrap();
+                    let mut byte = [0];
+                    connection.read_exact(&mut byte).await.unwrap();
+                    if byte == [1] {
+                        break;
+                    }
+                    accepted.send(()).unwrap();
+                }
+            });
+            event_loop.stats().registrations
+        })
+    });
+    for _ in 0..CLIENTS {
+        net::TcpStream::connect(address).unwrap().write_all(&[0]).unwrap();
+    }
+    (0..CLIENTS).for_each(|_| count.recv().unwrap());
+    for _ in 0..2 {
+        net::TcpStream::connect(address).unwrap().write_all(&[1]).unwrap();
+    }
+    for thread in threads {
+        // Of the listener, and of connections whose byte came late.
+        assert!((1..=1 + CLIENTS as u64 + 2).contains(&thread.join().unwrap()));
+    }
 }

@@ -1,4 +1,4 @@
-//! The futures of a [`Source`]: an operation, and readiness alone.
+//! What can be awaited of a [`Source`], an operation or readiness alone: as futures, and as `poll_*` functions.
 
 use std::{
     fmt,
@@ -7,15 +7,22 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     panic::Location,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::retry_on_intr,
+};
 
-use super::source::Source;
-use crate::engine::reactor::{
-    flags::Direction,
-    source::{Place, Seen, WaiterKey},
+use super::source::{Source, Watch};
+use crate::engine::{
+    base::this_poll,
+    reactor::{
+        flags::Direction,
+        registration::Registration,
+        source::{Caller, Seen, WaiterKey},
+    },
 };
 
 impl<T: AsFd> Source<T> {
@@ -50,14 +57,22 @@ impl<T: AsFd> Source<T> {
     /// # std::io::Result::Ok(())
     /// ```
     #[track_caller]
-    pub fn readable(&self) -> Ready<'_, T> {
-        Ready::new(self, Direction::Read, Location::caller())
+    #[doc(alias = "add_reader")]
+    pub fn readable(&self) -> Ready<'_> {
+        self.ready_from(Direction::Read, Location::caller())
     }
 
     /// Waits until the kernel says that writing would not block. See [`readable`](Self::readable).
+    ///
+    /// # Errors
+    /// What the kernel says to watching the descriptor.
+    ///
+    /// # Panics
+    /// On a thread that no loop runs.
     #[track_caller]
-    pub fn writable(&self) -> Ready<'_, T> {
-        Ready::new(self, Direction::Write, Location::caller())
+    #[doc(alias = "add_writer")]
+    pub fn writable(&self) -> Ready<'_> {
+        self.ready_from(Direction::Write, Location::caller())
     }
 
     /// Calls `op` until it does something else than fail with `WouldBlock`, waiting for readiness to
@@ -91,21 +106,127 @@ impl<T: AsFd> Source<T> {
         Operation::new(self, Direction::Write, op, Location::caller())
     }
 
-    /// [`writable`](Self::writable), for a place that was noted earlier.
-    pub(crate) fn writable_from(&self, place: &'static Location<'static>) -> Ready<'_, T> {
-        Ready::new(self, Direction::Write, place)
+    /// Whether reading would not block, by the kernel's word; if it would, the task of `cx` is woken when that
+    /// changes. It is what glue for other people's traits is made of; elsewhere [`readable`](Self::readable)
+    /// serves better.
+    ///
+    /// One task at a time may wait this way: see [above](Self#how-many-tasks-may-use-it).
+    ///
+    /// # Errors
+    /// As [`readable`](Self::readable).
+    ///
+    /// # Panics
+    /// On a thread that no loop runs.
+    ///
+    /// ```
+    /// use std::{future::poll_fn, io::{Write, pipe}};
+    /// use whirligig::io::Source;
+    ///
+    /// whirligig::run(async {
+    ///     let (reader, mut writer) = pipe()?;
+    ///     let reader = Source::new(reader)?;
+    ///     writer.write_all(b"x")?;
+    ///     poll_fn(|cx| reader.poll_readable(cx)).await
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    #[doc(alias = "poll_read_ready")]
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready_from(Direction::Read, cx, Location::caller())
     }
 
-    /// [`read_with`](Self::read_with), for a place that was noted earlier.
+    /// The same with writing. See [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    /// As [`writable`](Self::writable).
+    ///
+    /// # Panics
+    /// On a thread that no loop runs.
+    #[track_caller]
+    #[doc(alias = "poll_write_ready")]
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_ready_from(Direction::Write, cx, Location::caller())
+    }
+
+    /// Calls `op` until it does something else than fail with `WouldBlock`; then the task of `cx` is woken
+    /// when the descriptor is ready to read. [`read_with`](Self::read_with), for other people's traits.
+    ///
+    /// One task at a time may wait this way: see [above](Self#how-many-tasks-may-use-it).
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the descriptor.
+    ///
+    /// ```
+    /// use std::{future::poll_fn, io::{Read, Write, pipe}};
+    /// use whirligig::io::Source;
+    ///
+    /// whirligig::run(async {
+    ///     let (reader, mut writer) = pipe()?;
+    ///     let reader = Source::new(reader)?;
+    ///     writer.write_all(b"x")?;
+    ///     let mut byte = [0];
+    ///     poll_fn(|cx| reader.poll_read_with(cx, |mut pipe| pipe.read(&mut byte))).await
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    #[doc(alias = "poll_read_ready")]
+    #[doc(alias = "async_io")]
+    pub fn poll_read_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let location = Location::caller();
+        self.poll_op(Direction::Read, Caller::PollFn, cx, location, |io, _| op(io))
+    }
+
+    /// The same with readiness to write. See [`poll_read_with`](Self::poll_read_with).
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the descriptor.
+    #[track_caller]
+    #[doc(alias = "poll_write_ready")]
+    pub fn poll_write_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let location = Location::caller();
+        self.poll_op(Direction::Write, Caller::PollFn, cx, location, |io, _| op(io))
+    }
+
+    /// [`readable`](Self::readable) or [`writable`](Self::writable), for a line that was noted earlier.
+    pub(crate) fn ready_from(
+        &self,
+        direction: Direction,
+        location: &'static Location<'static>,
+    ) -> Ready<'_> {
+        Ready { watch: self.watch(), direction, key: 0, location }
+    }
+
+    /// [`read_with`](Self::read_with), for a line that was noted earlier.
     pub(crate) fn read_with_from<R, F>(
         &self,
         op: F,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Operation<'_, T, F>
     where
         F: FnMut(&T) -> io::Result<R>,
     {
-        Operation::new(self, Direction::Read, op, place)
+        Operation::new(self, Direction::Read, op, location)
+    }
+
+    /// [`poll_readable`](Self::poll_readable) or [`poll_writable`](Self::poll_writable), for a line that was noted
+    /// earlier.
+    pub(crate) fn poll_ready_from(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        location: &'static Location<'static>,
+    ) -> Poll<io::Result<()>> {
+        poll_ready(self.watch(), direction, Caller::PollFn, cx, location)
     }
 
     /// Moves a stream's bytes, up to `asked` of them. See [`poll_transfer`](Self::poll_transfer).
@@ -119,24 +240,30 @@ impl<T: AsFd> Source<T> {
     where
         F: FnMut(&T) -> io::Result<usize>,
     {
-        let place = Location::caller();
-        Transfer { waiting: Waiting { source: self, direction, key: 0, place }, asked, op }
+        let location = Location::caller();
+        Transfer { waiting: Waiting { source: self, direction, key: 0, location }, asked, op }
     }
 }
 
-/// A keyed place among those who wait for a source, given up when dropped.
+/// A waiter of a source, under a key of its own. It leaves when it is dropped.
 struct Waiting<'a, T: AsFd> {
     source: &'a Source<T>,
     direction: Direction,
     key: WaiterKey,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl<T: AsFd> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
-        if self.key != 0 {
-            drop(self.source.registration().readiness().leave(self.direction, self.key));
-        }
+        leave(self.source.registration(), self.direction, self.key);
+    }
+}
+
+/// A future that may have waited is dropped.
+#[inline]
+fn leave(registration: &Registration, direction: Direction, key: WaiterKey) {
+    if key != 0 {
+        drop(registration.readiness().leave(direction, key));
     }
 }
 
@@ -152,9 +279,9 @@ impl<'a, T: AsFd, F> Operation<'a, T, F> {
         source: &'a Source<T>,
         direction: Direction,
         op: F,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Self {
-        Self { waiting: Waiting { source, direction, key: 0, place }, op }
+        Self { waiting: Waiting { source, direction, key: 0, location }, op }
     }
 }
 
@@ -169,15 +296,16 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { waiting, op } = &mut *self;
-        let place = Place::Keyed(&mut waiting.key);
+        let caller = Caller::Future(&mut waiting.key);
         let op = |io: &T, _: Seen| op(io);
-        waiting.source.poll_op(waiting.direction, place, cx, waiting.place, op)
+        waiting.source.poll_op(waiting.direction, caller, cx, waiting.location, op)
     }
 }
 
 impl<T: AsFd, F> fmt::Debug for Operation<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operation").field("place", &self.waiting.place).finish_non_exhaustive()
+        let location = &self.waiting.location;
+        f.debug_struct("Operation").field("location", location).finish_non_exhaustive()
     }
 }
 
@@ -200,57 +328,86 @@ where
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { waiting, asked, op } = &mut *self;
-        let Waiting { source, direction, key, place } = waiting;
-        source.poll_transfer(*direction, Place::Keyed(key), cx, place, *asked, op)
+        let Waiting { source, direction, key, location } = waiting;
+        source.poll_transfer(*direction, Caller::Future(key), cx, location, *asked, op)
     }
 }
 
-/// The future of [`Source::readable`] and [`Source::writable`].
+/// The future of [`Source::readable`] and [`Source::writable`], and of the functions of that name elsewhere.
 #[must_use = "futures do nothing unless awaited"]
-pub struct Ready<'a, T: AsFd> {
-    waiting: Waiting<'a, T>,
+pub struct Ready<'a> {
+    watch: Watch<'a>,
+    direction: Direction,
+    key: WaiterKey,
+    location: &'static Location<'static>,
 }
 
-impl<'a, T: AsFd> Ready<'a, T> {
-    pub(super) fn new(
-        source: &'a Source<T>,
-        direction: Direction,
-        place: &'static Location<'static>,
-    ) -> Self {
-        Self { waiting: Waiting { source, direction, key: 0, place } }
-    }
-}
-
-impl<T: AsFd> Future for Ready<'_, T> {
+impl Future for Ready<'_> {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Waiting { source, direction, key, place } = &mut self.waiting;
-        let (direction, place) = (*direction, *place);
-        // Watched first: that refuses what is always ready, and a fresh descriptor is not asked twice.
-        if let Err(error) = source.attach(place) {
-            return Poll::Ready(Err(error));
+        let Self { watch, direction, key, location } = &mut *self;
+        poll_ready(*watch, *direction, Caller::Future(key), cx, location)
+    }
+}
+
+impl Drop for Ready<'_> {
+    fn drop(&mut self) {
+        leave(self.watch.registration, self.direction, self.key);
+    }
+}
+
+/// Asks the kernel whether an operation would not block, and waits while it would.
+pub(super) fn poll_ready(
+    watch: Watch<'_>,
+    direction: Direction,
+    mut caller: Caller<'_>,
+    cx: &mut Context<'_>,
+    location: &'static Location<'static>,
+) -> Poll<io::Result<()>> {
+    let readiness = watch.registration.readiness();
+    // Watched first: that refuses what is always ready.
+    match watch.attach(location) {
+        // The registration's event is still to come, and the kernel can be asked at once.
+        Ok(true) => readiness.refresh(),
+        Ok(false) => {}
+        Err(error) => return Poll::Ready(Err(error)),
+    }
+    loop {
+        ready!(this_poll::poll_budget(cx, location));
+        if let Some(seen) = readiness.ready(direction) {
+            match ask_kernel(watch.fd, direction) {
+                Ok(false) => readiness.clear(direction, seen),
+                Ok(true) => {
+                    this_poll::charge();
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
         }
-        let op = |io: &T, _: Seen| ask_kernel(io.as_fd(), direction);
-        source.poll_op(direction, Place::Keyed(key), cx, place, op)
+        match watch.wait(direction, &mut caller, cx, location) {
+            Ok(true) => return Poll::Pending,
+            Ok(false) => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
     }
 }
 
 /// Whether an operation would not block, by the kernel's word: what the readiness says of it is old as soon as
-/// anybody reads who does not say so.
-fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
+/// somebody reads past it.
+fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
     let flags = match direction {
         Direction::Read => PollFlags::IN | PollFlags::PRI,
         Direction::Write => PollFlags::OUT,
     };
     let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
     // An error and a hang-up are reported unasked.
-    let ready = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-    if ready == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    Ok(retry_on_intr(|| poll(&mut fds, Some(&at_once)))? > 0)
 }
 
-impl<T: AsFd> fmt::Debug for Ready<'_, T> {
+impl fmt::Debug for Ready<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ready").field("place", &self.waiting.place).finish_non_exhaustive()
+        f.debug_struct("Ready").field("location", &self.location).finish_non_exhaustive()
     }
 }

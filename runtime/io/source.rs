@@ -5,30 +5,51 @@
 //! 1. If the descriptor may be ready, try the system call. A fresh one may.
 //! 2. On `WouldBlock`, note that it is not, unless an event came since.
 //! 3. Make sure that the loop that polls us watches it, leave a waker, and wait.
+//!
+//! The futures and the `poll_*` functions of `operation.rs` both go that way. They differ in how their waiter
+//! is kept: a future has a key and takes its waiter out when it is dropped; of the callers of `poll_*` there is
+//! one for each direction, for nothing says when it has lost interest.
 
 use std::{
     fmt, io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     panic::Location,
     task::{Context, Poll, ready},
 };
 
 use crate::engine::{
-    base::{place::WaitsFor, this_poll},
+    base::{
+        place::{WaitsFor, WaitsOn},
+        this_poll,
+    },
     current,
     reactor::{
         flags::Direction,
         registration::Registration,
-        source::{Place, Seen, Waited},
+        source::{Caller, Seen},
     },
     task::local,
 };
 
 /// A descriptor that tasks can wait on. asyncio's `add_reader` and `add_writer`.
 ///
-/// It is put into non-blocking mode. It may be used by several tasks at once, also in the same
-/// direction: each readiness wakes all of them. It may be used on another loop than before: it
-/// registers there. Dropping it ends the registration, then closes the descriptor.
+/// It is put into non-blocking mode. Dropping it ends the registration, then closes the descriptor.
+///
+/// # How many tasks may use it
+///
+/// Any number may await its futures at once, also in the same direction: each readiness wakes all of them.
+///
+/// Of the `poll_*` functions there is one waiter for each direction, and the last waker wins: two tasks that call
+/// [`poll_readable`](Self::poll_readable) or [`poll_read_with`](Self::poll_read_with) by turns take each other's
+/// place, and one is never woken. One that reads and one that writes do not disturb each other, nor do futures.
+///
+/// # On which loop
+///
+/// It belongs to no loop. The one on which a task waits for it watches it, and it moves there if nobody waits
+/// elsewhere. Two loops that wait for it at once are both woken by each event; if they are to share work, such as
+/// the connections of a listener, give each loop a descriptor of its own, by `try_clone`.
+///
+/// There can be one source for a descriptor on a loop or runtime. A second one says so when it must wait.
 ///
 /// Regular files cannot be watched (the kernel calls them ready always): use
 /// [`spawn_blocking`](crate::task::spawn_blocking) for them.
@@ -107,7 +128,7 @@ impl<T: AsFd> Source<T> {
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         // Not ready means so only while this thread's loop watches: nobody else says when it ends.
-        if !self.registration.is_at(current::loop_id()) {
+        if !self.registration.is_watched_by(current::loop_id()) {
             return op(self.get_ref());
         }
         let readiness = self.registration.readiness();
@@ -125,27 +146,30 @@ impl<T: AsFd> Source<T> {
     pub(crate) fn poll_op<R>(
         &self,
         direction: Direction,
-        mut waits_in: Place<'_>,
+        mut caller: Caller<'_>,
         cx: &mut Context<'_>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
         mut op: impl FnMut(&T, Seen) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(this_poll::poll_budget(cx, place));
         // ANCHOR: poll_op
         loop {
+            ready!(this_poll::poll_budget(cx, location));
             if let Some(seen) = self.registration.readiness().ready(direction) {
                 match op(self.get_ref(), seen) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.registration.readiness().clear(direction, seen);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                        this_poll::charge();
+                        continue;
+                    }
                     result => {
                         this_poll::charge();
                         return Poll::Ready(result);
                     }
                 }
             }
-            match self.wait(direction, &mut waits_in, cx, place) {
+            match self.watch().wait(direction, &mut caller, cx, location) {
                 Ok(true) => return Poll::Pending,
                 Ok(false) => {}
                 Err(error) => return Poll::Ready(Err(error)),
@@ -161,9 +185,9 @@ impl<T: AsFd> Source<T> {
     pub(crate) fn poll_transfer(
         &self,
         direction: Direction,
-        waits_in: Place<'_>,
+        caller: Caller<'_>,
         cx: &mut Context<'_>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
         asked: usize,
         mut op: impl FnMut(&T) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
@@ -174,95 +198,77 @@ impl<T: AsFd> Source<T> {
             }
             Ok(n)
         };
-        self.poll_op(direction, waits_in, cx, place, op)
+        self.poll_op(direction, caller, cx, location, op)
     }
 
-    /// Waits for readiness. `false`: the descriptor became ready meanwhile.
     #[inline]
-    fn wait(
-        &self,
-        direction: Direction,
-        waits_in: &mut Place<'_>,
-        cx: &mut Context<'_>,
-        place: &'static Location<'static>,
-    ) -> io::Result<bool> {
-        loop {
-            match wait(&self.registration, direction, waits_in, cx, place) {
-                Wait::Waits => return Ok(true),
-                Wait::Ready => return Ok(false),
-                Wait::Elsewhere => register(&self.registration, self.as_fd(), place)?,
-            }
-        }
-    }
-
-    /// Has this thread's loop watch the descriptor, if it does not, for a wait at `place`.
-    #[inline]
-    pub(super) fn attach(&self, place: &'static Location<'static>) -> io::Result<()> {
-        if self.registration.is_at(current::loop_id()) {
-            return Ok(());
-        }
-        register(&self.registration, self.as_fd(), place)
-    }
-
     pub(super) fn registration(&self) -> &Registration {
         &self.registration
     }
-}
 
-/// What came of waiting.
-enum Wait {
-    Waits,
-    Ready,
-    /// This thread's loop does not watch the descriptor.
-    Elsewhere,
-}
-
-/// [`Source::wait`], whatever the source is.
-fn wait(
-    registration: &Registration,
-    direction: Direction,
-    waits_in: &mut Place<'_>,
-    cx: &mut Context<'_>,
-    place: &'static Location<'static>,
-) -> Wait {
-    let here = current::loop_id();
-    if !registration.is_at(here) {
-        return Wait::Elsewhere;
+    /// What concerns readiness, whatever is watched.
+    #[inline]
+    pub(super) fn watch(&self) -> Watch<'_> {
+        Watch { registration: &self.registration, fd: self.as_fd() }
     }
-    let readiness = registration.readiness();
-    let waiter = local::waiter_of(cx.waker());
-    // Said apart, so that what differs between the directions is known beforehand.
-    let (waited, what) = match direction {
-        Direction::Read => (readiness.wait(Direction::Read, waits_in, waiter), WaitsFor::Readable),
-        Direction::Write => {
-            (readiness.wait(Direction::Write, waits_in, waiter), WaitsFor::Writable)
+}
+
+/// A source of any type, as far as its readiness is concerned.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch<'a> {
+    pub(super) registration: &'a Registration,
+    pub(super) fd: BorrowedFd<'a>,
+}
+
+impl Watch<'_> {
+    /// Waits for readiness. `false`: the descriptor became ready meanwhile.
+    pub(super) fn wait(
+        self,
+        direction: Direction,
+        caller: &mut Caller<'_>,
+        cx: &Context<'_>,
+        location: &'static Location<'static>,
+    ) -> io::Result<bool> {
+        let loop_id = current::loop_id();
+        let waiter = || local::waiter_of(cx.waker());
+        let attach = || self.register(location);
+        // Written out for each, so that what differs between the directions is known beforehand.
+        let (waits, what) = match direction {
+            Direction::Read => {
+                let read = Direction::Read;
+                let waits = self.registration.wait(loop_id, read, caller, waiter, attach)?;
+                (waits, WaitsFor::Readable)
+            }
+            Direction::Write => {
+                let write = Direction::Write;
+                let waits = self.registration.wait(loop_id, write, caller, waiter, attach)?;
+                (waits, WaitsFor::Writable)
+            }
+        };
+        if waits {
+            this_poll::note_on(what, WaitsOn::Source(self.fd.as_raw_fd() as u64), location);
         }
-    };
-    match waited {
-        Waited::Ready(_waiter) => return Wait::Ready,
-        Waited::Kept(old) => drop(old),
+        Ok(waits)
     }
-    // Meanwhile another loop may have taken the source over, and gone before we were there to be
-    // woken. Whoever takes it over from here on finds us.
-    if !registration.is_at(here) {
-        return Wait::Elsewhere;
-    }
-    this_poll::note(what, place);
-    Wait::Waits
-}
 
-/// Has this thread's loop watch the descriptor, for a wait at `place`.
-#[cold]
-fn register(
-    registration: &Registration,
-    fd: BorrowedFd<'_>,
-    place: &'static Location<'static>,
-) -> io::Result<()> {
-    let current = current::expect_at("waiting for a descriptor", place);
-    let mut woken = Vec::new();
-    let watched = current.watch(registration, fd, &mut woken);
-    woken.into_iter().for_each(local::wake_waiter);
-    watched
+    /// Has this thread's loop watch the descriptor, if it does not. `true`: from now on.
+    pub(super) fn attach(self, location: &'static Location<'static>) -> io::Result<bool> {
+        if self.registration.is_watched_by(current::loop_id()) {
+            return Ok(false);
+        }
+        self.register(location)?;
+        Ok(true)
+    }
+
+    /// Has this thread's loop watch the descriptor, for a wait at `location`.
+    #[cold]
+    fn register(self, location: &'static Location<'static>) -> io::Result<()> {
+        let current = current::expect_at("waiting for a descriptor", location);
+        let mut woken = Vec::new();
+        let watched = current.watch(self.registration, self.fd, &mut woken);
+        woken.into_iter().for_each(local::wake_waiter);
+        watched
+    }
 }
 
 impl<T: AsFd> AsFd for Source<T> {
@@ -276,7 +282,7 @@ impl<T: AsFd> Drop for Source<T> {
         if let Some(io) = &self.io {
             self.registration.detach(io.as_fd());
         }
-        // Whoever waits in `poll_*` without holding us finds us gone.
+        // A task that waits in `poll_*` without holding the source finds it gone.
         self.registration.take_waiters().into_iter().for_each(local::wake_waiter);
     }
 }

@@ -15,12 +15,12 @@ use std::{
 
 use crate::task;
 
-/// What can be connected to or bound: addresses, or a name and a port.
+/// What can be connected to or bound: addresses, or a name and a port. It takes what std's [`ToSocketAddrs`] does.
 ///
 /// These are a [`SocketAddr`], a [`SocketAddrV4`] or a [`SocketAddrV6`]; an [`IpAddr`], an [`Ipv4Addr`]
-/// or an [`Ipv6Addr`] with a port, `(ip, port)`; several, `&[SocketAddr]` or `Vec<SocketAddr>`, which are
-/// tried in turn; `"host:port"` as a `&str`, `String` or `&String`; and `(host, port)` with the host as a
-/// `&str` or `String`. A host is a name, or an address written out.
+/// or an [`Ipv6Addr`] with a port, `(ip, port)`; several addresses, as a slice, an array or a `Vec`, which are
+/// tried in turn; `"host:port"` as a `&str` or `String`; `(host, port)` with the host as a `&str` or `String`;
+/// and references to any of them. A host is a name, or an address written out.
 ///
 /// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. Look-ups take
 /// half of its threads at most. What is an address already is taken as it is.
@@ -30,13 +30,13 @@ impl<T: sealed::Sealed> ToAddrs for T {}
 
 /// Resolves, if there is anything to resolve.
 pub(super) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
-    let Target { addresses, place } = target;
+    let Target { addresses, location } = target;
     let (name, found) = match addresses {
         Addresses::Known(addresses) => return Ok(addresses),
         Addresses::Name(name, port) => {
             let asked = name.clone();
             let look_up = move || (asked.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-            (name, task::look_up(look_up, place).await.map_err(io::Error::other)??)
+            (name, task::look_up(look_up, location).await.map_err(io::Error::other)??)
         }
         Addresses::Invalid(what) => {
             let problem = format!(
@@ -55,8 +55,8 @@ pub(super) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
 /// What is to be resolved, and the line that asks.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    addresses: Addresses,
-    place: &'static Location<'static>,
+    pub(super) addresses: Addresses,
+    pub(super) location: &'static Location<'static>,
 }
 
 /// What is to be resolved, its own data.
@@ -92,14 +92,14 @@ mod sealed {
 
     pub trait Sealed {
         /// What there is to do.
-        fn addresses(self) -> Addresses;
+        fn addresses(&self) -> Addresses;
     }
 
     macro_rules! known {
         ($($known:ty),*) => {$(
             impl Sealed for $known {
-                fn addresses(self) -> Addresses {
-                    Addresses::Known(vec![self.into()])
+                fn addresses(&self) -> Addresses {
+                    Addresses::Known(vec![(*self).into()])
                 }
             }
         )*};
@@ -107,44 +107,50 @@ mod sealed {
 
     known!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16));
 
-    impl Sealed for &[SocketAddr] {
-        fn addresses(self) -> Addresses {
+    impl<T: Sealed + ?Sized> Sealed for &T {
+        fn addresses(&self) -> Addresses {
+            (**self).addresses()
+        }
+    }
+
+    impl Sealed for [SocketAddr] {
+        fn addresses(&self) -> Addresses {
             Addresses::Known(self.to_vec())
         }
     }
 
-    impl Sealed for Vec<SocketAddr> {
-        fn addresses(self) -> Addresses {
-            Addresses::Known(self)
+    impl<const N: usize> Sealed for [SocketAddr; N] {
+        fn addresses(&self) -> Addresses {
+            self.as_slice().addresses()
         }
     }
 
-    impl Sealed for &str {
-        fn addresses(self) -> Addresses {
+    impl Sealed for Vec<SocketAddr> {
+        fn addresses(&self) -> Addresses {
+            self.as_slice().addresses()
+        }
+    }
+
+    impl Sealed for str {
+        fn addresses(&self) -> Addresses {
             host_and_port(self)
         }
     }
 
     impl Sealed for String {
-        fn addresses(self) -> Addresses {
-            host_and_port(&self)
-        }
-    }
-
-    impl Sealed for &String {
-        fn addresses(self) -> Addresses {
+        fn addresses(&self) -> Addresses {
             host_and_port(self)
         }
     }
 
     impl Sealed for (&str, u16) {
-        fn addresses(self) -> Addresses {
+        fn addresses(&self) -> Addresses {
             host_with_port(self.0, self.1)
         }
     }
 
     impl Sealed for (String, u16) {
-        fn addresses(self) -> Addresses {
+        fn addresses(&self) -> Addresses {
             host_with_port(&self.0, self.1)
         }
     }
@@ -153,5 +159,5 @@ mod sealed {
 /// The addresses of whatever a caller gave.
 #[track_caller]
 pub(super) fn of(to: impl ToAddrs) -> Target {
-    Target { addresses: sealed::Sealed::addresses(to), place: Location::caller() }
+    Target { addresses: sealed::Sealed::addresses(&to), location: Location::caller() }
 }

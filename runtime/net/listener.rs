@@ -1,32 +1,43 @@
 //! A TCP listener.
+//!
+//! At the limit of descriptors a connection stays in the kernel's backlog, the listener stays readable, and no new
+//! edge comes. To try again at once would spin, to wait for an edge would hang. So the error is returned once,
+//! and the next `accept` waits a while first ([`Backoff`]).
 
 use std::{
     fmt,
     future::Future,
-    io,
+    io, mem,
     net::{self, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
     panic::Location,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use socket2::SockRef;
-
 use super::{
-    addresses::{self, ToAddrs, resolve},
-    socket::TcpSocket,
-    stream::TcpStream,
+    addresses::ToAddrs, error::AddressError, socket::TcpSocket, stream::TcpStream, targets::Targets,
 };
 use crate::{
-    io::Source,
-    time::{instant::Instant, sleep::sleep_until},
+    engine::reactor::{flags::Direction, source::Caller},
+    io::{Operation, Source},
+    time::{
+        instant::Instant,
+        sleep::{Sleep, sleep_until},
+    },
 };
 
 /// Accepts TCP connections.
 ///
-/// `Send + Sync`; several tasks may wait in [`accept`](Self::accept) at once, on one loop or on
-/// several.
+/// `Send + Sync`; several tasks may await [`accept`](Self::accept) at once. On several loops each had better have
+/// a listener of its own: a [`try_clone`](Self::try_clone), or one bound with
+/// [`set_reuse_port`](TcpSocket::set_reuse_port). (One that two loops wait for serves them too, at two system calls
+/// more for each connection.)
 ///
 /// ```
 /// use whirligig::net::{TcpListener, TcpStream};
@@ -41,12 +52,26 @@ use crate::{
 /// ```
 #[doc(alias = "start_server")]
 pub struct TcpListener {
-    source: Source<mio::net::TcpListener>,
+    source: Source<Listener>,
     /// How long the next `accept` waits because the last one met the descriptor limit, in
     /// milliseconds. 0: not at all.
     penalty: AtomicU32,
-    /// Until when: an `accept` that is dropped, and made anew after a tick of the caller's, waits on.
+    /// Until when: an `accept` that is dropped, and made anew by a caller that looks at other things in between,
+    /// waits on.
     not_before: AtomicU64,
+    /// That of [`poll_accept`](Self::poll_accept).
+    backoff: Mutex<Backoff>,
+}
+
+type Listener = mio::net::TcpListener;
+type Accepted = io::Result<(mio::net::TcpStream, SocketAddr)>;
+
+/// What an `accept` waits for before it tries.
+#[derive(Debug, Default)]
+struct Backoff {
+    /// What the last one was given, in milliseconds. `None`: it has not asked yet.
+    penalty: Option<u32>,
+    sleep: Option<Sleep>,
 }
 
 impl TcpListener {
@@ -60,29 +85,18 @@ impl TcpListener {
     /// listener there is gone.
     ///
     /// # Errors
-    /// What the kernel says for the last address that was tried, or the resolver.
+    /// What the kernel says for the last address that was tried, with [the address in it](AddressError), or the
+    /// resolver.
     #[track_caller]
     #[doc(alias = "create_server")]
-    pub fn bind(to: impl ToAddrs) -> impl Future<Output = io::Result<Self>> {
-        let to = addresses::of(to);
-        async move {
-            let mut last = None;
-            for address in resolve(to).await? {
-                match Self::bind_to(address) {
-                    Ok(listener) => return Ok(listener),
-                    Err(error) => last = Some(error),
-                }
-            }
-            Err(last.unwrap_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at")
-            }))
-        }
+    pub fn bind(to: impl ToAddrs) -> Bind {
+        Bind { targets: Targets::new(to) }
     }
 
     fn bind_to(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::for_address(address)?;
-        socket.options().set_reuse_address(true)?;
-        socket.bind(address)?;
+        socket.set_reuse_address(true)?;
+        socket.0.bind(&address.into())?;
         socket.listen(Self::BACKLOG)
     }
 
@@ -96,12 +110,41 @@ impl TcpListener {
     }
 
     pub(super) fn from_nonblocking(listener: net::TcpListener) -> Self {
-        let listener = mio::net::TcpListener::from_std(listener);
         Self {
-            source: Source::from_nonblocking(listener),
+            source: Source::from_nonblocking(Listener::from_std(listener)),
             penalty: AtomicU32::new(0),
             not_before: AtomicU64::new(0),
+            backoff: Mutex::default(),
         }
+    }
+
+    /// Gives the listener to std. It stays in non-blocking mode.
+    pub fn into_std(self) -> net::TcpListener {
+        self.source.into_inner().into()
+    }
+
+    /// Another listener at the same address, with the same backlog, for another loop. Each connection wakes both,
+    /// and one of them gets it.
+    ///
+    /// # Errors
+    /// What the kernel says: no descriptor left, and the like.
+    ///
+    /// ```
+    /// use whirligig::net::{TcpListener, TcpStream};
+    ///
+    /// let listener = whirligig::run(TcpListener::bind("127.0.0.1:0"))?;
+    /// let address = listener.local_addr()?;
+    /// let loops = [listener.try_clone()?, listener].map(|listener| {
+    ///     std::thread::spawn(|| whirligig::run(async move { listener.accept().await.map(drop) }))
+    /// });
+    /// // Two, one for each.
+    /// let clients = [(); 2].map(|()| std::net::TcpStream::connect(address));
+    /// loops.into_iter().for_each(|accepts| accepts.join().unwrap().unwrap());
+    /// # drop(clients);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::from_nonblocking(self.as_fd().try_clone_to_owned()?.into()))
     }
 
     /// Waits for a connection, and accepts it.
@@ -116,46 +159,109 @@ impl TcpListener {
     /// # Errors
     /// What the kernel says. A connection that was gone before it could be accepted is no error.
     #[track_caller]
-    pub fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + '_ {
-        let place = Location::caller();
-        async move {
+    pub fn accept(&self) -> Accept<'_> {
+        let location = Location::caller();
+        let accept = self.source.read_with_from(accept as fn(&Listener) -> Accepted, location);
+        Accept { listener: self, backoff: Backoff::default(), accept, location }
+    }
+
+    /// [`accept`](Self::accept) for other people's traits.
+    ///
+    /// One task at a time may wait this way, and the last waker wins; tasks that await `accept` are not
+    /// disturbed.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use whirligig::net::{TcpListener, TcpStream};
+    ///
+    /// whirligig::run(async {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let _client = TcpStream::connect(listener.local_addr()?).await?;
+    ///     let (_connection, _peer) = poll_fn(|cx| listener.poll_accept(cx)).await?;
+    ///     std::io::Result::Ok(())
+    /// })?;
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let location = Location::caller();
+        // Out of the lock: a sleep calls the waker of whoever polls.
+        let mut backoff = self.replace_backoff(Backoff::default());
+        let accepted = match self.poll_backoff(&mut backoff, cx) {
+            Poll::Ready(penalty) => {
+                let accept = |listener: &Listener, _| accept(listener);
+                let accepted =
+                    self.source.poll_op(Direction::Read, Caller::PollFn, cx, location, accept);
+                accepted.map(|accepted| self.accepted(accepted, penalty, location))
+            }
+            Poll::Pending => Poll::Pending,
+        };
+        if accepted.is_pending() {
+            drop(self.replace_backoff(backoff));
+        }
+        accepted
+    }
+
+    fn replace_backoff(&self, backoff: Backoff) -> Backoff {
+        let mut kept = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::replace(&mut *kept, backoff)
+    }
+
+    /// Waits, if the last `accept` met the limit. Gives the penalty for that.
+    fn poll_backoff(&self, backoff: &mut Backoff, cx: &mut Context<'_>) -> Poll<u32> {
+        let Backoff { penalty, sleep } = backoff;
+        let penalty = *penalty.get_or_insert_with(|| {
             let penalty = self.penalty.load(Relaxed);
             if penalty > 0 {
                 // No longer than that from now: the moment may be of another loop's clock.
                 let most = Instant::now() + Duration::from_millis(penalty.into());
-                sleep_until(most.min(Instant(self.not_before.load(Relaxed)))).await;
+                *sleep = Some(sleep_until(most.min(Instant(self.not_before.load(Relaxed)))));
             }
-            let accepted = self.source.read_with_from(accept, place).await;
-            match &accepted {
-                Ok(_) => self.penalty.store(0, Relaxed),
-                Err(error) if is_exhaustion(error) => {
-                    let next = (penalty * 2).clamp(Self::FIRST_PENALTY, Self::LONGEST_PENALTY);
-                    let until = Instant::now() + Duration::from_millis(next.into());
-                    self.not_before.store(until.0, Relaxed);
-                    self.penalty.store(next, Relaxed);
-                }
-                Err(_) => {}
-            }
-            accepted
+            penalty
+        });
+        if let Some(sleeps) = sleep {
+            ready!(Pin::new(sleeps).poll(cx));
+            *sleep = None;
         }
+        Poll::Ready(penalty)
+    }
+
+    /// An `accept` ends: it says how long the next one waits.
+    fn accepted(
+        &self,
+        accepted: Accepted,
+        penalty: u32,
+        location: &'static Location<'static>,
+    ) -> io::Result<(TcpStream, SocketAddr)> {
+        match &accepted {
+            Ok(_) => self.penalty.store(0, Relaxed),
+            Err(error) if is_exhaustion(error) => {
+                let next = (penalty * 2).clamp(Self::FIRST_PENALTY, Self::LONGEST_PENALTY);
+                let until = Instant::now() + Duration::from_millis(next.into());
+                self.not_before.store(until.0, Relaxed);
+                self.penalty.store(next, Relaxed);
+            }
+            Err(_) => {}
+        }
+        let (stream, peer) = accepted?;
+        Ok((TcpStream::from_nonblocking(stream.into(), location), peer))
     }
 
     /// Where it listens.
     ///
     /// # Errors
     /// What the kernel says.
+    #[doc(alias = "getsockname")]
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.source.get_ref().local_addr()
-    }
-
-    /// The options, by socket2.
-    pub fn options(&self) -> SockRef<'_> {
-        SockRef::from(self.source.get_ref())
     }
 }
 
 impl TcpSocket {
-    /// Listens, with room for `backlog` connections that nobody accepted yet.
+    /// Listens, with room for `backlog` connections that were not accepted yet.
     ///
     /// # Errors
     /// What the kernel says.
@@ -165,13 +271,55 @@ impl TcpSocket {
     }
 }
 
-fn accept(listener: &mio::net::TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+/// The future of [`TcpListener::bind`]. It owns what it needs of the address.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Bind {
+    targets: Targets,
+}
+
+impl Future for Bind {
+    type Output = io::Result<TcpListener>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let targets = &mut self.targets;
+        loop {
+            let address = ready!(targets.poll_next(cx))?;
+            match TcpListener::bind_to(address) {
+                Ok(listener) => return Poll::Ready(Ok(listener)),
+                Err(error) => targets.failed(AddressError::wrap("listen at", address, error)),
+            }
+        }
+    }
+}
+
+/// The future of [`TcpListener::accept`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Accept<'a> {
+    listener: &'a TcpListener,
+    backoff: Backoff,
+    accept: Operation<'a, Listener, fn(&Listener) -> Accepted>,
+    location: &'static Location<'static>,
+}
+
+impl Future for Accept<'_> {
+    type Output = io::Result<(TcpStream, SocketAddr)>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { listener, backoff, accept, location } = &mut *self;
+        let penalty = ready!(listener.poll_backoff(backoff, cx));
+        let accepted = ready!(Pin::new(accept).poll(cx));
+        Poll::Ready(listener.accepted(accepted, penalty, location))
+    }
+}
+
+fn accept(listener: &Listener) -> Accepted {
     loop {
         match listener.accept() {
-            Ok((stream, peer)) => return Ok((TcpStream::from_nonblocking(stream.into()), peer)),
             // It was gone before we came. The next may be there.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => return Err(error),
+            accepted => return accepted,
         }
     }
 }

@@ -1,9 +1,14 @@
-//! A socket before it is anything: options first, then connect
-//! (`stream.rs`) or listen (`listener.rs`).
+//! A socket before it is anything: options first, then connect (`connect.rs`) or listen (`listener.rs`).
 
-use std::{fmt, io, net::SocketAddr};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+};
 
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{error::AddressError, options::options};
 
 /// A TCP socket that is neither connected nor listening yet, for options that must be set first.
 ///
@@ -12,7 +17,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 ///
 /// # whirligig::run(async {
 /// let socket = TcpSocket::new_v4()?;
-/// socket.options().set_reuse_port(true)?;
+/// socket.set_reuse_port(true)?;
 /// socket.bind("127.0.0.1:0".parse().unwrap())?;
 /// let listener = socket.listen(128)?;
 /// # std::io::Result::Ok(())
@@ -48,17 +53,68 @@ impl TcpSocket {
         Ok(Self(socket))
     }
 
-    /// All options, by socket2: reuse of address and port, buffers, keepalive, linger.
-    pub fn options(&self) -> SockRef<'_> {
-        SockRef::from(&self.0)
-    }
-
     /// Binds our end.
     ///
     /// # Errors
-    /// What the kernel says: the address is in use, and the like.
+    /// What the kernel says: the address is in use, and the like; with [the address in it](AddressError).
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
-        self.0.bind(&address.into())
+        let bound = self.0.bind(&address.into());
+        bound.map_err(|error| AddressError::wrap("bind to", address, error))
+    }
+
+    /// Our end's address.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "getsockname")]
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let address = self.0.local_addr()?;
+        address.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether the address may be bound although an earlier connection of it lingers in the kernel.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "SO_REUSEADDR")]
+    pub fn reuse_address(&self) -> io::Result<bool> {
+        self.0.reuse_address()
+    }
+
+    /// Has the address be free to bind although an earlier connection of it lingers in the kernel.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "SO_REUSEADDR")]
+    pub fn set_reuse_address(&self, reuse: bool) -> io::Result<()> {
+        self.0.set_reuse_address(reuse)
+    }
+
+    /// Whether other sockets that say so too may be bound to the same address.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "SO_REUSEPORT")]
+    pub fn reuse_port(&self) -> io::Result<bool> {
+        self.0.reuse_port()
+    }
+
+    /// Lets other sockets that say so too be bound to the same address. The kernel then divides the connections
+    /// among those that listen: so each of several loops accepts its own.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "SO_REUSEPORT")]
+    pub fn set_reuse_port(&self, reuse: bool) -> io::Result<()> {
+        self.0.set_reuse_port(reuse)
+    }
+}
+
+options!(TcpSocket);
+
+impl AsFd for TcpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

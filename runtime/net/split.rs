@@ -5,6 +5,7 @@ use std::{
     fmt,
     io::{self, IoSlice, IoSliceMut, Read},
     net::Shutdown,
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -16,53 +17,67 @@ use super::stream::{TcpStream, async_read, async_write};
 
 impl TcpStream {
     /// A reader and a writer that borrow the connection.
+    #[track_caller]
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
-        (ReadHalf(self), WriteHalf(self))
+        let (stream, location) = (&*self, Location::caller());
+        (ReadHalf { stream, location }, WriteHalf { stream, location })
     }
 
     /// A reader and a writer that share the connection, for two tasks, on any loops. Dropping the
     /// writer ends its direction, so that the peer reads the end.
+    #[track_caller]
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        let stream = Arc::new(self);
-        (OwnedReadHalf(stream.clone()), OwnedWriteHalf { stream, ends: true })
+        let (stream, location) = (Arc::new(self), Location::caller());
+        let reader = OwnedReadHalf { stream: stream.clone(), location };
+        (reader, OwnedWriteHalf { stream, location, ends: true })
     }
 }
 
 /// Reads from a borrowed connection. From [`TcpStream::split`].
 #[derive(Debug)]
-pub struct ReadHalf<'a>(&'a TcpStream);
+pub struct ReadHalf<'a> {
+    stream: &'a TcpStream,
+    location: &'static Location<'static>,
+}
 
 /// Writes to a borrowed connection. From [`TcpStream::split`].
 #[derive(Debug)]
-pub struct WriteHalf<'a>(&'a TcpStream);
+pub struct WriteHalf<'a> {
+    stream: &'a TcpStream,
+    location: &'static Location<'static>,
+}
 
 /// Reads from a shared connection. From [`TcpStream::into_split`].
 #[derive(Debug)]
-pub struct OwnedReadHalf(Arc<TcpStream>);
+pub struct OwnedReadHalf {
+    stream: Arc<TcpStream>,
+    location: &'static Location<'static>,
+}
 
 /// Writes to a shared connection. From [`TcpStream::into_split`]. Dropping it ends the direction of
 /// writing: the peer reads the end.
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     stream: Arc<TcpStream>,
+    location: &'static Location<'static>,
     ends: bool,
 }
 
 impl AsRef<TcpStream> for ReadHalf<'_> {
     fn as_ref(&self) -> &TcpStream {
-        self.0
+        self.stream
     }
 }
 
 impl AsRef<TcpStream> for WriteHalf<'_> {
     fn as_ref(&self) -> &TcpStream {
-        self.0
+        self.stream
     }
 }
 
 impl AsRef<TcpStream> for OwnedReadHalf {
     fn as_ref(&self) -> &TcpStream {
-        &self.0
+        &self.stream
     }
 }
 
@@ -72,9 +87,9 @@ impl AsRef<TcpStream> for OwnedWriteHalf {
     }
 }
 
-async_read!(ReadHalf<'_>, |this| this.0);
-async_write!(WriteHalf<'_>, |this| this.0);
-async_read!(OwnedReadHalf, |this| this.0);
+async_read!(ReadHalf<'_>, |this| this.stream);
+async_write!(WriteHalf<'_>, |this| this.stream);
+async_read!(OwnedReadHalf, |this| this.stream);
 async_write!(OwnedWriteHalf, |this| this.stream);
 
 impl OwnedReadHalf {
@@ -83,11 +98,11 @@ impl OwnedReadHalf {
     /// # Errors
     /// Gives both back if they are not of one connection.
     pub fn reunite(self, writer: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
-        if !Arc::ptr_eq(&self.0, &writer.stream) {
+        if !Arc::ptr_eq(&self.stream, &writer.stream) {
             return Err(ReuniteError(self, writer));
         }
         writer.forget();
-        Ok(Arc::into_inner(self.0).expect("two halves hold a connection, and one is gone"))
+        Ok(Arc::into_inner(self.stream).expect("two halves hold a connection, and one is gone"))
     }
 }
 

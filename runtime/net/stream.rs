@@ -1,4 +1,12 @@
 //! A TCP connection.
+//!
+//! What is a call of ours (`read`, `write`) notes the line that calls it, for the dump. The traits of futures-io are
+//! called by adapters, such as futures-lite's `read_exact`, and their caller is a line of that crate, which tells a
+//! user nothing. So what waits behind them notes where the connection was made or taken over, or where it was
+//! split: the nearest line of the user's that we have seen.
+//!
+//! **Alternative:** the traits' caller all the same, where it is a line of the user's. Nothing tells the two apart
+//! but the path of the file.
 
 use std::{
     fmt,
@@ -10,27 +18,25 @@ use std::{
     panic::Location,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
-use socket2::SockRef;
 
-use super::{
-    addresses::{self, ToAddrs, resolve},
-    socket::TcpSocket,
-};
+use super::options::options;
 use crate::{
-    engine::reactor::{flags::Direction, source::Place},
-    io::Source,
-    time::timeout,
+    engine::reactor::{flags::Direction, source::Caller},
+    io::{Ready, Source},
 };
 
 /// A TCP connection: futures-io's [`AsyncRead`] and [`AsyncWrite`], and the same by `&self`.
 ///
-/// `Send + Sync`. It may be used on another loop than before, and by several tasks at once; of the
-/// `poll_*` traits there is one reader and one writer at a time, as their `&mut` says.
+/// `Send + Sync`. It may be used on another loop than before, and by several tasks at once. Of the traits and
+/// the `poll_*` functions there is one waiter for each direction, and the last waker wins: one reader and one writer
+/// at a time, as the traits' `&mut` says.
+///
+/// [`dump`](crate::dump()) names the line that called [`read`](Self::read) or [`write`](Self::write). For a task that
+/// waits behind the traits, it is the line that connected, accepted or split.
 ///
 /// Dropping it closes the connection. [`shutdown`](Self::shutdown) ends one direction.
 ///
@@ -53,66 +59,32 @@ use crate::{
 #[doc(alias = "open_connection")]
 pub struct TcpStream {
     source: Source<net::TcpStream>,
+    /// The user's line where it comes from: that of waits behind the traits.
+    pub(super) location: &'static Location<'static>,
 }
 
 impl TcpStream {
-    /// Connects to an address, or to a name and port: then each address of the name is tried in turn.
-    ///
-    /// *Cancel safety*: dropped, it leaves no connection behind.
-    ///
-    /// # Errors
-    /// That of the last address that was tried, or of the resolver.
-    #[track_caller]
-    #[doc(alias = "create_connection")]
-    pub fn connect(to: impl ToAddrs) -> impl Future<Output = io::Result<Self>> {
-        let place = Location::caller();
-        let to = addresses::of(to);
-        async move {
-            let mut last = None;
-            for address in resolve(to).await? {
-                // A kind of address that the system does not speak is passed over as well.
-                let connected = match TcpSocket::for_address(address) {
-                    Ok(socket) => socket.connect_from(address, place).await,
-                    Err(error) => Err(error),
-                };
-                match connected {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => last = Some(error),
-                }
-            }
-            Err(last.unwrap_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to")
-            }))
-        }
-    }
-
-    /// Connects, resolving included, within `limit`.
-    ///
-    /// # Errors
-    /// `TimedOut` when time is up, and as [`connect`](Self::connect).
-    #[track_caller]
-    pub fn connect_timeout(
-        to: impl ToAddrs,
-        limit: Duration,
-    ) -> impl Future<Output = io::Result<Self>> {
-        let connect = Self::connect(to);
-        async move { timeout(limit, connect).await? }
-    }
-
     /// Takes over a connection of std's.
     ///
     /// # Errors
     /// If it cannot be put into non-blocking mode.
+    #[track_caller]
     pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
-        Ok(Self { source: Source::new(stream)? })
+        Ok(Self::from_source(Source::new(stream)?, Location::caller()))
     }
 
-    pub(super) fn from_source(source: Source<net::TcpStream>) -> Self {
-        Self { source }
+    pub(super) fn from_source(
+        source: Source<net::TcpStream>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self { source, location }
     }
 
-    pub(super) fn from_nonblocking(stream: net::TcpStream) -> Self {
-        Self { source: Source::from_nonblocking(stream) }
+    pub(super) fn from_nonblocking(
+        stream: net::TcpStream,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self::from_source(Source::from_nonblocking(stream), location)
     }
 
     /// Gives the connection to std. It stays in non-blocking mode.
@@ -221,99 +193,131 @@ impl TcpStream {
         self.source.get_ref().peer_addr()
     }
 
-    /// Whether small writes go out at once.
+    /// Waits until the kernel says that reading would not block: there is data, the end, or an error.
+    ///
+    /// It may be wrong by the time one reads, if others read too.
+    ///
+    /// *Cancel safety*: there is nothing to lose.
     ///
     /// # Errors
-    /// What the kernel says.
-    pub fn nodelay(&self) -> io::Result<bool> {
-        self.source.get_ref().nodelay()
-    }
-
-    /// Has small writes go out at once, without waiting to be joined by others.
+    /// What the kernel says to watching the socket.
     ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.source.get_ref().set_nodelay(nodelay)
-    }
-
-    /// The other options, by socket2: buffers, keepalive, linger.
-    ///
-    /// ```
-    /// # use whirligig::net::TcpStream;
-    /// # async fn linger(stream: TcpStream) -> std::io::Result<()> {
-    /// stream.options().set_keepalive(true)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn options(&self) -> SockRef<'_> {
-        SockRef::from(self.source.get_ref())
-    }
-
-    /// The connection as a source: readiness, and operations of one's own.
-    pub fn as_source(&self) -> &Source<net::TcpStream> {
-        &self.source
-    }
-
+    /// # Panics
+    /// When polled on a thread that no loop runs.
     #[track_caller]
+    pub fn readable(&self) -> Ready<'_> {
+        self.source.readable()
+    }
+
+    /// Waits until the kernel says that writing would not block. See [`readable`](Self::readable).
+    ///
+    /// # Errors
+    /// What the kernel says to watching the socket.
+    #[track_caller]
+    pub fn writable(&self) -> Ready<'_> {
+        self.source.writable()
+    }
+
+    /// [`readable`](Self::readable), for other people's traits. One task at a time may wait this way, and the last
+    /// waker wins.
+    ///
+    /// # Errors
+    /// What the kernel says to watching the socket.
+    #[track_caller]
+    #[doc(alias = "poll_read_ready")]
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.source.poll_readable(cx)
+    }
+
+    /// [`writable`](Self::writable), for other people's traits. See [`poll_readable`](Self::poll_readable).
+    ///
+    /// # Errors
+    /// What the kernel says to watching the socket.
+    #[track_caller]
+    #[doc(alias = "poll_write_ready")]
+    pub fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.source.poll_writable(cx)
+    }
+
+    /// An operation of one's own, which reads: `op` is called with the socket until it does something else than fail
+    /// with `WouldBlock`. See [`Source::read_with`].
+    ///
+    /// *Cancel safety*: as safe as `op`. It is not called after the returned future was dropped.
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the socket.
+    #[track_caller]
+    #[doc(alias = "async_io")]
+    pub fn read_with<R>(
+        &self,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.source.read_with(move |stream| op(stream.as_fd()))
+    }
+
+    /// An operation of one's own, which writes. See [`read_with`](Self::read_with).
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the socket.
+    #[track_caller]
+    pub fn write_with<R>(
+        &self,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> impl Future<Output = io::Result<R>> {
+        self.source.write_with(move |stream| op(stream.as_fd()))
+    }
+
+    /// [`read_with`](Self::read_with), for other people's traits. One task at a time may wait this way, and the last
+    /// waker wins.
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the socket.
+    #[track_caller]
+    pub fn poll_read_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.source.poll_read_with(cx, |stream| op(stream.as_fd()))
+    }
+
+    /// [`write_with`](Self::write_with), for other people's traits. See [`poll_read_with`](Self::poll_read_with).
+    ///
+    /// # Errors
+    /// Those of `op`, and what the kernel says to watching the socket.
+    #[track_caller]
+    pub fn poll_write_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.source.poll_write_with(cx, |stream| op(stream.as_fd()))
+    }
+
     #[inline]
     pub(super) fn poll_read_op(
         &self,
         cx: &mut Context<'_>,
+        location: &'static Location<'static>,
         asked: usize,
         op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let place = Location::caller();
-        self.source.poll_transfer(Direction::Read, Place::Traits, cx, place, asked, op)
+        self.source.poll_transfer(Direction::Read, Caller::PollFn, cx, location, asked, op)
     }
 
-    #[track_caller]
     #[inline]
     pub(super) fn poll_write_op(
         &self,
         cx: &mut Context<'_>,
+        location: &'static Location<'static>,
         asked: usize,
         op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        let place = Location::caller();
-        self.source.poll_transfer(Direction::Write, Place::Traits, cx, place, asked, op)
+        self.source.poll_transfer(Direction::Write, Caller::PollFn, cx, location, asked, op)
     }
 }
 
-impl TcpSocket {
-    /// Connects.
-    ///
-    /// *Cancel safety*: dropped, it leaves no connection behind.
-    ///
-    /// # Errors
-    /// What the kernel says: refused, unreachable, and the like.
-    #[track_caller]
-    pub fn connect(self, to: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> {
-        self.connect_from(to, Location::caller())
-    }
-
-    pub(super) async fn connect_from(
-        self,
-        to: SocketAddr,
-        place: &'static Location<'static>,
-    ) -> io::Result<TcpStream> {
-        match self.0.connect(&to.into()) {
-            Ok(()) => {}
-            // On its way: the socket is writable when it has arrived, or failed to.
-            Err(error)
-                if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
-                    || error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        let source = Source::from_nonblocking(net::TcpStream::from(self.0));
-        source.writable_from(place).await?;
-        if let Some(error) = source.get_ref().take_error()? {
-            return Err(error);
-        }
-        Ok(TcpStream::from_source(source))
-    }
-}
+options!(TcpStream);
 
 /// The two calls that a request is made of, without std's way through the C library: some twenty
 /// instructions less each.
@@ -352,11 +356,10 @@ pub(super) fn asked(bufs: &[impl Deref<Target = [u8]>]) -> usize {
     bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum()
 }
 
-/// The traits of futures-io for whatever reaches a [`TcpStream`] by `&self`.
+/// The traits of futures-io for what reaches a [`TcpStream`] by `&self` and has the line of its waits.
 macro_rules! async_read {
     ($half:ty, |$self:ident| $stream:expr) => {
         impl AsyncRead for $half {
-            #[track_caller]
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -364,10 +367,11 @@ macro_rules! async_read {
                 buf: &mut [u8],
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
-                $stream.poll_read_op(cx, buf.len(), |stream| $crate::net::stream::read(stream, buf))
+                let asked = buf.len();
+                let read = |stream: &_| $crate::net::stream::read(stream, buf);
+                $stream.poll_read_op(cx, $self.location, asked, read)
             }
 
-            #[track_caller]
             fn poll_read_vectored(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -375,7 +379,8 @@ macro_rules! async_read {
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
                 let asked = $crate::net::stream::asked(bufs);
-                $stream.poll_read_op(cx, asked, |mut stream| stream.read_vectored(bufs))
+                let read = |mut stream: &_| Read::read_vectored(&mut stream, bufs);
+                $stream.poll_read_op(cx, $self.location, asked, read)
             }
         }
     };
@@ -384,7 +389,6 @@ macro_rules! async_read {
 macro_rules! async_write {
     ($half:ty, |$self:ident| $stream:expr) => {
         impl AsyncWrite for $half {
-            #[track_caller]
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -392,11 +396,10 @@ macro_rules! async_write {
                 buf: &[u8],
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
-                $stream
-                    .poll_write_op(cx, buf.len(), |stream| $crate::net::stream::write(stream, buf))
+                let write = |stream: &_| $crate::net::stream::write(stream, buf);
+                $stream.poll_write_op(cx, $self.location, buf.len(), write)
             }
 
-            #[track_caller]
             fn poll_write_vectored(
                 self: Pin<&mut Self>,
                 cx: &mut Context<'_>,
@@ -405,7 +408,7 @@ macro_rules! async_write {
                 let $self = self.get_mut();
                 let asked = $crate::net::stream::asked(bufs);
                 let write = |stream: &_| $crate::net::stream::write_vectored(stream, bufs);
-                $stream.poll_write_op(cx, asked, write)
+                $stream.poll_write_op(cx, $self.location, asked, write)
             }
 
             /// The kernel has what was written; there is nothing of ours to flush.

@@ -16,7 +16,10 @@ use super::{
     generic::{GenericQueue, Shared, Sharing},
 };
 use crate::engine::{
-    base::{place::WaitsFor, this_poll},
+    base::{
+        place::{WaitsFor, WaitsOn},
+        this_poll,
+    },
     waiting::{
         leaf::{Stage, poll_wait},
         wait_list::{WaitKey, discard},
@@ -88,7 +91,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
 impl<T, S: Sharing> GenericQueue<T, S> {
     /// Notes what the task that is polled waits for.
     fn note(&self, what: WaitsFor, place: &'static Location<'static>) {
-        this_poll::note(what, place);
+        this_poll::note_on(what, WaitsOn::Queue(self.id()), place);
     }
 }
 

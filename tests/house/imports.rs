@@ -65,7 +65,8 @@ machines
     engine/reactor/source.rs       <- engine/reactor/flags.rs engine/reactor/slot.rs
     engine/reactor/sources.rs      <- engine/reactor/source.rs
     engine/reactor/woken.rs
-    engine/reactor/registration.rs <- engine/reactor/source.rs engine/reactor/sources.rs
+    engine/reactor/selector.rs
+    engine/reactor/registration.rs <- engine/reactor/flags.rs engine/reactor/selector.rs engine/reactor/source.rs engine/reactor/sources.rs
     engine/reactor/mod.rs          <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs
     engine/reactor/shared.rs       <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs engine/reactor/mod.rs
     engine/timer/mod.rs
@@ -103,7 +104,8 @@ front door
     builder.rs              <- event_loop.rs runtime.rs
 what users await
     task/blocking.rs
-    task/mod.rs             <- task/blocking.rs
+    task/budget.rs
+    task/mod.rs             <- task/blocking.rs task/budget.rs
     time/instant.rs
     time/sleep.rs           <- time/instant.rs
     time/interval.rs        <- time/instant.rs time/sleep.rs
@@ -120,11 +122,15 @@ what users await
     io/operation.rs         <- io/source.rs
     io/mod.rs               <- io/source.rs io/operation.rs
     net/addresses.rs        <- task/mod.rs
-    net/socket.rs
-    net/stream.rs           <- io/mod.rs time/timeout.rs net/addresses.rs net/socket.rs
+    net/error.rs
+    net/options.rs
+    net/targets.rs          <- net/addresses.rs
+    net/socket.rs           <- net/error.rs net/options.rs
+    net/stream.rs           <- io/mod.rs net/options.rs
+    net/connect.rs          <- io/mod.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
     net/split.rs            <- net/stream.rs
-    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/socket.rs net/stream.rs
-    net/mod.rs              <- net/addresses.rs net/socket.rs net/stream.rs net/split.rs net/listener.rs
+    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
+    net/mod.rs              <- net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/connect.rs net/split.rs net/listener.rs
 roof
     lib.rs
 ";

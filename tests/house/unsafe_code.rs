@@ -27,8 +27,12 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
 ];
 
 /// The files of `runtime/` that may ask for loom outside their tests.
-const MAY_ASK_FOR_LOOM: &[&str] =
-    &["runtime/engine/base/primitives.rs", "runtime/engine/wait.rs", "runtime/lib.rs"];
+const MAY_ASK_FOR_LOOM: &[&str] = &[
+    "runtime/engine/base/primitives.rs",
+    "runtime/engine/reactor/selector.rs",
+    "runtime/engine/wait.rs",
+    "runtime/lib.rs",
+];
 
 /// A SAFETY comment ends at most this many lines above its `unsafe`.
 const REACH: usize = 3;

@@ -37,6 +37,7 @@ mod join;
 mod lifo;
 mod pool;
 mod queue;
+mod registration;
 mod source;
 mod source_list;
 mod state;

@@ -3,9 +3,9 @@
 //!
 //! Events are edges: each comes once. So whatever is lost here is a task that waits for ever, and loom
 //! calls that a deadlock. The kernel is a count of bytes. It is deliberately weaker than a kernel, for
-//! it orders nothing: whoever sees the readiness must see the byte by that alone.
+//! it orders nothing: a thread that sees the readiness must see the byte by that alone.
 //!
-//! The rival is a real socket under a stress test: the window is a few instructions wide, and no
+//! **Alternative:** a real socket under a stress test: the window is a few instructions wide, and no
 //! number of rounds says that none was missed.
 
 use super::{Sides, both_ways, bounded_model, join::Sleeper, seeded_bug_is_caught};
@@ -16,7 +16,7 @@ use crate::engine::{
     },
     reactor::{
         flags::{Direction, Flags},
-        source::{Place, Readiness, Waited, WaiterKey},
+        source::{Caller, Readiness, Waited, WaiterKey},
     },
     waiting::waiter::Waiter,
 };
@@ -52,7 +52,7 @@ impl Socket {
     /// A socket that all who wait already found empty.
     pub(super) fn drained(tasks: usize) -> Arc<Self> {
         let socket = Self::fresh(tasks);
-        socket.readiness.forget();
+        forget(&socket.readiness);
         socket
     }
 
@@ -92,9 +92,9 @@ impl Socket {
         direction: Direction,
         number: usize,
         who: As,
-        place: &mut Place<'_>,
+        caller: &mut Caller<'_>,
     ) -> bool {
-        match self.readiness.wait(direction, place, self.waiter(number, who)) {
+        match self.readiness.wait(direction, caller, self.waiter(number, who)) {
             Waited::Kept(old) => {
                 drop(old);
                 true
@@ -108,7 +108,7 @@ impl Socket {
     }
 
     /// Reads a byte as an operation of a socket does: tries while that is worth it, else waits.
-    fn receive(&self, number: usize, who: As, mut place: Place<'_>) {
+    fn receive(&self, number: usize, who: As, mut caller: Caller<'_>) {
         loop {
             if let Some(seen) = self.readiness.ready(Read) {
                 if self.read() {
@@ -116,15 +116,20 @@ impl Socket {
                 }
                 self.readiness.clear(Read, seen);
             }
-            if self.wait(Read, number, who, &mut place) {
+            if self.wait(Read, number, who, &mut caller) {
                 self.sleep(number);
             }
         }
         // What is dropped with an operation's future.
-        if let Place::Keyed(key) = place {
+        if let Caller::Future(key) = caller {
             drop(self.readiness.leave(Read, *key));
         }
     }
+}
+
+/// What was known of a descriptor is void: it is registered anew.
+pub(super) fn forget(readiness: &Readiness) {
+    assert!(readiness.unless_waited_on(true, || ()).is_empty(), "nobody waits");
 }
 
 /// What a task does with the socket and what the reactor does, at once.
@@ -143,7 +148,7 @@ pub(super) fn beside(
 /// between the clear and the claim of the slot, between that and the wait, and during the sleep.
 fn a_byte_comes(who: As) {
     both_ways(move |sides| {
-        let task = move |socket: &Socket| socket.receive(0, who, Place::Traits);
+        let task = move |socket: &Socket| socket.receive(0, who, Caller::PollFn);
         beside(&Socket::fresh(1), sides, task, |socket| socket.arrive(1));
     });
 }
@@ -169,8 +174,8 @@ fn a_second_byte_comes_while_the_first_is_read() {
             theirs.arrive(1);
             theirs.arrive(1);
         });
-        socket.receive(0, As::Task, Place::Keyed(&mut 0));
-        socket.receive(0, As::Foreigner, Place::Keyed(&mut 0));
+        socket.receive(0, As::Task, Caller::Future(&mut 0));
+        socket.receive(0, As::Foreigner, Caller::Future(&mut 0));
         reactor.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
@@ -193,7 +198,7 @@ fn a_clear_from_before_the_event_is_void() {
 #[test]
 fn a_clear_from_before_a_new_registration_is_void() {
     let moved = |socket: &Socket| {
-        socket.readiness.forget();
+        forget(&socket.readiness);
         socket.event(Flags::READABLE);
     };
     for mover in [moved, |socket: &Socket| socket.readiness.refresh()] {
@@ -236,7 +241,7 @@ fn one_event_wakes_two_waiters() {
         let waiters = [0, 1].map(|number| {
             let theirs = socket.clone();
             thread::spawn(move || {
-                let waits = theirs.wait(Read, number, As::Task, &mut Place::Keyed(&mut 0));
+                let waits = theirs.wait(Read, number, As::Task, &mut Caller::Future(&mut 0));
                 waits.then_some(number)
             })
         });
@@ -257,7 +262,7 @@ fn one_event_wakes_three_foreigners() {
     both_ways(|sides| {
         let socket = Socket::drained(3);
         for number in 0..3 {
-            assert!(socket.wait(Read, number, As::Foreigner, &mut Place::Keyed(&mut 0)));
+            assert!(socket.wait(Read, number, As::Foreigner, &mut Caller::Future(&mut 0)));
         }
         let tasks = |socket: &Socket| (0..3).for_each(|number| socket.sleep(number));
         beside(&socket, sides, tasks, |socket| socket.event(Flags::READABLE));
@@ -269,10 +274,10 @@ fn one_event_wakes_three_foreigners() {
 fn leave_beside_a_neighbour(leaver: As, neighbours: Direction) {
     both_ways(move |sides| {
         let socket = Socket::drained(2);
-        assert!(socket.wait(neighbours, 0, As::Task, &mut Place::Keyed(&mut 0)));
+        assert!(socket.wait(neighbours, 0, As::Task, &mut Caller::Future(&mut 0)));
         let leave = move |socket: &Socket| {
             let mut key: WaiterKey = 0;
-            socket.wait(Read, 1, leaver, &mut Place::Keyed(&mut key));
+            socket.wait(Read, 1, leaver, &mut Caller::Future(&mut key));
             drop(socket.readiness.leave(Read, key));
         };
         beside(&socket, sides, leave, |socket| {
@@ -302,10 +307,10 @@ fn a_slot_changes_hands(who: As) {
     both_ways(move |sides| {
         let socket = Socket::drained(2);
         let mut key = 0;
-        assert!(socket.wait(Read, 0, who, &mut Place::Keyed(&mut key)), "nothing is ready");
+        assert!(socket.wait(Read, 0, who, &mut Caller::Future(&mut key)), "nothing is ready");
         let change = move |socket: &Socket| {
             drop(socket.readiness.leave(Read, key));
-            if socket.wait(Read, 1, who, &mut Place::Keyed(&mut 0)) {
+            if socket.wait(Read, 1, who, &mut Caller::Future(&mut 0)) {
                 socket.sleep(1);
             }
         };
@@ -329,9 +334,9 @@ fn a_waiter_changes_its_waker_as_the_event_comes() {
     both_ways(|sides| {
         let socket = Socket::drained(2);
         let mut key = 0;
-        assert!(socket.wait(Read, 0, As::Foreigner, &mut Place::Keyed(&mut key)));
+        assert!(socket.wait(Read, 0, As::Foreigner, &mut Caller::Future(&mut key)));
         let change = move |socket: &Socket| {
-            if socket.wait(Read, 1, As::Foreigner, &mut Place::Keyed(&mut key)) {
+            if socket.wait(Read, 1, As::Foreigner, &mut Caller::Future(&mut key)) {
                 socket.sleep(1);
             }
         };
@@ -347,7 +352,7 @@ fn a_waiter_meets_its_waker_in_anothers_slot() {
     bounded_model(3, || {
         let socket = Socket::drained(2);
         let mut key = 0;
-        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut key)));
+        assert!(socket.wait(Read, 0, As::Task, &mut Caller::Future(&mut key)));
         let theirs = socket.clone();
         let other = thread::spawn(move || {
             theirs.event(Flags::READABLE);
@@ -355,10 +360,10 @@ fn a_waiter_meets_its_waker_in_anothers_slot() {
                 theirs.readiness.clear(Read, seen);
             }
             let mut key = 0;
-            theirs.wait(Read, 1, As::Task, &mut Place::Keyed(&mut key));
+            theirs.wait(Read, 1, As::Task, &mut Caller::Future(&mut key));
             drop(theirs.readiness.leave(Read, key));
         });
-        let waits = socket.wait(Read, 1, As::Task, &mut Place::Keyed(&mut key));
+        let waits = socket.wait(Read, 1, As::Task, &mut Caller::Future(&mut key));
         other.join().unwrap();
         if waits {
             socket.event(Flags::READABLE);
@@ -373,7 +378,7 @@ fn a_waiter_meets_its_waker_in_anothers_slot() {
 fn a_waker_left_behind_is_dropped() {
     loom::model(|| {
         let socket = Socket::drained(1);
-        assert!(socket.wait(Read, 0, As::Foreigner, &mut Place::Keyed(&mut 0)));
+        assert!(socket.wait(Read, 0, As::Foreigner, &mut Caller::Future(&mut 0)));
     });
 }
 
@@ -382,14 +387,14 @@ fn a_waker_left_behind_is_dropped() {
 fn a_slot_is_taken_while_its_waiter_is_woken() {
     loom::model(|| {
         let socket = Socket::drained(2);
-        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut 0)), "nothing is ready");
+        assert!(socket.wait(Read, 0, As::Task, &mut Caller::Future(&mut 0)), "nothing is ready");
         let theirs = socket.clone();
         let reactor = thread::spawn(move || theirs.event(Flags::READABLE));
         let theirs = socket.clone();
         let second = thread::spawn(move || {
             if let Some(seen) = theirs.readiness.ready(Read) {
                 theirs.readiness.clear(Read, seen);
-                let waits = theirs.wait(Read, 1, As::Task, &mut Place::Keyed(&mut 0));
+                let waits = theirs.wait(Read, 1, As::Task, &mut Caller::Future(&mut 0));
                 assert!(waits, "it was cleared");
             }
         });
@@ -405,7 +410,7 @@ fn a_slot_is_taken_while_its_waiter_is_woken() {
 fn an_event_of_one_direction_leaves_the_other() {
     both_ways(|sides| {
         let writer = |socket: &Socket| {
-            if socket.wait(Write, 0, As::Task, &mut Place::Keyed(&mut 0)) {
+            if socket.wait(Write, 0, As::Task, &mut Caller::Future(&mut 0)) {
                 socket.sleep(0);
             }
             assert!(socket.readiness.ready(Write).is_some(), "woken for the other direction");

@@ -1,11 +1,11 @@
 //! Models of those who stand in a source's list, `reactor/source.rs`: the second who waits in a direction,
-//! and whoever comes after; and of those who wait as the watch ends, by a move or with its reactor.
+//! and all that come after; and of those who wait as the watch ends, by a move or with its reactor.
 //!
 //! The list is behind a lock, and a bit of the word says whether anybody is in it, so that an event need
 //! not take the lock to find nobody. The two must agree, or the event passes by. The socket and its tasks
 //! are those of `source.rs`.
 //!
-//! The rival is to ask the list itself each time: one lock for each event, and nothing to agree.
+//! **Alternative:** to ask the list itself each time: one lock for each event, and nothing to agree.
 
 use std::task::Waker;
 
@@ -13,7 +13,7 @@ use super::{
     both_ways,
     join::Sleeper,
     seeded_bug_is_caught,
-    source::{As, Socket, beside},
+    source::{As, Socket, beside, forget},
 };
 use crate::engine::{
     base::{foreign, primitives::Arc},
@@ -21,7 +21,7 @@ use crate::engine::{
         flags::{Direction::Read, Flags},
         registration::Watch,
         shared::SharedReactor,
-        source::{Place, Readiness, Waited},
+        source::{Caller, Readiness, Waited},
     },
     waiting::waiter::Waiter,
 };
@@ -35,7 +35,7 @@ fn two_who_wait_leave() {
     both_ways(|sides| {
         let (socket, mut keys) = (Socket::drained(2), [0, 0]);
         for (number, key) in keys.iter_mut().enumerate() {
-            assert!(socket.wait(Read, number, As::Foreigner, &mut Place::Keyed(key)));
+            assert!(socket.wait(Read, number, As::Foreigner, &mut Caller::Future(key)));
         }
         let leave = |key| move |socket: &Socket| drop(socket.readiness.leave(Read, key));
         beside(&socket, sides, leave(keys[0]), leave(keys[1]));
@@ -48,14 +48,14 @@ fn two_who_wait_leave() {
 fn one_comes_back_to_the_list_as_it_is_emptied() {
     both_ways(|sides| {
         let (socket, mut key) = (Socket::drained(3), 0);
-        assert!(socket.wait(Read, 0, As::Task, &mut Place::Keyed(&mut 0)));
-        assert!(socket.wait(Read, 1, As::Task, &mut Place::Keyed(&mut key)));
+        assert!(socket.wait(Read, 0, As::Task, &mut Caller::Future(&mut 0)));
+        assert!(socket.wait(Read, 1, As::Task, &mut Caller::Future(&mut key)));
         let again = move |socket: &Socket| {
             if let Some(seen) = socket.readiness.ready(Read) {
                 socket.readiness.clear(Read, seen);
             }
             // As another task, for the wake of the first event must not be taken for the second's.
-            if socket.wait(Read, 2, As::Task, &mut Place::Keyed(&mut key)) {
+            if socket.wait(Read, 2, As::Task, &mut Caller::Future(&mut key)) {
                 socket.event(Flags::READABLE);
                 socket.sleep(2);
             }
@@ -67,10 +67,10 @@ fn one_comes_back_to_the_list_as_it_is_emptied() {
 /// Comes to wait where the source is watched for this runtime, as `io/source.rs` does: looks, waits, and looks
 /// again. `false`: it is not, or is not any more.
 fn comes_to_wait(readiness: &Readiness, waker: Waker) -> bool {
-    let wait = |waiter| readiness.wait(Read, &mut Place::Keyed(&mut 0), waiter);
-    readiness.is_at(POOL)
+    let wait = |waiter| readiness.wait(Read, &mut Caller::Future(&mut 0), waiter);
+    readiness.is_watched_by(POOL)
         && matches!(wait(Waiter::Foreign(waker)), Waited::Kept(_))
-        && readiness.is_at(POOL)
+        && readiness.is_watched_by(POOL)
 }
 
 fn wake(waiter: Waiter) {
@@ -84,8 +84,8 @@ fn wake(waiter: Waiter) {
 fn who_waits_as_its_source_moves_is_told() {
     both_ways(|sides| {
         let readiness = Arc::new(Readiness::new());
-        readiness.forget();
-        readiness.settle(POOL);
+        forget(&readiness);
+        readiness.set_watched_by(POOL);
         let (here, there) = (readiness.clone(), readiness.clone());
         let task = move || {
             let (sleeper, waker) = Sleeper::new();
@@ -93,9 +93,9 @@ fn who_waits_as_its_source_moves_is_told() {
         };
         let moves = move || {
             let mut stays = true;
-            let late = there.vacate(|| {
+            let late = there.unless_waited_on(true, || {
                 stays = false;
-                there.leave_home(POOL);
+                there.unwatch(POOL);
             });
             late.into_iter().for_each(wake);
             stays
@@ -126,8 +126,8 @@ fn who_waits_as_its_reactor_closes_is_told() {
     both_ways(|sides| {
         let reactor = SharedReactor::new(POOL, 16).expect("the kernel gives an epoll");
         let readiness = Arc::new(Readiness::new());
-        readiness.forget();
-        readiness.settle(POOL);
+        forget(&readiness);
+        readiness.set_watched_by(POOL);
         reactor.insert(readiness.clone()).expect("it is open");
         let tasks = move || {
             let sleepers = [Sleeper::new(), Sleeper::new()];
@@ -143,7 +143,7 @@ fn who_waits_as_its_reactor_closes_is_told() {
     });
 }
 
-/// Who is woken before it is said finds the source at home still; who is in the list is woken as well.
+/// Who is woken before it is said finds that its loop watches still; who is in the list is woken as well.
 #[test]
 fn closing_past_those_who_wait_is_caught() {
     for finding in [

@@ -260,7 +260,8 @@ fn a_takeover_is_told_to_the_trace() {
     });
     drop(runtime);
     let lines: Vec<_> = lines.into_iter().collect();
-    let spawned = |(_, event): &_| matches!(event, whirligig::trace::Event::Spawned { .. });
+    let spawned =
+        |(_, event): &_| matches!(event.kind, whirligig::trace::EventKind::Spawned { .. });
     let at = lines.iter().position(spawned).expect("it was spawned");
     let (stuck, spawn) = &lines[at];
     let others = lines[at..].iter().filter(|(worker, _)| worker != stuck).map(|(_, event)| event);

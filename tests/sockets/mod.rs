@@ -4,7 +4,7 @@
 //! The tests of `tcp.rs`, `bad_conditions.rs` and their neighbours use it. What must hold: no test
 //! waits for time to pass, and one whose awaited event never comes fails instead of hanging. The
 //! clock sees to both: it jumps only when nothing happened for [`IDLE`], which no sound run ever
-//! waits out. The rival, a deadline of real time, fails on a slow machine.
+//! waits out. **Alternative:** a deadline of real time. It fails on a slow machine.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 

@@ -76,7 +76,7 @@ pub enum WaitsOn {
     Task(TaskId),
     /// The queue of this number.
     Queue(u64),
-    /// The source of this number.
+    /// The source with the descriptor of this number.
     Source(u64),
     /// The timer of this number.
     Timer(u64),
@@ -89,7 +89,7 @@ impl fmt::Display for WaitsOn {
         match self {
             Self::Task(task) => write!(f, "task {task}"),
             Self::Queue(number) => write!(f, "queue {number}"),
-            Self::Source(number) => write!(f, "source {number}"),
+            Self::Source(number) => write!(f, "descriptor {number}"),
             Self::Timer(number) => write!(f, "timer {number}"),
             Self::Lock(number) => write!(f, "lock {number}"),
         }

@@ -1,8 +1,10 @@
 //! What the kernel says of a descriptor, and which operations that concerns.
 //!
 //! Plain bits, as a source keeps them in its word (`source.rs`). A direction knows its own: the flags that
-//! make an operation worth trying, and those under which a short count proves nothing. The rival, mio's
-//! event itself, knows more than one bit can hold, and lives no longer than the next wait.
+//! make an operation worth trying, and those under which a short count proves nothing.
+//!
+//! **Alternative:** to keep mio's event itself. It knows more than one bit can hold, and lives no longer than
+//! the next wait.
 
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ impl Flags {
     /// Urgent data lies ahead: a read stops before it, and more may lie behind.
     pub(crate) const PRIORITY: Self = Self(32);
 
-    /// What is taken for granted of a descriptor that the kernel was not asked about.
+    /// What is assumed of a descriptor that the kernel was not asked about.
     pub(super) const FRESH: u32 = Self::READABLE.0 | Self::WRITABLE.0;
 
     pub(crate) fn of(event: &mio::event::Event) -> Self {

@@ -1,15 +1,14 @@
 //! The reactor: which descriptors a loop watches, and what the kernel says of them.
 //!
-//! It owns the loop's `mio::Poll` and the sources by their tokens (`sources.rs`). [`Reactor::wait`] is
-//! the only place where the loop's thread sleeps. (A worker's reactor, which others may look at, is in
-//! `shared.rs`.)
+//! It owns the loop's `mio::Poll` and the sources by their tokens (`sources.rs`). The loop's thread sleeps in
+//! [`Reactor::wait`] and nowhere else. (A worker's reactor, which others may look at, is in `shared.rs`.)
 //!
 //! A socket holds a [`Registration`](registration::Registration), by which it is watched
 //! (`registration.rs`): once, edge-triggered, for both directions, so that a request costs no `epoll_ctl`.
 //!
-//! A loop's one timer descriptor lives here too, on Linux: epoll's own timeout counts milliseconds.
+//! A loop's one timer descriptor is here too, on Linux: epoll's own timeout counts milliseconds.
 //!
-//! The rival, level-triggered registration with interest set per operation, is asyncio's: simpler to
+//! **Alternative:** level-triggered registration with interest set per operation, as asyncio has it: simpler to
 //! reason about, and two system calls more per wait.
 
 use std::{
@@ -37,13 +36,14 @@ use crate::engine::{
 
 pub(crate) mod flags;
 pub(crate) mod registration;
+mod selector;
 pub(crate) mod shared;
 mod slot;
 pub(crate) mod source;
-mod sources;
+pub(crate) mod sources;
 pub(crate) mod woken;
 
-/// A loop's way of being told when time is up.
+/// What ends a wait when time is up.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod alarm {
     use super::*;
@@ -64,7 +64,7 @@ mod alarm {
             Ok(Self(fd))
         }
 
-        /// Rings once, `after` nanoseconds from now. Each setting makes a new edge, so the descriptor
+        /// Goes off once, `after` nanoseconds from now. Each setting makes a new edge, so the descriptor
         /// is never read.
         pub(super) fn set(&self, after: u64) -> io::Result<()> {
             // Zero would disarm it.
@@ -84,7 +84,7 @@ mod alarm {
     }
 }
 
-/// Elsewhere the wait's own timeout has to do.
+/// Elsewhere it is the wait's own timeout.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod alarm {
     use super::*;
@@ -108,7 +108,7 @@ mod alarm {
 const ALARM: Token = Token(usize::MAX - 1);
 
 /// Events an event loop takes from the kernel in one call.
-const ROOM: usize = 1024;
+const EVENTS: usize = 1024;
 
 /// What a wait or a look found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(crate) struct Found {
     pub(crate) events: usize,
     /// The unparker or the alarm ended it.
     pub(crate) roused: bool,
-    /// The alarm has rung.
+    /// The alarm has gone off.
     pub(crate) alarm: bool,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct Reactor {
     wait: RefCell<Wait>,
     registry: Arc<Registry>,
     sources: RefCell<Sources>,
-    /// Whom [`wait`](Self::wait) leaves to be woken, kept for its memory.
+    /// The waiters that [`wait`](Self::wait) leaves to be woken, kept for its memory.
     woken: RefCell<Woken>,
     alarm: alarm::Alarm,
 }
@@ -136,7 +136,7 @@ impl Reactor {
         inbox: &'static Inbox,
         forget: fn(Address, Token),
     ) -> io::Result<(Self, Unparker)> {
-        let wait = Wait::new(ROOM)?;
+        let wait = Wait::new(EVENTS)?;
         let unparker = Unparker::new(&wait)?;
         let alarm = alarm::Alarm::new(wait.registry())?;
         let registry = Registry::new(wait.registry(), loop_id, Where::Loop(inbox, forget))?;
@@ -172,7 +172,7 @@ impl Reactor {
     }
 
     /// Asks the kernel what is ready, for up to `timeout`. Each task that waits for it is given to
-    /// `wake` by its number; that calls no foreign code, and says whether the task was its own. The
+    /// `wake` by its number; that calls no user code, and says whether the task was its own. The
     /// rest is left for [`wake_found`](Self::wake_found).
     pub(crate) fn wait(
         &self,
@@ -205,7 +205,7 @@ impl Reactor {
         Ok(found)
     }
 
-    /// Has `wake` wake whom the last wait left to be woken. That may call foreign code: it runs with
+    /// Has `wake` wake those that the last wait left to be woken. That may call user code: it runs with
     /// nothing borrowed, and may even get here again.
     #[inline]
     pub(crate) fn wake_found(&self, wake: impl Fn(Waiter)) {
@@ -227,7 +227,7 @@ impl Reactor {
         drop(removed);
     }
 
-    /// The loop goes: hands out all who wait on its sources.
+    /// The loop ends: hands out all who wait on its sources.
     pub(crate) fn close(&self) -> Vec<Waiter> {
         let sources = self.sources.borrow_mut().close();
         self.registry.close(&sources)

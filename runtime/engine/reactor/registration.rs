@@ -1,26 +1,45 @@
-//! Where a descriptor is watched.
+//! Which loop watches a descriptor.
 //!
-//! A socket holds a [`Registration`]: the shared [`Readiness`], and with which reactors it is registered.
-//! Nearly always that is one: of the loop that first had to wait for it. Waited for on another loop, it moves
-//! there. But if somebody still waits at the old one, it is watched by both, for that loop may be the only one
-//! of the two that gets round to it: its neighbour may compute for a second, or have been left by its
-//! `block_on`. Each of them then hears of each event, and the readiness is the same. Dropped, on any thread, a
-//! source deregisters everywhere: in the kernel at once, in an event loop's slab through the inbox.
+//! A socket holds a [`Registration`]: the shared [`Readiness`], and the reactors it is registered with. Nearly
+//! always that is one: of the loop that first had to wait for it. The rule is this:
 //!
-//! What must hold: whoever waits is watched for. So a wait asks whether its own loop watches, before it
-//! leaves a waiter and after; and a loop that goes says so first, then wakes who waits ([`Registry::close`]).
+//! - A wait registers the descriptor with the loop that waits, unless that watches already.
+//! - If nobody waits at that moment, all other registrations end: the source *moves*.
+//! - If somebody does, they stay. A waiter at another loop is told of the event by its own loop, which may be
+//!   the only one of them that turns: the new one may compute for a second, or have returned from its
+//!   `block_on`. Each loop hears of each event, and the readiness is the same.
 //!
-//! The rival is to move always, and have whoever waits elsewhere woken, to come and take it back: two loops
-//! that share a listener would take it from each other for each connection.
+//! So two loops that share a listener pay for it: both are woken for each connection, and after it the first
+//! to wait again is alone until the second comes (two `epoll_ctl` a connection). A program that wants several
+//! loops to accept gives each a listener of its own, a `try_clone`, or one bound with `SO_REUSEPORT`.
+//!
+//! Dropped, on any thread, a source deregisters everywhere: in the kernel at once, in an event loop's slab
+//! through the inbox.
+//!
+//! What must hold: a waiter is watched for by a loop that is open, or it is woken. So a wait asks whether its own
+//! loop watches, before it leaves a waiter and after; a loop that watches from now on says so before its reactor
+//! can close with the source in it; and a loop that ends says so first, then wakes who waits
+//! ([`Registry::close`]). `tests/models/registration.rs` runs all of this.
+//!
+//! **Alternative:** to move always, and wake the waiters elsewhere, to come and take the source back. Two
+//! loops that wait at once would take it from each other without end.
+//!
+//! **Alternative:** to remember for each registration who asked for it last, and end those that nobody asked for
+//! in a while. It spares a shared listener its two `epoll_ctl`, and a `try_clone` spares all of it.
 
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
 };
 
-use mio::{Interest, Token, unix::SourceFd};
+use mio::Token;
 
-use super::{source::Readiness, sources::Sources};
+use super::{
+    flags::Direction,
+    selector::Selector,
+    source::{Caller, Readiness, Waited},
+    sources::Sources,
+};
 use crate::engine::{
     base::primitives::{Arc, AtomicBool, Mutex, Ordering, lock, seeded},
     inbox::{Address, Inbox},
@@ -30,7 +49,7 @@ use crate::engine::{
 /// What a source needs of a reactor, from any thread.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    mio: mio::Registry,
+    selector: Selector,
     /// The identity of the loop, or of the runtime, all of whose workers have one.
     loop_id: u64,
     sources: Where,
@@ -39,7 +58,7 @@ pub(crate) struct Registry {
 
 /// Where the sources of a reactor are, for another thread.
 #[derive(Debug)]
-pub(super) enum Where {
+pub(crate) enum Where {
     /// On the loop's thread. The function has the loop of this address forget a token: at once on its
     /// own thread.
     Loop(&'static Inbox, fn(Address, Token)),
@@ -47,24 +66,23 @@ pub(super) enum Where {
 }
 
 impl Registry {
-    pub(super) fn new(mio: &mio::Registry, loop_id: u64, sources: Where) -> io::Result<Self> {
-        let mio = mio.try_clone()?;
-        Ok(Self { mio, loop_id, sources, is_closed: AtomicBool::new(false) })
+    pub(crate) fn new(mio: &mio::Registry, loop_id: u64, sources: Where) -> io::Result<Self> {
+        let selector = Selector::new(mio)?;
+        Ok(Self { selector, loop_id, sources, is_closed: AtomicBool::new(false) })
     }
 
-    /// Its reactor goes, with these sources: hands out all who wait on them.
+    /// Its reactor ends, with these sources: hands out all who wait on them.
     #[must_use]
-    pub(super) fn close(&self, sources: &[Arc<Readiness>]) -> Vec<Waiter> {
+    pub(crate) fn close(&self, sources: &[Arc<Readiness>]) -> Vec<Waiter> {
         self.is_closed.store(true, Ordering::Release);
         let mut woken = Vec::new();
         for readiness in sources {
-            // First this: woken, they look for who watches it now, and a guest of this runtime would find
-            // that it still does.
+            // First this: a task that is woken asks who watches, and would find that this one still does.
             let says_so_late = seeded("reactor_says_late_that_it_closes");
             if says_so_late {
                 readiness.take_waiters(&mut woken);
             }
-            readiness.leave_home(self.loop_id);
+            readiness.unwatch(self.loop_id);
             if !says_so_late {
                 readiness.take_waiters(&mut woken);
             }
@@ -76,6 +94,13 @@ impl Registry {
         self.is_closed.load(Ordering::Acquire)
     }
 
+    /// The kernel's half.
+    #[cfg(test)]
+    #[allow(dead_code, reason = "only models look")]
+    pub(crate) fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
     /// Registers a descriptor with the reactor, which is this one's.
     fn register(
         &self,
@@ -84,17 +109,11 @@ impl Registry {
         fd: BorrowedFd<'_>,
     ) -> io::Result<Token> {
         let token = reactor.insert(readiness.clone())?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let interest = interest | Interest::PRIORITY;
-        if let Err(error) = self.mio.register(&mut SourceFd(&fd.as_raw_fd()), token, interest) {
-            self.forget(token);
-            return Err(error);
-        }
+        self.selector.register(fd, token).inspect_err(|_| self.forget(token))?;
         Ok(token)
     }
 
-    /// Forgets a source, from whichever thread.
+    /// Forgets a source, from any thread.
     fn forget(&self, token: Token) {
         match &self.sources {
             Where::Loop(inbox, forget) => forget(Address { loop_id: self.loop_id, inbox }, token),
@@ -108,7 +127,7 @@ impl Registry {
 
 impl AsFd for Registry {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.mio.as_fd()
+        self.selector.as_fd()
     }
 }
 
@@ -129,31 +148,21 @@ pub(crate) trait Watch {
 #[derive(Debug)]
 pub(crate) struct Registration {
     readiness: Arc<Readiness>,
-    homes: Mutex<Homes>,
+    reactors: Mutex<Reactors>,
 }
 
-/// Where it is registered.
+/// The reactors that watch it. If there is one and no other, its loop's identity is in the readiness too.
 #[derive(Debug)]
-struct Homes {
-    /// Where it came last. Its loop's identity is in the readiness too, to be asked before each wait.
-    last: Option<Home>,
-    /// Where others waited then. Seldom there, and so apart: most sources have one home.
-    beside: Option<Box<Beside>>,
+struct Reactors {
+    /// The one that was added last.
+    latest: Option<Registered>,
+    /// Seldom any.
+    others: Vec<Registered>,
 }
 
-#[derive(Debug, Default)]
-struct Beside {
-    others: Vec<Home>,
-    /// Which loop asked last whether it watches, and how often in a row.
-    asked_by: u64,
-    asks: u32,
-}
-
-/// So often one loop of several asks in a row, before the others are taken for gone.
-const ASKS: u32 = 64;
-
+/// One reactor that watches it, and what it calls it.
 #[derive(Debug)]
-struct Home {
+struct Registered {
     registry: Arc<Registry>,
     token: Token,
 }
@@ -162,7 +171,7 @@ impl Registration {
     pub(crate) fn new() -> Self {
         Self {
             readiness: Arc::new(Readiness::new()),
-            homes: Mutex::new(Homes { last: None, beside: None }),
+            reactors: Mutex::new(Reactors { latest: None, others: Vec::new() }),
         }
     }
 
@@ -171,45 +180,53 @@ impl Registration {
         &self.readiness
     }
 
-    /// Whether the loop of this identity watches the descriptor, or a worker of that runtime. None has
+    /// Whether the loop of this identity watches the descriptor, or a worker of that runtime. No loop has
     /// the identity 0.
     #[inline]
-    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
-        self.readiness.is_at(loop_id) || self.is_also_at(loop_id)
+    pub(crate) fn is_watched_by(&self, loop_id: u64) -> bool {
+        self.readiness.is_watched_by(loop_id) || self.is_watched_by_several(loop_id)
     }
 
-    /// [`is_at`](Self::is_at), where there may be several homes. `false` as well if they are too many: to be
-    /// attached anew ends the others.
+    /// [`is_watched_by`](Self::is_watched_by), where several may. `false` as well if nobody waits: to attach it
+    /// anew ends the others' watches.
     #[cold]
-    fn is_also_at(&self, loop_id: u64) -> bool {
+    fn is_watched_by_several(&self, loop_id: u64) -> bool {
         if loop_id == 0 {
             return false;
         }
-        let mut homes = lock(&self.homes);
-        homes.note_ask(loop_id);
-        match &homes.beside {
-            Some(_) => homes.watch_for(loop_id) && !self.are_too_many(&homes),
-            // The one that came last has gone, and this one was there before.
-            None => homes.watch_for(loop_id) && self.settle_alone(&homes, loop_id),
-        }
+        let reactors = lock(&self.reactors);
+        !reactors.others.is_empty() && reactors.have(loop_id) && self.readiness.is_waited_on()
     }
 
-    /// Notes that this loop watches and no other. `false`: it closed in the same moment, and may have said so
-    /// before.
-    fn settle_alone(&self, homes: &Homes, loop_id: u64) -> bool {
-        self.readiness.settle(loop_id);
-        let watches = homes.watch_for(loop_id);
-        if !watches {
-            self.readiness.leave_home(loop_id);
+    /// Keeps a waiter of the loop of this identity until the direction is ready. `false`: it is ready. `attach`
+    /// has that loop watch.
+    ///
+    /// # Errors
+    /// Those of `attach`.
+    #[inline(always)]
+    pub(crate) fn wait(
+        &self,
+        loop_id: u64,
+        direction: Direction,
+        caller: &mut Caller<'_>,
+        waiter: impl Fn() -> Waiter,
+        attach: impl Fn() -> io::Result<()>,
+    ) -> io::Result<bool> {
+        loop {
+            if !self.is_watched_by(loop_id) {
+                attach()?;
+                continue;
+            }
+            match self.readiness.wait(direction, caller, waiter()) {
+                Waited::Ready(_waiter) => return Ok(false),
+                Waited::Kept(replaced) => drop(replaced),
+            }
+            // Meanwhile another loop may have taken the source over, and closed before the waiter was there to
+            // be woken. One that takes it over from here on finds it.
+            if self.is_watched_by(loop_id) || seeded("registration_asks_once") {
+                return Ok(true);
+            }
         }
-        watches
-    }
-
-    /// Whether the others are there for nobody: none of their loops has asked for long, and nobody waits. (Two
-    /// that share a listener are both woken for each connection, and neither waits for a moment.)
-    fn are_too_many(&self, homes: &Homes) -> bool {
-        homes.beside.as_ref().is_some_and(|beside| beside.asks > ASKS)
-            && !self.readiness.is_waited_on()
     }
 
     /// Takes out all who wait, to be woken: the descriptor goes.
@@ -220,13 +237,13 @@ impl Registration {
         woken
     }
 
-    /// Has `reactor` watch the descriptor from now on; and no other, unless somebody waits. Those put into
+    /// Has `reactor` watch the descriptor from now on; and no other, unless a task waits. Those put into
     /// `woken` are to be woken in any case: they may count on a loop that does not watch any more.
     ///
     /// # Errors
     /// What the kernel says to registering it: too many watches; `Unsupported` for a descriptor that
-    /// cannot be watched, such as a regular file. Then perhaps nobody watches it, and whoever waits is to be
-    /// woken: the loop before would have told them.
+    /// cannot be watched, such as a regular file; `AlreadyExists` if another source has it watched. Then perhaps
+    /// no loop watches it.
     #[cold]
     pub(crate) fn attach(
         &self,
@@ -236,8 +253,10 @@ impl Registration {
     ) -> io::Result<()> {
         self.attach_to(reactor, fd, woken).map_err(|error| {
             self.readiness.refresh();
-            self.readiness.take_waiters(woken);
-            say_why(error)
+            if !seeded("registration_keeps_waiters_when_refused") {
+                self.readiness.take_waiters(woken);
+            }
+            explain(error, fd)
         })
     }
 
@@ -248,84 +267,123 @@ impl Registration {
         woken: &mut Vec<Waiter>,
     ) -> io::Result<()> {
         let registry = reactor.registry()?;
-        let mut homes = lock(&self.homes);
-        if homes.watch_for(registry.loop_id) {
-            // A neighbour was faster; or it is here beside others, for whom nobody waits any more. Whoever comes
-            // to wait there finds it gone, for that too is asked with the lock held.
-            if self.are_too_many(&homes) {
-                homes.leave(&self.readiness, fd, |home| home.registry.loop_id != registry.loop_id);
-                self.settle_alone(&homes, registry.loop_id);
+        let loop_id = registry.loop_id;
+        let mut reactors = lock(&self.reactors);
+        let is_new = !reactors.have(loop_id);
+        // Who waits may be the caller, polled elsewhere before. Then this is one watch too many, until the
+        // next event: a wake-up for nothing, and never one too few.
+        let end_others = || {
+            reactors.end(&self.readiness, fd, |other| {
+                other.registry.loop_id != loop_id || other.registry.is_closed()
+            });
+        };
+        woken.extend(self.readiness.unless_waited_on(is_new, end_others));
+        reactors.end(&self.readiness, fd, |other| other.registry.is_closed());
+        let is_alone = reactors.are_none_but(loop_id);
+        if !is_new {
+            // It was one of several, or the last to come has closed.
+            if is_alone {
+                self.is_alone_from_here_on(loop_id, &reactors, woken);
             }
             return Ok(());
         }
-        // Who waits may be ourselves, polled elsewhere before. Then this is one watch too many, for a while: a
-        // wake-up for nothing, and never one too few.
-        woken.extend(self.readiness.vacate(|| homes.leave(&self.readiness, fd, |_| true)));
-        homes.leave(&self.readiness, fd, |home| home.registry.is_closed());
-        // Before the reactor knows of it: if that closes right then, it is the one to have the last word.
-        self.readiness.settle(registry.loop_id);
+        // Before the reactor has the source: if it closes right then, it is to have the last word.
+        let says = || self.readiness.set_watched_by(if is_alone { loop_id } else { 0 });
+        let says_late = seeded("registration_says_late_who_watches");
+        if !says_late {
+            says();
+        }
         let registered = registry.register(reactor, &self.readiness, fd);
-        let token = registered.inspect_err(|_| self.readiness.leave_home(registry.loop_id))?;
-        let loop_id = registry.loop_id;
-        if let Some(before) = homes.last.replace(Home { registry, token }) {
-            homes.beside.get_or_insert_default().others.push(before);
+        let token = registered.inspect_err(|_| {
+            if !seeded("registration_says_that_it_watches_when_refused") {
+                self.readiness.unwatch(loop_id);
+            }
+        })?;
+        if says_late {
+            says();
         }
-        if homes.beside.is_some() {
-            self.readiness.settle_beside_others(loop_id);
-        }
+        reactors.add(Registered { registry, token });
         Ok(())
+    }
+
+    /// Notes that this loop, which watches, is the only one.
+    fn is_alone_from_here_on(&self, loop_id: u64, reactors: &Reactors, woken: &mut Vec<Waiter>) {
+        self.readiness.set_watched_by(loop_id);
+        if !reactors.have(loop_id) && !seeded("registration_trusts_a_reactor_that_closes") {
+            // It closes: it may have said so before, and woken who waited by then.
+            self.readiness.unwatch(loop_id);
+            self.readiness.take_waiters(woken);
+        }
     }
 
     /// Ends being watched. Before the descriptor is closed or given away.
     pub(crate) fn detach(&self, fd: BorrowedFd<'_>) {
-        lock(&self.homes).leave(&self.readiness, fd, |_| true);
+        lock(&self.reactors).end(&self.readiness, fd, |_| true);
+    }
+}
+
+impl Reactors {
+    /// Whether one of this loop or runtime is among them, and open.
+    fn have(&self, loop_id: u64) -> bool {
+        let mut all = self.latest.iter().chain(&self.others);
+        all.any(|Registered { registry, .. }| registry.loop_id == loop_id && !registry.is_closed())
+    }
+
+    fn are_none_but(&self, loop_id: u64) -> bool {
+        let mut all = self.latest.iter().chain(&self.others);
+        all.all(|Registered { registry, .. }| registry.loop_id == loop_id)
+    }
+
+    fn add(&mut self, new: Registered) {
+        self.others.extend(self.latest.replace(new));
+    }
+
+    /// Ends the watches of those of `which`.
+    fn end(
+        &mut self,
+        readiness: &Readiness,
+        fd: BorrowedFd<'_>,
+        which: impl Fn(&Registered) -> bool,
+    ) {
+        let ended = self.latest.take_if(|latest| which(latest));
+        for Registered { registry, token } in
+            ended.into_iter().chain(self.others.extract_if(.., |other| which(other)))
+        {
+            readiness.unwatch(registry.loop_id);
+            registry.selector.deregister(fd, token);
+            registry.forget(token);
+        }
+        self.latest = self.latest.take().or_else(|| self.others.pop());
     }
 }
 
 /// The kernel's refusal in words.
-fn say_why(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return error;
-    }
-    let what = "this kind of descriptor cannot be watched (a regular file or a directory, perhaps): \
-                it is always ready. Use it in `task::spawn_blocking`";
-    io::Error::new(io::ErrorKind::Unsupported, what)
-}
-
-impl Homes {
-    fn note_ask(&mut self, loop_id: u64) {
-        if let Some(Beside { asked_by, asks, .. }) = self.beside.as_deref_mut() {
-            *asks = if *asked_by == loop_id { asks.saturating_add(1) } else { 0 };
-            *asked_by = loop_id;
-        }
-    }
-
-    fn watch_for(&self, loop_id: u64) -> bool {
-        let others = self.beside.iter().flat_map(|beside| &beside.others);
-        let mut homes = self.last.iter().chain(others);
-        homes.any(|Home { registry, .. }| registry.loop_id == loop_id && !registry.is_closed())
-    }
-
-    /// Leaves those of `which`.
-    fn leave(&mut self, readiness: &Readiness, fd: BorrowedFd<'_>, which: impl Fn(&Home) -> bool) {
-        let end = |home: Home| {
-            readiness.leave_home(home.registry.loop_id);
-            home.leave(fd);
-        };
-        self.last.take_if(|home| which(home)).into_iter().for_each(end);
-        if let Some(mut beside) = self.beside.take() {
-            beside.others.extract_if(.., |home| which(home)).for_each(end);
-            self.last = self.last.take().or_else(|| beside.others.pop());
-            self.beside = (!beside.others.is_empty()).then_some(beside);
-        }
-    }
-}
-
-impl Home {
-    fn leave(self, fd: BorrowedFd<'_>) {
-        let Self { registry, token } = self;
-        // It fails if the descriptor is not open any more; then the kernel has forgotten it already.
-        let _ = registry.mio.deregister(&mut SourceFd(&fd.as_raw_fd()));
-        registry.forget(token);
-    }
+fn explain(error: io::Error, fd: BorrowedFd<'_>) -> io::Error {
+    let fd = fd.as_raw_fd();
+    let (kind, what) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (
+            io::ErrorKind::Unsupported,
+            format!(
+                "descriptor {fd} is of a kind that cannot be watched (a regular file or a directory, \
+                 perhaps): it is always ready. Use it in `task::spawn_blocking`"
+            ),
+        ),
+        kind @ io::ErrorKind::AlreadyExists => (
+            kind,
+            format!(
+                "descriptor {fd} is watched already, by another `Source` of this loop or runtime: share \
+                 that one (several tasks may wait for it), or make this one of a descriptor of its own, \
+                 by `try_clone`"
+            ),
+        ),
+        kind @ io::ErrorKind::StorageFull => (
+            kind,
+            format!(
+                "the kernel watches as many descriptors for this user as it is allowed to, and descriptor \
+                 {fd} would be one more (fs.epoll.max_user_watches): {error}"
+            ),
+        ),
+        _ => return error,
+    };
+    io::Error::new(kind, what)
 }

@@ -1,12 +1,12 @@
-//! Room for one waiter, in words that any thread may read.
+//! A slot for one waiter, in words that any thread may read.
 //!
 //! A waker is two words, its data and its functions, and that of an event loop's task one, a number. So a
-//! waiter is taken apart, kept in atomics, and put together again by whoever takes it out. Who that is, the
-//! source's word says (`source.rs`), and here nobody knows: what is read may be of a waiter that another
-//! takes out in the same moment. It is two numbers until the word has said whose they are.
+//! waiter is taken apart, kept in atomics, and put together again when it is taken out. Who may take it out
+//! is decided by the source's word (`source.rs`), not here: what is read may belong to a waiter that another
+//! thread takes out at the same moment. It stays two numbers until the word has decided.
 //!
-//! The rival, a cell that holds the waker, may not even be read by two at once: then an event would have to
-//! close the slot, read it and open it again, one step more on the word.
+//! **Alternative:** a cell that holds the waker. Two threads may not even read that at once, so an event would
+//! have to lock the slot, read it and unlock it again: one more step on the word.
 
 use std::{
     mem, ptr,
@@ -18,7 +18,7 @@ use crate::engine::{
     waiting::waiter::Waiter,
 };
 
-/// Written by whoever has claimed it, read while it is waiting.
+/// Written by the thread that has claimed it, read while its waiter is waiting.
 #[derive(Debug)]
 pub(super) struct Slot {
     /// A waker's data; of a task of an event loop, the bits of its waker.
@@ -29,9 +29,9 @@ pub(super) struct Slot {
     key: AtomicU64,
 }
 
-/// A waiter taken apart, as it stands in a slot.
+/// A waiter taken apart, as a slot keeps it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words {
+pub(super) struct RawWaiter {
     data: *mut (),
     functions: *mut RawWakerVTable,
 }
@@ -45,10 +45,10 @@ impl Slot {
         }
     }
 
-    /// Takes a waiter in. By whoever has claimed the slot.
+    /// Takes a waiter in. Only for the thread that has claimed the slot.
     #[inline]
     pub(super) fn write(&self, waiter: Waiter, key: u64) {
-        let Words { data, functions } = Words::of(&waiter);
+        let RawWaiter { data, functions } = RawWaiter::of(&waiter);
         mem::forget(waiter);
         self.data.store(data, Ordering::Relaxed);
         self.functions.store(functions, Ordering::Relaxed);
@@ -61,17 +61,17 @@ impl Slot {
         self.key.load(Ordering::Relaxed)
     }
 
-    /// What is written there. Whether it still is anybody's, the word says.
+    /// What is written there. Whether a waiter still is in it, the word says.
     #[inline]
-    pub(super) fn read(&self) -> Words {
-        Words {
+    pub(super) fn read(&self) -> RawWaiter {
+        RawWaiter {
             data: self.data.load(Ordering::Relaxed),
             functions: self.functions.load(Ordering::Relaxed),
         }
     }
 }
 
-impl Words {
+impl RawWaiter {
     #[inline]
     fn of(waiter: &Waiter) -> Self {
         match waiter {
@@ -86,8 +86,8 @@ impl Words {
         }
     }
 
-    /// Whether this is what wakes the same one.
-    pub(super) fn are_of(self, waiter: &Waiter) -> bool {
+    /// Whether this wakes the same task.
+    pub(super) fn will_wake(self, waiter: &Waiter) -> bool {
         let Self { data, functions } = Self::of(waiter);
         self.data == data && self.functions == functions
     }

@@ -1,7 +1,7 @@
-//! One descriptor's readiness, and who waits for it.
+//! One descriptor's readiness, and the tasks that wait for it.
 //!
 //! A [`Readiness`] is what the reactor and a socket share: a word that says in which directions the
-//! kernel last called the descriptor ready, and who is to be told when that changes. The reactor sets
+//! kernel last called the descriptor ready, and the waiters to be woken when that changes. The reactor sets
 //! flags; an operation that met `WouldBlock` clears them. Between the two stands a *tick*: the reactor
 //! advances it with each event, and a clear counts only if the tick is still the one read before the
 //! system call. Else an event that arrived between the call and the clear would be lost, and with
@@ -18,18 +18,19 @@
 //! ```
 //!
 //! Each direction has a *slot* for one waiter, and nearly always that is all who wait. A waker is two
-//! words (and that of an event loop's task only a number), so a slot is a few atomics, and the word says
-//! whose they are: a waiter claims the slot, writes its waker there, and sets it waiting, unless an event
-//! came meanwhile; the event that sets the flags takes it out in the same step. Nobody locks anything.
-//! The second who waits in the same direction (two tasks may well wait in `accept` on one listener)
-//! stands in a list behind a lock. Readiness wakes all.
+//! words (and that of an event loop's task only a number), so a slot is a few atomics, and bits of the word
+//! say whose they are: a waiter claims the slot, writes its waker there, and sets it waiting, unless an event
+//! came meanwhile; the event that sets the flags takes it out in the same step. No lock is taken.
+//! A second waiter in the same direction (two tasks may well wait in `accept` on one listener) goes into an
+//! ordered map behind a lock, from which it can leave in a few steps however many there are. Readiness wakes
+//! all of them, first come first.
 //!
 //! A fresh descriptor counts as ready: its first operation goes straight to the kernel.
 //!
-//! The rival is one lock around word and wakers: no `unsafe`, fewer states, and for a request on a socket
+//! **Alternative:** one lock around word and wakers: no `unsafe`, fewer states, and for a request on a socket
 //! two locks more, one to wait and one to be woken.
 
-use std::mem;
+use std::{collections::BTreeMap, mem};
 
 use super::{
     flags::{Direction, Flags},
@@ -43,16 +44,13 @@ use crate::engine::{
 /// What one waiter's slot says of itself in the word. Neither bit: it is free.
 const CLAIMED: u64 = 1 << 8;
 const WAITING: u64 = 1 << 9;
-/// Somebody stands in the list.
+/// There are waiters beside the slots, in the maps.
 const OTHERS: u64 = 1 << 12;
 const TICK: u64 = 1 << 16;
 const FLAGS: u64 = 0xff;
 
-/// In the identity of the loop that came last: it is not the only one that watches.
-const BESIDE_OTHERS: u64 = 1 << 63;
-
 impl Direction {
-    /// Where this direction's slot has its bits.
+    /// The bits of this direction's slot.
     #[inline]
     const fn slot(self, bits: u64) -> u64 {
         bits << (2 * self as u32)
@@ -64,58 +62,53 @@ impl Direction {
 pub(crate) struct Seen(u64);
 
 /// Names a waiter of one source and direction. 0 is none yet. In a slot it is the tick at which the
-/// waiter came, so that it is never mistaken for a later one; in the list a count with the top bit.
+/// waiter came, so that it is never mistaken for a later one; beside the slot a count with the top bit.
 pub(crate) type WaiterKey = u64;
 
-/// The waiter of the `poll_*` traits, one for each direction: their `&mut` lets in one task at a time.
-const TRAITS: WaiterKey = 1 << 62;
-const LISTED: WaiterKey = 1 << 63;
+/// The key of the one who calls `poll_*` functions, one for each direction.
+const POLL_FN: WaiterKey = 1 << 62;
+const BESIDE_SLOT: WaiterKey = 1 << 63;
 
 #[derive(Debug)]
 pub(crate) struct Readiness {
     word: AtomicU64,
-    /// The identity of the loop that came last to watch the descriptor, or 0. It stands here, where a reactor
-    /// that closes can say that it does not any more.
-    home_id: AtomicU64,
+    /// The identity of the loop that watches the descriptor, if one does and no other; else 0, and the
+    /// registration knows more. It is here, where a reactor that closes can reach it.
+    watched_by: AtomicU64,
     slots: [Slot; 2],
     others: Mutex<Others>,
 }
 
+/// The waiters that found their direction's slot taken.
 #[derive(Debug)]
 struct Others {
-    list: Vec<Other>,
+    /// Of each direction. Keys grow, so their order is that in which the waiters came.
+    waiting: [BTreeMap<WaiterKey, Waiter>; 2],
     last_key: u64,
 }
 
+/// As what a task waits.
 #[derive(Debug)]
-struct Other {
-    key: WaiterKey,
-    direction: Direction,
-    waiter: Waiter,
+pub(crate) enum Caller<'a> {
+    /// As the direction's one caller of `poll_*` functions. Of two, the later replaces the earlier.
+    PollFn,
+    /// As a future that keeps this key; a key of 0 is replaced by a new one.
+    Future(&'a mut WaiterKey),
 }
 
-/// Where a waiter is to be kept.
-#[derive(Debug)]
-pub(crate) enum Place<'a> {
-    /// As the direction's one waiter for the `poll_*` traits.
-    Traits,
-    /// Under this key; a key of 0 is replaced by a new one.
-    Keyed(&'a mut WaiterKey),
-}
-
-impl Place<'_> {
+impl Caller<'_> {
     #[inline]
     fn key(&self) -> WaiterKey {
         match self {
-            Self::Traits => TRAITS,
-            Self::Keyed(key) => **key,
+            Self::PollFn => POLL_FN,
+            Self::Future(key) => **key,
         }
     }
 
     /// Its key is `new` from now on, unless it has a fixed one. Gives the key that it has then.
     #[inline]
     fn set_key(&mut self, new: WaiterKey) -> WaiterKey {
-        if let Self::Keyed(key) = self {
+        if let Self::Future(key) = self {
             **key = new;
         }
         self.key()
@@ -126,7 +119,7 @@ impl Place<'_> {
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Waited {
-    /// The waiter is kept. A waker that it replaced is dropped by the caller, in the open.
+    /// The waiter is kept. The caller drops the waker that it replaced, with no lock held.
     Kept(Option<Waiter>),
     /// The direction is ready already, and nothing is kept.
     Ready(Waiter),
@@ -134,52 +127,54 @@ pub(crate) enum Waited {
 
 impl Readiness {
     pub(crate) fn new() -> Self {
+        let waiting = [BTreeMap::new(), BTreeMap::new()];
         Self {
             word: AtomicU64::new(Flags::FRESH.into()),
-            home_id: AtomicU64::new(0),
+            watched_by: AtomicU64::new(0),
             slots: [Slot::new(), Slot::new()],
-            others: Mutex::new(Others { list: Vec::new(), last_key: 0 }),
+            others: Mutex::new(Others { waiting, last_key: 0 }),
         }
     }
 
-    /// Whether the loop of this identity came last to watch the descriptor, or a worker of that runtime. None has
-    /// the identity 0.
+    /// Whether the loop of this identity watches the descriptor, or a worker of that runtime, and no other does.
+    /// No loop has the identity 0.
     #[inline]
-    pub(crate) fn is_at(&self, loop_id: u64) -> bool {
-        loop_id != 0 && self.home_id.load(Ordering::Acquire) == loop_id
+    pub(crate) fn is_watched_by(&self, loop_id: u64) -> bool {
+        loop_id != 0 && self.watched_by.load(Ordering::Acquire) == loop_id
     }
 
-    /// That loop watches it from here on.
-    pub(crate) fn settle(&self, loop_id: u64) {
-        // An exchange: of this and `leave_home`, the later knows what the earlier knew.
-        self.home_id.swap(loop_id, Ordering::AcqRel);
+    /// That loop watches it from here on, and no other. 0: look in the registration.
+    pub(crate) fn set_watched_by(&self, loop_id: u64) {
+        self.watched_by.swap(loop_id, Ordering::AcqRel);
     }
 
-    /// That loop watches it from here on, and others do still: whoever asks is to look further.
-    pub(crate) fn settle_beside_others(&self, loop_id: u64) {
-        self.home_id.store(loop_id | BESIDE_OTHERS, Ordering::Release);
-    }
-
-    /// That loop watches it no longer. Then whoever waits is taken out, and whoever comes later asks anew
-    /// where the descriptor is.
-    pub(crate) fn leave_home(&self, loop_id: u64) {
-        // An error: it is another's by now.
-        let _ = self.home_id.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |home| {
-            (home & !BESIDE_OTHERS == loop_id).then_some(0)
+    /// That loop does not watch it any more.
+    pub(crate) fn unwatch(&self, loop_id: u64) {
+        // Written even if unchanged: of this and `set_watched_by`, the later must see what came before the
+        // earlier, and a mere load would order nothing.
+        let _ = self.watched_by.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |watched_by| {
+            let is_ours = watched_by == loop_id;
+            let is_written = is_ours || !seeded("source_unwatches_by_a_load");
+            is_written.then_some(if is_ours { 0 } else { watched_by })
         });
     }
 
-    /// Has `leave` end all watches, unless somebody waits. Gives those who came to wait in the same moment,
-    /// to be woken: they may have found their loop watching.
-    pub(crate) fn vacate(&self, leave: impl FnOnce()) -> Vec<Waiter> {
+    /// Has `end` end watches, unless a task waits. Gives those who came to wait in the same moment, to be woken:
+    /// they may have found their loop watching. If the descriptor is to be registered anew, what was known of
+    /// it is void: the registration's first event says how things stand.
+    pub(crate) fn unless_waited_on(&self, is_new: bool, end: impl FnOnce()) -> Vec<Waiter> {
         let mut late = Vec::new();
-        if !self.is_waited_on() {
-            leave();
-            self.forget();
-            // Whoever is not seen here comes after `forget`, and finds that its loop watches no more.
-            if self.is_waited_on() && !seeded("source_moves_without_second_look") {
-                self.take_waiters(&mut late);
-            }
+        if self.is_waited_on() {
+            return late;
+        }
+        end();
+        let mask = if is_new { !FLAGS } else { u64::MAX };
+        // Written in any case: who waits from here on finds that its loop watches no more.
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            Some((word & mask).wrapping_add(TICK))
+        });
+        if self.is_waited_on() && !seeded("source_moves_without_second_look") {
+            self.take_waiters(&mut late);
         }
         late
     }
@@ -224,7 +219,7 @@ impl Readiness {
     // END: clear
 
     /// An event: sets flags, advances the tick, and takes out those who wait. Each is given to `wake`,
-    /// which calls no foreign code: those of the list come with its lock held.
+    /// which calls no user code: those beside the slots come with their lock held.
     #[inline]
     pub(crate) fn set(&self, flags: Flags, mut wake: impl FnMut(Waiter)) {
         let concerns = |direction: Direction| flags.0 & direction.mask() != 0;
@@ -238,21 +233,22 @@ impl Readiness {
         }
     }
 
+    /// Takes out those beside the slots, of the directions that `concerns` names.
     #[cold]
     fn take_others(&self, concerns: impl Fn(Direction) -> bool, wake: &mut impl FnMut(Waiter)) {
         let mut others = lock(&self.others);
-        let mut at = 0;
-        while let Some(other) = others.list.get(at) {
-            if !concerns(other.direction) {
-                at += 1;
+        for direction in [Direction::Read, Direction::Write] {
+            let waiting = &mut others.waiting[direction as usize];
+            if !concerns(direction) {
                 continue;
             }
-            wake(others.list.remove(at).waiter);
             if seeded("source_wakes_one_waiter") {
-                break;
+                waiting.pop_first().into_iter().for_each(|(_, waiter)| wake(waiter));
+            } else {
+                mem::take(waiting).into_values().for_each(&mut *wake);
             }
         }
-        if seeded("source_notes_its_list_unlocked") && others.list.is_empty() {
+        if seeded("source_notes_its_list_unlocked") && others.are_none() {
             drop(others);
             self.word.fetch_and(!OTHERS, Ordering::AcqRel);
             return;
@@ -260,19 +256,11 @@ impl Readiness {
         self.note_others(&others);
     }
 
-    /// Tells events whether there is a list to look through. With its lock held.
+    /// Tells events whether there is anybody beside the slots. With the lock held.
     fn note_others(&self, others: &Others) {
-        if others.list.is_empty() {
+        if others.are_none() {
             self.word.fetch_and(!OTHERS, Ordering::AcqRel);
         }
-    }
-
-    /// The descriptor is to be registered anew: what was known of it is void. The registration's first
-    /// event says how things stand.
-    pub(crate) fn forget(&self) {
-        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some((word & !FLAGS).wrapping_add(TICK))
-        });
     }
 
     /// It may be that nobody watches the descriptor: as if fresh, the next operation asks the kernel. What
@@ -288,7 +276,7 @@ impl Readiness {
     pub(crate) fn wait(
         &self,
         direction: Direction,
-        place: &mut Place<'_>,
+        caller: &mut Caller<'_>,
         waiter: Waiter,
     ) -> Waited {
         let slot = &self.slots[direction as usize];
@@ -298,8 +286,8 @@ impl Readiness {
             if is_ready(word, direction) && !seeded("source_wait_without_second_look") {
                 return Waited::Ready(waiter);
             }
-            if word & taken != 0 || place.key() & LISTED != 0 {
-                return self.wait_beside(direction, place, waiter);
+            if word & taken != 0 || caller.key() & BESIDE_SLOT != 0 {
+                return self.wait_beside(direction, caller, waiter);
             }
             let claimed = word | direction.slot(CLAIMED);
             match self.word.compare_exchange(word, claimed, Ordering::AcqRel, Ordering::Acquire) {
@@ -308,7 +296,7 @@ impl Readiness {
             }
         }
         // Nobody else writes a slot that is claimed.
-        slot.write(waiter, place.set_key(word / TICK + 1));
+        slot.write(waiter, caller.set_key(word / TICK + 1));
         // If the word has not changed, no event came since the claim. The next will find us waiting.
         let waiting = word ^ taken;
         match self.word.compare_exchange(word, waiting, Ordering::AcqRel, Ordering::Acquire) {
@@ -319,15 +307,15 @@ impl Readiness {
 
     /// [`wait`](Self::wait), where the slot is not free: it may be one's own.
     #[cold]
-    fn wait_beside(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
+    fn wait_beside(&self, direction: Direction, caller: &mut Caller<'_>, waiter: Waiter) -> Waited {
         let slot = &self.slots[direction as usize];
         let word = self.word.load(Ordering::Acquire);
         let is_waiting = word & direction.slot(WAITING) != 0;
-        if place.key() & LISTED != 0 || !is_waiting || slot.key() != place.key() {
-            return self.wait_in_list(direction, place, waiter);
+        if caller.key() & BESIDE_SLOT != 0 || !is_waiting || slot.key() != caller.key() {
+            return self.wait_among_others(direction, caller, waiter);
         }
-        if slot.read().are_of(&waiter) {
-            // What was read may be another's already, with the same waker, who takes it along when it
+        if slot.read().will_wake(&waiter) {
+            // What was read may be another's already, with the same waker, which is gone when that one
             // leaves. As in `advance`: not if the word is still this one. An exchange and no load, which
             // may be of a time before what was read.
             let again = self.word.compare_exchange(word, word, Ordering::AcqRel, Ordering::Acquire);
@@ -336,12 +324,17 @@ impl Readiness {
             }
         }
         // Another task polls now, or the word has changed. It comes in anew.
-        drop(self.leave_slot(direction, place.key()));
-        self.wait(direction, place, waiter)
+        drop(self.leave_slot(direction, caller.key()));
+        self.wait(direction, caller, waiter)
     }
 
     /// [`wait`](Self::wait), behind the lock.
-    fn wait_in_list(&self, direction: Direction, place: &mut Place<'_>, waiter: Waiter) -> Waited {
+    fn wait_among_others(
+        &self,
+        direction: Direction,
+        caller: &mut Caller<'_>,
+        waiter: Waiter,
+    ) -> Waited {
         let mut others = lock(&self.others);
         // Under the lock: an event sets the word before it takes the lock to look for waiters, so
         // either we see its flags here or it sees us there.
@@ -353,18 +346,17 @@ impl Readiness {
             self.note_others(&others);
             return Waited::Ready(waiter);
         }
-        let key = place.key();
-        let same = |other: &&mut Other| other.direction == direction && other.key == key;
-        if let Some(other) = others.list.iter_mut().find(same) {
-            return Waited::Kept(Some(mem::replace(&mut other.waiter, waiter)));
+        let Others { waiting, last_key } = &mut *others;
+        let waiting = &mut waiting[direction as usize];
+        if let Some(kept) = waiting.get_mut(&caller.key()) {
+            return Waited::Kept(Some(mem::replace(kept, waiter)));
         }
-        others.last_key += 1;
-        let key = place.set_key(LISTED | others.last_key);
-        others.list.push(Other { key, direction, waiter });
+        *last_key += 1;
+        waiting.insert(caller.set_key(BESIDE_SLOT | *last_key), waiter);
         Waited::Kept(None)
     }
 
-    /// Removes a waiter whose future is dropped. What it kept is dropped by the caller, in the open.
+    /// Removes a waiter whose future is dropped. The caller drops what it kept, with no lock held.
     #[must_use]
     #[inline]
     pub(crate) fn leave(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
@@ -379,12 +371,11 @@ impl Readiness {
 
     #[cold]
     fn leave_now(&self, direction: Direction, key: WaiterKey) -> Option<Waiter> {
-        if key & LISTED == 0 {
+        if key & BESIDE_SLOT == 0 {
             return self.leave_slot(direction, key);
         }
         let mut others = lock(&self.others);
-        let at = others.list.iter().position(|other| other.key == key)?;
-        let left = others.list.remove(at).waiter;
+        let left = others.waiting[direction as usize].remove(&key)?;
         self.note_others(&others);
         Some(left)
     }
@@ -399,11 +390,17 @@ impl Readiness {
         }
     }
 
-    /// Whether anybody waits.
+    /// Whether a task waits.
     pub(crate) fn is_waited_on(&self) -> bool {
         let slots = CLAIMED | WAITING;
         let any = Direction::Read.slot(slots) | Direction::Write.slot(slots) | OTHERS;
         self.word.load(Ordering::Acquire) & any != 0
+    }
+}
+
+impl Others {
+    fn are_none(&self) -> bool {
+        self.waiting.iter().all(BTreeMap::is_empty)
     }
 }
 
@@ -413,12 +410,12 @@ fn is_ready(word: u64, direction: Direction) -> bool {
 }
 
 // The three ways out of a slot. A slot whose word says *waiting* is not written, and whatever ends that
-// advances the tick: so whoever exchanges the word it has read, with that bit in it, for one without takes
-// out what it has read, and nobody else does. `tests/models/source.rs` runs all of them under loom.
+// advances the tick: so the thread that exchanges the word it has read, with that bit in it, for one without
+// takes out what it has read, and no other does. `tests/models/source.rs` runs all of them under loom.
 #[allow(unsafe_code)]
 impl Readiness {
-    /// Advances the tick, sets flags, and takes out whoever is waiting in the slots of `take`. Gives
-    /// the word from before.
+    /// Advances the tick, sets flags, and takes out the waiters in the slots of `take`. Gives the word
+    /// from before.
     #[inline]
     fn advance(&self, flags: u64, take: u64, wake: &mut impl FnMut(Waiter)) -> u64 {
         let mut word = self.word.load(Ordering::Acquire);
@@ -433,13 +430,13 @@ impl Readiness {
             let next = ((word & !take) | flags).wrapping_add(TICK);
             match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
-                    for (words, slot) in read.into_iter().zip(&self.slots) {
-                        let Some(mut words) = words else { continue };
+                    for (raw, slot) in read.into_iter().zip(&self.slots) {
+                        let Some(mut raw) = raw else { continue };
                         if seeded("source_reads_slot_late") {
-                            words = slot.read();
+                            raw = slot.read();
                         }
                         // SAFETY: read while it was waiting, and taken out by our exchange.
-                        wake(unsafe { words.into_waiter() });
+                        wake(unsafe { raw.into_waiter() });
                     }
                     return word;
                 }
@@ -452,7 +449,7 @@ impl Readiness {
     /// that concerns the direction.
     #[cold]
     fn end_claim(&self, direction: Direction, mut word: u64) -> Waited {
-        let words = self.slots[direction as usize].read();
+        let raw = self.slots[direction as usize].read();
         loop {
             let ready = is_ready(word, direction) && !seeded("source_wait_without_second_look");
             let bits = direction.slot(if ready { CLAIMED } else { CLAIMED | WAITING });
@@ -460,7 +457,7 @@ impl Readiness {
             match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: the slot is claimed by this thread, which wrote it; and it never was waiting,
                 // so nobody else takes it out.
-                Ok(_) if ready => return Waited::Ready(unsafe { words.into_waiter() }),
+                Ok(_) if ready => return Waited::Ready(unsafe { raw.into_waiter() }),
                 Ok(_) => return Waited::Kept(None),
                 Err(now) => word = now,
             }
@@ -473,13 +470,13 @@ impl Readiness {
         let slot = &self.slots[direction as usize];
         let mut word = self.word.load(Ordering::Acquire);
         while word & direction.slot(WAITING) != 0 && slot.key() == key {
-            let words = slot.read();
+            let raw = slot.read();
             // As in `advance`: the tick says that the slot was not claimed anew in between.
             let tick = if seeded("source_leaves_without_tick") { 0 } else { TICK };
             let next = (word & !direction.slot(WAITING)).wrapping_add(tick);
             match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: read while it was waiting, and taken out by our exchange.
-                Ok(_) => return Some(unsafe { words.into_waiter() }),
+                Ok(_) => return Some(unsafe { raw.into_waiter() }),
                 Err(now) => word = now,
             }
         }
@@ -488,7 +485,7 @@ impl Readiness {
 }
 
 impl Drop for Readiness {
-    /// Nobody waits any more; but a waker that was left here is to be dropped.
+    /// No task waits any more; but a waker that was left here is to be dropped.
     fn drop(&mut self) {
         if !seeded("source_keeps_its_last_waker") {
             let mut left = Vec::new();

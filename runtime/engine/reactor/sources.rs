@@ -1,7 +1,10 @@
 //! The sources of a reactor by their tokens: plain data.
 //!
-//! A token is a place in the slab and a generation, so that an event of a descriptor that is gone
+//! A token is an index in the slab and a generation, so that an event of a descriptor that is gone
 //! finds nothing. An event loop holds one of these in a `RefCell`, a worker behind a lock.
+//!
+//! An index stays what it is while its source is there. So after a burst the memory behind the last source
+//! goes back, and that before it does not: 24 bytes for each source there was before it.
 
 use mio::{Events, Token, event::Event};
 use slab::Slab;
@@ -15,10 +18,15 @@ use crate::engine::base::{
 /// So many events before its own, a source is fetched.
 const AHEAD: usize = 4;
 
-/// Sources, by place.
+/// Entries that are not worth giving back.
+const FEW: usize = 64;
+
+/// Sources, by index.
 pub(crate) struct Sources {
     entries: Slab<Entry>,
     next_generation: u32,
+    /// Since the last time that memory was given back.
+    removed: usize,
     closed: bool,
 }
 
@@ -33,14 +41,14 @@ struct Entry {
     readiness: Arc<Readiness>,
 }
 
-/// A place in the slab, and the generation of its source.
+/// An index in the slab, and the generation of its source.
 fn parts(token: Token) -> (usize, usize) {
     (token.0 & 0xffff_ffff, token.0 >> 32)
 }
 
 impl Sources {
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), next_generation: 0, closed: false }
+        Self { entries: Slab::new(), next_generation: 0, removed: 0, closed: false }
     }
 
     #[inline]
@@ -53,15 +61,15 @@ impl Sources {
         // 31 bits, so that no token of ours can be one of the reactor's own.
         let generation = self.next_generation;
         self.next_generation = (generation + 1) & 0x7fff_ffff;
-        let at = self.entries.insert(Entry { generation, readiness });
-        Token((generation as usize) << 32 | at)
+        let index = self.entries.insert(Entry { generation, readiness });
+        Token((generation as usize) << 32 | index)
     }
 
     /// The source of this token, unless it is gone.
     #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<&Readiness> {
-        let (at, generation) = parts(token);
-        let entry = self.entries.get(at)?;
+        let (index, generation) = parts(token);
+        let entry = self.entries.get(index)?;
         (entry.generation as usize == generation).then_some(&*entry.readiness)
     }
 
@@ -80,7 +88,19 @@ impl Sources {
     /// Forgets the source of this token, unless it is gone.
     pub(crate) fn remove(&mut self, token: Token) -> Option<Arc<Readiness>> {
         self.get(token)?;
-        Some(self.entries.remove(parts(token).0).readiness)
+        let removed = self.entries.remove(parts(token).0).readiness;
+        self.give_memory_back();
+        Some(removed)
+    }
+
+    /// Gives memory back, if most of it is vacant, whenever half of the sources have gone.
+    fn give_memory_back(&mut self) {
+        self.removed += 1;
+        let capacity = self.entries.capacity();
+        if capacity > FEW && self.len() < capacity / 4 && self.removed >= self.len() {
+            self.entries.shrink_to_fit();
+            self.removed = 0;
+        }
     }
 
     /// All sources.
@@ -97,5 +117,29 @@ impl Sources {
     pub(crate) fn close(&mut self) -> Vec<Arc<Readiness>> {
         self.closed = true;
         self.entries.drain().map(|entry| entry.readiness).collect()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_goes_back_after_a_burst() {
+        const MANY: usize = 10_000;
+        let mut sources = Sources::new();
+        let insert = |sources: &mut Sources| sources.insert(Arc::new(Readiness::new()));
+        let first = insert(&mut sources);
+        let mut burst: Vec<_> = (0..MANY).map(|_| insert(&mut sources)).collect();
+        // In no order: what is given back is what stands behind the last that is left.
+        burst.sort_by_key(|token| (token.0 as u32).wrapping_mul(2_654_435_761));
+        for token in burst {
+            assert!(sources.remove(token).is_some());
+        }
+        assert!(sources.entries.capacity() <= FEW, "{}", sources.entries.capacity());
+        assert!(sources.get(first).is_some());
+        // The next have tokens of their own, in indices that were there before.
+        let next = insert(&mut sources);
+        assert!(sources.get(next).is_some() && next != first);
     }
 }

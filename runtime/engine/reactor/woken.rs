@@ -1,7 +1,7 @@
-//! Who is to be woken for what a look or a wait found: plain data.
+//! The waiters that a look or a wait found, to be woken: plain data.
 //!
-//! Wakers are foreign code, and whoever finds them holds a reactor's borrow or its locks. So they are
-//! noted here, and called once all of that was let go. An event loop and a worker keep one each.
+//! Wakers are user code, and the thread that finds them has a reactor borrowed, or holds its locks. So they are
+//! noted here, and called once all of that is released. An event loop and a worker keep one each.
 
 use mio::Token;
 
@@ -10,11 +10,14 @@ use crate::engine::{
     waiting::waiter::Waiter,
 };
 
-/// Who is to be woken for what was found, kept for its memory.
+/// So many waiters it keeps memory for.
+const KEPT: usize = 1024;
+
+/// The waiters to be woken for what was found, kept for its memory.
 #[derive(Debug, Default)]
 pub(crate) struct Woken {
     waiters: Vec<Waiter>,
-    /// While somebody listens: which source found how many who wait, in order.
+    /// While the trace is listened to: which source had how many waiters, in order.
     traced: Vec<(u64, usize)>,
 }
 
@@ -36,16 +39,17 @@ impl Woken {
         self.waiters.is_empty() && self.traced.is_empty()
     }
 
-    /// Has `wake` wake them all. That calls foreign code: with nothing borrowed and no lock held.
+    /// Has `wake` wake them all. That calls user code: with nothing borrowed and no lock held.
     ///
-    /// While nobody listens, an event loop's own tasks were woken as they were found, and only the others are here.
-    /// So while somebody does, they come first as well: to listen must not change the order.
+    /// While nobody listens, an event loop's own tasks were woken as they were found, and only the others are
+    /// here. So while somebody does, they come first as well: to listen must not change the order.
     pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
         let mut others = Vec::new();
+        let mut waiters = self.waiters.drain(..);
         for (source, count) in self.traced.drain(..) {
             trace::report(|| EventKind::Ready { source });
             let before = trace::set_cause(Cause::Source(source));
-            for waiter in self.waiters.drain(..count) {
+            for waiter in waiters.by_ref().take(count) {
                 match waiter {
                     Waiter::Task(_) => wake(waiter),
                     Waiter::Foreign(_) => others.push((source, waiter)),
@@ -58,6 +62,8 @@ impl Woken {
             wake(waiter);
             trace::set_cause(before);
         }
-        self.waiters.drain(..).for_each(wake);
+        waiters.for_each(wake);
+        self.waiters.shrink_to(KEPT);
+        self.traced.shrink_to(KEPT);
     }
 }
