@@ -70,8 +70,8 @@
 //! front door         event_loop                 current  handle  dump      runtime
 //!                                               timer_home  builder
 //! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
-//!                    waiting                    cadence (when to look),    looking, sharing, parking, idle,
-//!                                               ledger (whether to bet)    parker, watch, numbers, mod
+//!                    waiting                    poll_interval              looking, sharing, parking, idle,
+//!                                               spin                       parker, watch, numbers, mod
 //! machines           task/local, slots,         task/cell, joiner,         task/shared, state, owned
 //!                    tasks, key                 spawned, join, outcome,
 //!                                               visit, steps

@@ -76,17 +76,17 @@ machines
     engine/timer/mod.rs
     engine/timer/shared.rs         <- engine/timer/mod.rs
 schedulers
-    engine/scheduler/ledger.rs
-    engine/scheduler/cadence.rs
-    engine/scheduler/event_loop.rs <- engine/scheduler/ledger.rs engine/scheduler/cadence.rs
-    engine/scheduler/waiting.rs    <- engine/scheduler/event_loop.rs engine/scheduler/ledger.rs
+    engine/scheduler/spin.rs
+    engine/scheduler/poll_interval.rs
+    engine/scheduler/event_loop.rs <- engine/scheduler/spin.rs engine/scheduler/poll_interval.rs
+    engine/scheduler/waiting.rs    <- engine/scheduler/event_loop.rs engine/scheduler/spin.rs
     engine/scheduler/pool/idle.rs
     engine/scheduler/pool/parker.rs
     engine/scheduler/pool/numbers.rs
     engine/scheduler/pool/watch.rs
-    engine/scheduler/pool/mod.rs   <- engine/scheduler/ledger.rs engine/scheduler/pool/idle.rs engine/scheduler/pool/numbers.rs engine/scheduler/pool/watch.rs
-    engine/scheduler/pool/worker.rs <- engine/scheduler/cadence.rs engine/scheduler/ledger.rs engine/scheduler/pool/mod.rs
-    engine/scheduler/pool/looking.rs <- engine/scheduler/ledger.rs engine/scheduler/pool/worker.rs
+    engine/scheduler/pool/mod.rs   <- engine/scheduler/spin.rs engine/scheduler/pool/idle.rs engine/scheduler/pool/numbers.rs engine/scheduler/pool/watch.rs
+    engine/scheduler/pool/worker.rs <- engine/scheduler/poll_interval.rs engine/scheduler/spin.rs engine/scheduler/pool/mod.rs
+    engine/scheduler/pool/looking.rs <- engine/scheduler/spin.rs engine/scheduler/pool/worker.rs
     engine/scheduler/pool/sharing.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/worker.rs
     engine/scheduler/pool/parking.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/watch.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs
     engine/scheduler/mod.rs

@@ -25,6 +25,12 @@ use std::{
 /// A deadline that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
 
+/// A century. What is further ahead never comes, for all that a program can see.
+const FAR: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
+
+/// The moment beyond which a test clock is not moved by hand.
+const LATEST: u64 = NEVER - FAR;
+
 /// Nanoseconds of `duration`, no more than [`NEVER`].
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
@@ -61,6 +67,24 @@ mod monotonic {
     }
 }
 
+/// A counter that only grows, on one thread and by and large, and is the cheapest there is to read: a few
+/// nanoseconds. How long a cycle is, is for the caller to find out.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) fn cycles() -> u64 {
+    // SAFETY: every x86-64 processor has the instruction, and it reads a register of its own. Were a system
+    // to forbid it, that would end the process, and corrupt nothing. memcheck runs it in CI.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}
+
+/// Elsewhere it is the clock.
+#[cfg(not(target_arch = "x86_64"))]
+#[inline]
+pub(crate) fn cycles() -> u64 {
+    real_now()
+}
+
 /// One moment in our terms and in std's, which agree but for the time that reading them took.
 struct SameMoment {
     before: Instant,
@@ -79,8 +103,7 @@ fn same_moment() -> &'static SameMoment {
 /// A moment in std's terms, not earlier than it is in ours.
 pub(crate) fn into_std(moment: u64) -> Instant {
     let same = same_moment();
-    // std cannot name every moment either; a century ahead is never enough.
-    const FAR: u64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
+    // std cannot name every moment either.
     match moment.checked_sub(same.ours) {
         Some(later) => same.after + Duration::from_nanos(later.min(FAR)),
         None => {
@@ -182,10 +205,12 @@ impl TestClock {
     }
 
     /// Moves the clock forward. The loops that use it fire what is due in their next turn; a loop
-    /// that is parked is unparked for it.
+    /// that is parked is unparked for it. Some centuries ahead it stops, so that there are deadlines
+    /// after it.
     pub fn advance(&self, by: Duration) {
         let by = nanos(by);
-        let moved = |now: u64| Some(now.saturating_add(by).min(NEVER - 1));
+        // Beyond the last moment there must be room for the deadlines that are set then.
+        let moved = |now: u64| Some(now.saturating_add(by).min(LATEST.max(now)));
         self.inner.now.fetch_update(SeqCst, SeqCst, moved).ok();
         self.tell_loops();
     }

@@ -43,12 +43,10 @@ counters! {
     clock_samples,
     /// Looks at the reactor while tasks were ready.
     looks,
-    /// Looks made because the loop had nothing to do and bet on an event coming soon.
-    looks_before_parking,
-    /// Windows of such looks that found something.
-    bets_won,
-    /// Windows of such looks that found nothing, and were paid from the ledger.
-    bets_lost,
+    /// Looks at the reactor while spinning, before a park.
+    spins,
+    /// Times the loop spun and nothing came.
+    spins_in_vain,
     /// Times the loop parked: waited in the kernel.
     parks,
     /// Parks ended by a message from another thread.

@@ -11,14 +11,14 @@
 //!                                                             mod.rs      what the workers share
 //!                                                             numbers.rs  pools by their numbers
 //!
-//!              cadence.rs  when either looks at the reactor while tasks are ready
-//!              ledger.rs   whether either looks a little longer before it parks
+//!              poll_interval.rs  when either looks at the reactor while tasks are ready
+//!              spin.rs           whether either looks for a while before it parks
 //! ```
 //!
 //! The left column is the `EventLoop`, the right one, in `pool/`, the `Runtime`.
 
-pub(crate) mod cadence;
 pub(crate) mod event_loop;
-pub(crate) mod ledger;
+pub(crate) mod poll_interval;
 pub(crate) mod pool;
+pub(crate) mod spin;
 mod waiting;

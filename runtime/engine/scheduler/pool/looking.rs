@@ -2,13 +2,13 @@
 //!
 //! To be unparked costs whoever does it a system call, and the worker the way out of the kernel. While
 //! it looks, it counts as one that searches, so nobody unparks anybody: what is injected meanwhile costs
-//! who injects it nothing more. The books are those of the event loop (`scheduler/ledger.rs`), one for
+//! who injects it nothing more. The books are those of the event loop (`scheduler/spin.rs`), one for
 //! each worker. One worker of a pool looks at a time.
 
 use std::{hint, io};
 
 use super::worker::Worker;
-use crate::engine::scheduler::ledger::WINDOW;
+use crate::engine::scheduler::spin::WINDOW;
 
 /// Pauses between two looks. The lines that are looked at are those that others write to.
 const PAUSES: u32 = 16;
@@ -19,7 +19,7 @@ impl Worker {
         let Some(ledger) = &self.ledger else { return Ok(false) };
         if !self.searching.get()
             || !self.pool.idle.searches_alone()
-            || !ledger.borrow_mut().bets(self.cadence.last_reading())
+            || !ledger.borrow_mut().is_worth_it(self.interval.last_reading())
         {
             return Ok(false);
         }
@@ -35,10 +35,9 @@ impl Worker {
         // in between: no looking made it come.
         if found && now < end {
             self.counters().bets_won.add(1);
-            ledger.borrow_mut().won();
         } else {
             self.counters().bets_lost.add(1);
-            ledger.borrow_mut().lost(now - began);
+            ledger.borrow_mut().in_vain(now - began);
         }
         Ok(found)
     }

@@ -51,7 +51,7 @@ use crate::engine::{
         injector::Injector,
         stealing::{CAPACITY, Owner, Thief},
     },
-    scheduler::ledger::several_processors,
+    scheduler::spin::several_processors,
     task::{
         join::JoinHandle,
         local,
@@ -104,7 +104,7 @@ impl Settings {
 }
 
 /// A worker that has not read the clock for so many nanoseconds is in a long poll, or parked. Some
-/// times what there is between two readings (`cadence.rs`).
+/// times what there is between two readings (`poll_interval.rs`).
 const LONG_POLL: u64 = 100_000;
 
 /// A task of a pool, as it stands in a queue.

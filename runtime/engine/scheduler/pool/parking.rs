@@ -70,7 +70,7 @@ impl Worker {
             Sleep::FromBirth => self.sleep(true, &mut woken),
         };
         self.rise();
-        self.cadence.woke();
+        self.interval.unparked();
         let found = slept.as_ref().is_ok_and(|found| found.events > 0);
         self.got_up(before, self.searching.get() || found);
         self.wake(slept?, woken);

@@ -28,7 +28,7 @@ impl Worker {
     /// The same, if it has more to do than it should do alone.
     pub(super) fn get_help_if_worth_it(&self) {
         let waiting = self.queue.len() + self.pool.injector.len();
-        let now = self.cadence.last_reading();
+        let now = self.interval.last_reading();
         let busy = now.saturating_sub(self.busy_since.get());
         let help_takes = self.pool.settings.help_takes;
         if worth_unparking(waiting, self.shared().poll_cost(waiting), busy, help_takes) {

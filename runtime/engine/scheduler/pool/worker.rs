@@ -37,7 +37,7 @@ use crate::engine::{
     },
     reactor::{Found, shared::SharedReactor, woken::Woken},
     run_queue::stealing::{CAPACITY, Owner},
-    scheduler::{cadence::Cadence, ledger::Ledger},
+    scheduler::{poll_interval::PollInterval, spin::Spin},
     task::{
         join::JoinHandle,
         local,
@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     pub(crate) pool: StdArc<Pool>,
     pub(super) queue: Owner<Runnable>,
     ids: TaskIds,
-    pub(super) cadence: Cadence,
+    pub(super) interval: PollInterval,
     /// How often the lifo slot may be used before the ring's turn.
     lifo_left: Cell<u32>,
     polling: Cell<bool>,
@@ -69,7 +69,7 @@ pub(crate) struct Worker {
     /// Where the next search begins.
     pub(super) next_victim: Cell<usize>,
     /// Whether to look before parking. `None`: never.
-    pub(super) ledger: Option<RefCell<Ledger>>,
+    pub(super) ledger: Option<RefCell<Spin>>,
     /// What is about to fire, kept for its memory.
     due: RefCell<DueTimers>,
     /// Who is about to be woken, kept for its memory.
@@ -152,12 +152,12 @@ impl Worker {
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(now, look_interval),
+            interval: PollInterval::new(now, look_interval),
             lifo_left: Cell::new(lifo_uses),
             polling: Cell::new(false),
             searching: Cell::new(false),
             next_victim: Cell::new(number + 1),
-            ledger: look_before_parking.then(|| RefCell::new(Ledger::new(now))),
+            ledger: look_before_parking.then(|| RefCell::new(Spin::new(now))),
             due: RefCell::new(DueTimers::new()),
             woken: RefCell::default(),
             polls_sampled: Cell::new(0),
@@ -215,14 +215,14 @@ impl Worker {
     /// The time of this turn, never ahead of the clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        self.cadence.now().unwrap_or_else(|| self.read_clock())
+        self.interval.now().unwrap_or_else(|| self.read_clock())
     }
 
     /// Reads the clock, for all who ask until the next reading.
     #[cold]
     pub(super) fn read_clock(&self) -> u64 {
         let now = clock::real_now();
-        self.cadence.set_now(now);
+        self.interval.set_now(now);
         self.counters().clock_read_at.set(now);
         now
     }
@@ -256,7 +256,7 @@ impl Worker {
     /// waits in the kernel otherwise, in order: behind those that wait here in any case, and ahead of
     /// who becomes ready later, which an overflow would turn round. But not for ever.
     pub(super) fn look(&self) -> io::Result<()> {
-        self.cadence.looked();
+        self.interval.looked();
         let polls = self.counters().polls.get();
         if self.queue.len() > CAPACITY / 2 && polls - self.polls_looked.get() < LONGEST_BLIND {
             return Ok(());
@@ -284,7 +284,7 @@ impl Worker {
     /// of its eight when that one is held up, and has not read the clock of late.
     fn whom_to_ask(&self) -> Option<&Shared> {
         let first = self.pool.first_of(self.number);
-        let lately = self.cadence.last_reading().saturating_sub(LONG_POLL);
+        let lately = self.interval.last_reading().saturating_sub(LONG_POLL);
         let asks_itself =
             !std::ptr::eq(first, self.shared()) && first.counters.clock_read_at.get() > lately;
         (first.reactor.len() > 0 && !asks_itself).then_some(first)
@@ -341,7 +341,7 @@ impl Worker {
                 self.end_search();
             }
             self.run_task(task);
-            if self.cadence.count() && self.is_look_due() {
+            if self.interval.is_over() && self.is_look_due() {
                 return Batch::LookDue;
             }
         }
@@ -412,7 +412,7 @@ impl Worker {
             self.push(task);
             // What they will cost is not known from the polls of others, this one least of all.
             if self.queue.len() == MANY {
-                self.cadence.doubt();
+                self.interval.cut_short();
                 self.in_doubt.set(true);
             }
         }
@@ -430,16 +430,16 @@ impl Worker {
         SteppedOut(self.clone())
     }
 
-    /// Asked every so many polls, as the cadence says.
+    /// Asked every so many polls, as the poll interval says.
     #[cold]
     fn is_look_due(&self) -> bool {
         let now = clock::real_now();
         let counters = self.counters();
         let polls = counters.polls.get();
-        let cost = (now - self.cadence.last_reading())
+        let cost = (now - self.interval.last_reading())
             / (polls - self.polls_sampled.replace(polls)).max(1);
         counters.clock_read_at.set(now);
-        let look = self.cadence.sample(now, false)
+        let look = self.interval.sample(now)
             && (self.whom_to_ask().is_some() || !self.pool.injector.is_empty());
         if !self.in_doubt.take() {
             self.shared().note_poll_cost(cost);
