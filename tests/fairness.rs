@@ -87,7 +87,7 @@ fn a_closure_that_sends_the_next_for_ever_delays_no_timer_and_no_socket() {
                 send_next(next, over);
             }
         };
-        drop(handle.call_soon_threadsafe(call));
+        handle.call_soon_threadsafe(call).ok();
     }
     under_a_flood("a chain of closures", send_next);
 }
@@ -123,7 +123,7 @@ fn under_a_flood_of_threads(test: &'static str, send: fn(&Handle)) {
 
 #[test]
 fn closures_from_threads_delay_no_timer_and_no_socket() {
-    under_a_flood_of_threads("closures", |handle| drop(handle.call_soon_threadsafe(|| ())));
+    under_a_flood_of_threads("closures", |handle| _ = handle.call_soon_threadsafe(|| ()));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn work(time: Duration) {
 
 #[test]
 fn a_closure_of_a_thread_runs_before_the_rest_of_a_batch() {
-    const TASKS: usize = 50;
+    const TASKS: usize = 20;
     let event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();
     let polled = Arc::new(AtomicBool::new(false));
@@ -184,6 +184,7 @@ fn a_closure_of_a_thread_runs_before_the_rest_of_a_batch() {
                 let send = move || handle.call_soon_threadsafe(move || ran.store(true, SeqCst));
                 thread::spawn(send).join().unwrap().unwrap();
             }
+            work(MILLISECOND);
             if polled.load(SeqCst) && ran_after.get().is_none() {
                 ran_after.set(Some(count.get()));
             }
@@ -195,7 +196,8 @@ fn a_closure_of_a_thread_runs_before_the_rest_of_a_batch() {
             yield_now().await;
         }
     });
-    assert_eq!(ran_after.get(), Some(1), "after the poll in which it was sent");
+    let ran_after = ran_after.get().expect("it was seen");
+    assert!(ran_after <= 1, "sent in the first poll, it ran after {ran_after} others");
 }
 
 #[test]

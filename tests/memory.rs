@@ -9,9 +9,8 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     future::poll_fn,
     sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicIsize, Ordering::Relaxed},
-        mpsc,
     },
     task::Poll,
     thread,
@@ -55,8 +54,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// One case at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One case at a time, from its first line to its last.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 /// What `burst` took at most, and what of it is still there when it has ended.
 #[derive(Debug)]
@@ -72,10 +74,9 @@ fn taken(burst: impl FnOnce()) -> Taken {
     Taken { peak: PEAK.load(Relaxed) - before, kept: BYTES.load(Relaxed) - before }
 }
 
-/// Runs `burst` alone. It must take at least so much, or it shows nothing, and leave no more than that.
+/// Runs `burst`. It must take at least so much, or it shows nothing, and leave no more than that.
 #[track_caller]
 fn a_burst_is_given_back(least: isize, most_kept: isize, burst: impl FnOnce()) {
-    let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let taken = taken(burst);
     assert!(taken.peak >= least, "{taken:?}: no burst");
     assert!(taken.kept <= most_kept, "{taken:?}");
@@ -95,13 +96,13 @@ async fn spawn_and_join(tasks: usize) {
 
 #[test]
 fn tasks_that_have_ended_leave_nothing() {
+    let _alone = alone();
     let event_loop = EventLoop::new().unwrap();
-    // A few that stay, before and after: as a server has.
+    // One that stays, as a server has.
     let _stays = event_loop.spawn_local(std::future::pending::<()>());
     a_burst_is_given_back(30 * MIB, 256 * KIB, || {
         event_loop.block_on(async {
             spawn_and_join(TASKS).await;
-            let _stays = spawn_local(std::future::pending::<()>());
             // It parks: there was nothing to do.
             sleep(Duration::from_millis(1)).await;
         });
@@ -110,20 +111,25 @@ fn tasks_that_have_ended_leave_nothing() {
 
 #[test]
 fn a_loop_that_is_never_idle_gives_back_as_well() {
+    let _alone = alone();
     let event_loop = EventLoop::new().unwrap();
     a_burst_is_given_back(30 * MIB, 256 * KIB, || {
         event_loop.block_on(async {
+            let busy = spawn_local(async {
+                loop {
+                    yield_now().await;
+                }
+            });
             spawn_and_join(TASKS).await;
-            let over = spawn_local(sleep(Duration::from_millis(50)));
-            while !over.is_finished() {
-                yield_now().await;
-            }
+            sleep(Duration::from_millis(50)).await;
+            busy.cancel();
         });
     });
 }
 
 #[test]
 fn a_million_wakes_of_one_task_are_one_message() {
+    let _alone = alone();
     let event_loop = EventLoop::new().unwrap();
     a_burst_is_given_back(0, 64 * KIB, || {
         let taken = taken(|| {
@@ -141,6 +147,7 @@ fn a_million_wakes_of_one_task_are_one_message() {
 
 #[test]
 fn messages_that_were_taken_leave_nothing() {
+    let _alone = alone();
     let event_loop = EventLoop::new().unwrap();
     let handle = event_loop.handle();
     a_burst_is_given_back(2 * MIB, 128 * KIB, || {
@@ -150,15 +157,11 @@ fn messages_that_were_taken_leave_nothing() {
             };
             // All of them during one poll.
             thread::spawn(send).join().unwrap();
+            // Both queues of messages have their turn, the loop's and the inbox's.
             for _ in 0..2 {
+                whirligig::Handle::current().spawn(async {}).await.unwrap();
                 sleep(Duration::from_millis(1)).await;
-                let (sent, sends) = mpsc::channel();
-                let handle = whirligig::Handle::current();
-                handle.call_soon_threadsafe(move || sent.send(()).unwrap()).unwrap();
-                yield_now().await;
-                sends.recv().unwrap();
             }
-            sleep(Duration::from_millis(1)).await;
         });
     });
 }

@@ -99,6 +99,8 @@ pub(crate) struct Core {
     has_sources: Cell<bool>,
     /// The poll interval was over, and with it the turn's batch: it is time for a look.
     look_due: Cell<bool>,
+    /// Readings of the clock when memory was last given back.
+    tidied_at: Cell<u64>,
     /// The moment the reactor's alarm is set for; [`NEVER`] if it is not, or was seen to ring.
     pub(super) alarm_at: Cell<u64>,
     turning: Cell<bool>,
@@ -151,6 +153,7 @@ impl Core {
                 .then(|| RefCell::new(Spin::new(now))),
             has_sources: Cell::new(false),
             look_due: Cell::new(false),
+            tidied_at: Cell::new(0),
             settings,
             alarm_at: Cell::new(NEVER),
             turning: Cell::new(false),
@@ -221,34 +224,37 @@ impl Core {
         if !self.messages.borrow().is_empty() {
             self.inbox.notify_oneself();
         }
+        if self.look_due.get() {
+            // The tasks have an interval of their own: else a flood of messages would leave them no time.
+            self.interval.looked();
+        }
     }
 
-    /// Asked after each poll: whether the rest of the batch waits until something else was done.
+    /// Asked after each poll: whether the rest of the batch waits until something else was done. With
+    /// nothing to look for, no clock is read.
     #[inline(always)]
     fn is_batch_over(&self) -> bool {
         let is_watching = self.has_sources.get() || !self.timers.is_empty();
-        self.inbox.is_notified() || (is_watching && self.is_interval_over())
+        (is_watching || self.inbox.is_notified()) && self.is_interval_over()
     }
 
-    /// Counts a poll, or a message: whether it is time to look at something else.
+    /// Counts a poll, or a message: whether it is time to do something else.
     #[inline(always)]
     fn is_interval_over(&self) -> bool {
         self.interval.is_over() && self.is_look_due()
     }
 
-    /// The poll interval is over: whether there is something to look for.
+    /// The poll interval is over: whether there is something to look for, or a message.
     #[cold]
     fn is_look_due(&self) -> bool {
         self.has_sources.set(self.reactor.len() > 0);
         self.counters.clock_samples.add(1);
         let now = self.clock.now();
-        let look = self.interval.sample(now) && self.has_sources.get();
+        let has_news = self.has_sources.get() || self.inbox.is_notified();
+        let look = self.interval.sample(now) && has_news;
         let is_due = look || self.timers.next_deadline().is_some_and(|next| next <= now);
         if is_due {
             self.look_due.set(true);
-        }
-        if self.counters.clock_samples.get() % TIDY_EVERY == 0 {
-            self.give_back();
         }
         is_due
     }
@@ -257,6 +263,9 @@ impl Core {
     pub(super) fn look(&self) -> io::Result<usize> {
         self.look_due.set(false);
         self.interval.looked();
+        if self.counters.clock_samples.get() - self.tidied_at.get() >= TIDY_EVERY {
+            self.give_back();
+        }
         if self.reactor.len() == 0 {
             return Ok(0);
         }
@@ -422,6 +431,7 @@ impl Core {
 
     /// Gives back the memory of a burst that is over.
     pub(super) fn give_back(&self) {
+        self.tidied_at.set(self.counters.clock_samples.get());
         self.table.give_back();
         inbox::give_back(&mut self.messages.borrow_mut());
     }

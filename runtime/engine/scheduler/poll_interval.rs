@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn the_first_slow_poll_after_quick_ones_is_noticed() {
         let mut machine = Machine::new();
-        (0..10_000).for_each(|_| drop(machine.poll(10)));
+        (0..10_000).for_each(|_| _ = machine.poll(10));
         assert_eq!(machine.until_look(5_000_000), (1, 5_000_000));
     }
 

@@ -27,7 +27,7 @@ use crate::engine::{
 impl Core {
     /// Nothing is ready: waits for the reactor, the next deadline or the inbox.
     pub(super) fn wait_for_something(&self, limit: Limit) -> io::Result<()> {
-        if limit == Limit::UntilStopped && self.stopping.get() {
+        if (limit == Limit::UntilStopped && self.stopping.get()) || self.inbox.is_notified() {
             return Ok(());
         }
         self.give_back();
@@ -160,9 +160,12 @@ impl Core {
         if self.look()? > 0 || self.table.is_ready() {
             return Ok(());
         }
-        let is_waited_on = self.reactor.is_waited_on();
-        let may_jump = || self.timers.next_deadline().is_some() && clock.may_advance();
-        if is_waited_on || !may_jump() {
+        let may_jump = self.timers.next_deadline().is_some() && clock.may_advance();
+        let waits = match may_jump {
+            true => self.reactor.is_waited_on(),
+            false => limit.nanos() != Some(0),
+        };
+        if waits {
             trace::report(|| Event::Parked);
             let waited = self.wait_in_real_time(clock, limit);
             trace::report(|| Event::Unparked);

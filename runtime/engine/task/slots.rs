@@ -83,6 +83,9 @@ const LAST: u32 = u32::MAX;
 /// The slot of the root future.
 pub(crate) const ROOT: u32 = 0;
 
+const FEW: usize = 256;
+static MEASURE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
+
 /// So many slots are kept in any case.
 const KEPT: usize = 1024;
 /// Steps that the search for vacant slots at the end may take, for each task that has ended.
@@ -113,6 +116,7 @@ impl Slots {
             state: State::Vacant,
             next_vacant: LAST,
         };
+        MEASURE.store(std::env::var_os("NOFETCH").is_none(), std::sync::atomic::Ordering::Relaxed);
         let next_generation = first_generation;
         Self { slots: vec![root], vacant: LAST, number, next_generation, tasks: 0, steps: 0 }
     }
@@ -120,6 +124,16 @@ impl Slots {
     /// Tasks there are, the root not counted.
     pub(crate) fn len(&self) -> usize {
         self.tasks
+    }
+
+    #[inline(always)]
+    pub(crate) fn are_many(&self) -> bool {
+        self.slots.len() > FEW && MEASURE.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self, number: u32) -> Option<&Slot> {
+        self.slots.get(number as usize)
     }
 
     pub(crate) fn next_generation(&self) -> u16 {
@@ -207,8 +221,8 @@ impl Slots {
         if number == ROOT {
             return;
         }
-        slot.next_vacant = mem::replace(&mut self.vacant, number);
         self.steps += STEPS;
+        slot.next_vacant = mem::replace(&mut self.vacant, number);
     }
 
     /// Gives back the slots behind the last task, if they are many. Nobody can use more than a few steps
