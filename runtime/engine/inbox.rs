@@ -69,7 +69,7 @@ struct State {
     unparker: Option<Arc<Unparker>>,
 }
 
-/// Keys are numbers that a loop gives out. They need be spread, and nobody chooses them to collide.
+/// Keys are numbers that a loop gives out. They need be spread; none is chosen to collide.
 #[derive(Default)]
 struct KeyHasher(u64);
 

@@ -74,7 +74,7 @@ impl Loop {
 fn keys(messages: &[Message]) -> Vec<u64> {
     let key = |message: &Message| match message {
         Message::Wake(key) => *key,
-        Message::Call(_) => panic!("nobody sent a closure"),
+        Message::Call(_) => panic!("no closure was sent"),
     };
     messages.iter().map(key).collect()
 }
@@ -131,7 +131,7 @@ fn a_task_is_woken_again_while_its_wake_is_taken() {
     });
 }
 
-/// All wakes of one task are one message, whoever they come from.
+/// All wakes of one task are one message, whichever thread they come from.
 #[test]
 fn two_threads_wake_one_task() {
     loom::model(|| {
@@ -222,7 +222,7 @@ fn a_loop_is_called_if_it_parked() {
 fn of_two_notifiers_one_calls() {
     loom::model(|| {
         let word = Arc::new(ParkWord::new());
-        assert!(word.park(), "nobody knows of the word yet");
+        assert!(word.park(), "no other thread knows of the word yet");
         let theirs = word.clone();
         let other = thread::spawn(move || theirs.notify());
         let ours = word.notify();
@@ -297,7 +297,11 @@ fn a_closure_for_a_loop_that_goes() {
         reader.inbox.take(&mut taken);
         assert!(taken.is_empty(), "a closure for the loop before");
         drop(left);
-        assert_eq!(Arc::strong_count(&held), 1, "a message that nobody has was kept");
+        assert_eq!(
+            Arc::strong_count(&held),
+            1,
+            "a message that was handed back to no thread was kept"
+        );
     });
 }
 

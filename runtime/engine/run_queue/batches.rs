@@ -65,12 +65,6 @@ impl RunQueue {
         }
     }
 
-    /// The number that will be popped after so many others.
-    #[inline(always)]
-    pub(crate) fn ahead(&self, others: usize) -> Option<u32> {
-        self.batch.get(self.run + others).copied()
-    }
-
     /// Takes the first number out of the batch.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<u32> {
@@ -97,7 +91,6 @@ mod tests {
         queue.begin();
         assert_eq!(queue.pop(), Some(1));
         queue.push(3);
-        assert_eq!((queue.ahead(0), queue.ahead(1)), (Some(2), None));
         assert_eq!(queue.pop(), Some(2));
         assert_eq!(queue.pop(), None, "3 belongs to the next batch");
         queue.begin();

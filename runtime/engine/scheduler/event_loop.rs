@@ -26,7 +26,10 @@ use std::{
     time::Duration,
 };
 
-use super::{poll_interval::PollInterval, spin::{Spin, several_processors}};
+use super::{
+    poll_interval::PollInterval,
+    spin::{Spin, several_processors},
+};
 use crate::engine::{
     base::{
         clock::{Clock, NEVER, nanos},

@@ -142,7 +142,7 @@ impl PollInterval {
     }
 
     /// The loop was parked: it has just looked, and an interval begins. What time it is now, it reads
-    /// when somebody asks: a loop that serves one request after another without timers need not know.
+    /// when that is asked for: a loop that serves one request after another without timers need not know.
     pub(crate) fn unparked(&self) {
         self.is_stale.set(true);
         self.polls.set(0);

@@ -83,9 +83,6 @@ const LAST: u32 = u32::MAX;
 /// The slot of the root future.
 pub(crate) const ROOT: u32 = 0;
 
-const FEW: usize = 256;
-static MEASURE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(true);
-
 /// So many slots are kept in any case.
 const KEPT: usize = 1024;
 /// Steps that the search for vacant slots at the end may take, for each task that has ended.
@@ -116,7 +113,6 @@ impl Slots {
             state: State::Vacant,
             next_vacant: LAST,
         };
-        MEASURE.store(std::env::var_os("NOFETCH").is_none(), std::sync::atomic::Ordering::Relaxed);
         let next_generation = first_generation;
         Self { slots: vec![root], vacant: LAST, number, next_generation, tasks: 0, steps: 0 }
     }
@@ -124,16 +120,6 @@ impl Slots {
     /// Tasks there are, the root not counted.
     pub(crate) fn len(&self) -> usize {
         self.tasks
-    }
-
-    #[inline(always)]
-    pub(crate) fn are_many(&self) -> bool {
-        self.slots.len() > FEW && MEASURE.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    pub(crate) fn get(&self, number: u32) -> Option<&Slot> {
-        self.slots.get(number as usize)
     }
 
     pub(crate) fn next_generation(&self) -> u16 {
@@ -225,8 +211,8 @@ impl Slots {
         slot.next_vacant = mem::replace(&mut self.vacant, number);
     }
 
-    /// Gives back the slots behind the last task, if they are many. Nobody can use more than a few steps
-    /// of it for each task that has ended, however often it is called.
+    /// Gives back the slots behind the last task, if they are many. It takes no more than a few steps
+    /// for each task that has ended, however often it is called.
     pub(crate) fn give_back(&mut self) {
         let size = self.slots.len();
         if size <= KEPT || self.tasks > size / 8 {

@@ -17,10 +17,7 @@ use super::{
     slots::{ROOT, Slot, Slots, State},
     spawned::Spawned,
 };
-use crate::engine::{
-    base::{prefetch::prefetch, this_poll},
-    run_queue::batches::RunQueue,
-};
+use crate::engine::{base::this_poll, run_queue::batches::RunQueue};
 
 /// One loop's tasks.
 pub(super) struct Tasks {
@@ -68,9 +65,6 @@ impl Tasks {
     pub(super) fn pop(&mut self) -> Option<Runnable> {
         loop {
             let number = self.run_queue.pop()?;
-            if self.slots.are_many() {
-                self.fetch_ahead();
-            }
             let slot = &mut self.slots[number];
             if slot.state == State::Scheduled {
                 slot.state = State::Running;
@@ -82,18 +76,6 @@ impl Tasks {
         }
     }
     // END: pop
-
-    /// Has the processor fetch the memory of the tasks that will be polled next, while this one is.
-    #[inline(always)]
-    fn fetch_ahead(&self) {
-        if let Some(slot) = self.run_queue.ahead(1).and_then(|number| self.slots.get(number)) {
-            prefetch(slot, 0);
-        }
-        let slot = self.run_queue.ahead(0).and_then(|number| self.slots.get(number));
-        if let Some(task) = slot.and_then(|slot| slot.task.as_ref()) {
-            task.prefetch();
-        }
-    }
 
     /// Puts a task back after a poll that did not end it, with what it waits for. `true`: it gave way,
     /// and is scheduled for it.
