@@ -4,13 +4,14 @@
 //! wake reads two words of a slot, the key of its task and the state.
 //!
 //! ```text
-//!            +----------> SCHEDULED ---------> RUNNING ----------> (free, or Complete)
-//!    spawn --+   wake         ^   popped        |   |   Ready
-//!              Idle ----------+                 |   | woken
-//!               ^             | Pending         |   v
-//!               |             +---- WokenWhileRunning ---> Complete (its number is still queued)
-//!               +-------------------------------+   Ready
-//!                            Pending
+//!   Vacant --spawn--> Scheduled --popped--> Running --Pending--> Idle --wake--> Scheduled
+//!                                              |
+//!                                              +--Ready--------> Vacant
+//!                                              +--gave way-----> Scheduled
+//!                                              +--wake---------> WokenWhileRunning
+//!
+//!   WokenWhileRunning --Pending--> Scheduled
+//!   WokenWhileRunning --Ready----> Complete --popped--> Vacant
 //! ```
 //!
 //! What must hold:
