@@ -11,8 +11,8 @@
 //! number serves a later loop; a message that must not reach that one names the loop's identity as well.
 //!
 //! What must hold:
-//! - A key is in the queue once, however often its task is woken. It is forgotten under the lock under
-//!   which it is taken: a wake after that is another message.
+//! - A key is in the queue once, however often its task is woken. It is forgotten when it is taken, which
+//!   is before its task is polled: a wake after that is another message.
 //! - A message is published before the word is notified (`park.rs`).
 //!
 //! **Alternative:** an `Arc` to the loop in each waker. No table, and two atomic steps for every clone
@@ -190,11 +190,6 @@ impl Inbox {
             return;
         }
         self.word.awake();
-        if seeded("inbox_forgets_keys_late") {
-            mem::swap(&mut lock(&self.state).messages, messages);
-            lock(&self.state).woken.clear();
-            return;
-        }
         lock(&self.state).take(messages);
     }
 
@@ -232,6 +227,9 @@ impl Inbox {
 impl State {
     fn take(&mut self, empty: &mut VecDeque<Message>) {
         mem::swap(&mut self.messages, empty);
+        if seeded("inbox_keeps_keys") {
+            return;
+        }
         // To clear a set takes as long as it is large.
         if self.woken.capacity() > KEPT && empty.len() < self.woken.capacity() / 16 {
             self.woken = HashSet::default();
