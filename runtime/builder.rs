@@ -227,7 +227,7 @@ impl RuntimeBuilder {
     }
 
     /// Whether a worker, with nothing to do, may look around for some 50 microseconds before it parks,
-    /// when that has paid off lately. See [an event loop's](Builder::look_before_parking); one worker of a
+    /// when that has paid off lately. See [an event loop's](Builder::spin_before_park); one worker of a
     /// runtime does so at a time.
     ///
     /// The default is yes where there is more than one processor.
