@@ -68,8 +68,7 @@ impl Handle {
                      `EventLoop::block_on`"
                 );
                 let clock = home.clock.clone();
-                // It lives for one future, and does not spin for it.
-                let settings = Settings { clock, look_before_parking: false, ..Settings::usual() };
+                let settings = Settings { clock, ..Settings::usual() };
                 match EventLoop::with_settings(settings) {
                     Ok(own) => own.block_on_for(home.clone(), future, Location::caller()),
                     Err(error) => panic!("no event loop for `Handle::block_on`: {error}"),

@@ -21,7 +21,7 @@ use crate::{
 ///
 /// ```
 /// let event_loop = whirligig::EventLoop::builder()
-///     .look_before_parking(false)
+///     .spin_before_park(true)
 ///     .blocking_threads(4)
 ///     .build()?;
 /// # drop(event_loop);
@@ -31,14 +31,12 @@ use crate::{
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     settings: Settings,
-    /// Asked for; otherwise as is usual for the clock.
-    look_before_parking: Option<bool>,
 }
 
 impl EventLoop {
     /// Other settings than the usual.
     pub fn builder() -> Builder {
-        Builder { settings: Settings::usual(), look_before_parking: None }
+        Builder { settings: Settings::usual() }
     }
 }
 
@@ -50,13 +48,14 @@ impl Builder {
     }
 
     /// Whether the loop, with nothing to do, may look at its sockets for some 50 microseconds before
-    /// it parks, when that has paid off lately. It answers a lone client several times as fast, and
-    /// keeps the processor busy meanwhile. Looks that found nothing take 2.5 % of the time at most.
+    /// it parks, when that has paid off lately (adaptive spinning). The default is no.
     ///
-    /// The default is yes where there is more than one processor, and no under a test clock, where
-    /// asking for it is an error.
-    pub fn look_before_parking(mut self, look: bool) -> Self {
-        self.look_before_parking = Some(look);
+    /// It answers a lone client that has a processor of its own several times as fast, and keeps the
+    /// loop's processor busy meanwhile: 2.5 % of the time at most is spun in vain, but what runs beside the
+    /// loop pays more. Where there is one processor it is not done, and under a test clock it is an error.
+    #[doc(alias = "look_before_parking")]
+    pub fn spin_before_park(mut self, spin: bool) -> Self {
+        self.settings.spin_before_park = spin;
         self
     }
 
@@ -94,31 +93,22 @@ impl Builder {
     /// What the system says when it cannot give the loop its three descriptors; and
     /// `InvalidInput` for settings that cannot work, by name.
     pub fn build(self) -> io::Result<EventLoop> {
-        let looks = self.looks_before_parking();
-        let Self { mut settings, .. } = self;
+        let Self { settings } = self;
         check_blocking(settings.blocking_threads)?;
-        if looks && matches!(settings.clock, Clock::Test(_)) {
-            return invalid("look_before_parking goes by the real clock: not with a test clock");
+        if settings.spin_before_park && matches!(settings.clock, Clock::Test(_)) {
+            return invalid("spin_before_park goes by the real clock: not with a test clock");
         }
-        settings.look_before_parking = looks;
         EventLoop::with_settings(settings)
-    }
-
-    /// As asked for, or as is usual for the clock.
-    fn looks_before_parking(&self) -> bool {
-        let Settings { look_before_parking, clock, .. } = &self.settings;
-        let usual = *look_before_parking && !matches!(clock, Clock::Test(_));
-        self.look_before_parking.unwrap_or(usual)
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { clock, look_interval, blocking_threads, blocking_queue, .. } =
-            &self.settings;
+        let Settings { clock, spin_before_park, look_interval, .. } = &self.settings;
+        let Settings { blocking_threads, blocking_queue, .. } = &self.settings;
         f.debug_struct("Builder")
             .field("clock", clock)
-            .field("look_before_parking", &self.looks_before_parking())
+            .field("spin_before_park", spin_before_park)
             .field("look_interval", look_interval)
             .field("blocking_threads", blocking_threads)
             .field("blocking_queue", blocking_queue)

@@ -211,7 +211,7 @@ impl EventLoop {
         self.core.resume();
         let _guard = current::enter(self.core.clone());
         self.core.turn(&mut None, Limit::of(timeout))?;
-        let ready = !self.core.rest()?;
+        let ready = !self.core.leave_to_host()?;
         Ok(Turn { ready, tasks: self.core.table.len() })
     }
 
@@ -224,11 +224,11 @@ impl EventLoop {
         F::Output: 'static,
     {
         let handle = self.core.spawn(NewTask::local(future, None, Location::caller()));
-        self.core.rouse();
+        self.core.unpark_host();
         handle
     }
 
-    /// What other threads may hold of this loop.
+    /// A handle to this loop, for any thread.
     pub fn handle(&self) -> Handle {
         Handle { home: Home::EventLoop(self.core.remote.clone()) }
     }

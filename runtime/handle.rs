@@ -120,7 +120,7 @@ impl Handle {
         let entered = match own {
             Some(core) => {
                 // If it is left to a host, that is to turn it: a task may be spawned here.
-                core.rouse();
+                core.unpark_host();
                 Entered::Loop(current::enter(core))
             }
             None => Entered::FromOutside(current::enter_from_outside(self.home.clone())),

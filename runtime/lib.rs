@@ -103,7 +103,7 @@
 //!
 //! One wake, from readiness to poll: `reactor/source.rs` (`set` notes the readiness and takes out who
 //! waits), `task/local.rs` (`waking` knows the loop's own tasks; in the next turn `run_batch` runs
-//! them), `task/tasks.rs` (`mark` finds the task and schedules it; `pop` has the next), in between
+//! them), `task/tasks.rs` (`schedule` finds the task's slot; `pop` has the next), in between
 //! `run_queue/batches.rs` (`push` takes it in, `pop` gives it out), and at last
 //! `task/spawned.rs` (`poll` calls `Future::poll`).
 //!

@@ -236,7 +236,7 @@ fn hostile(alive: &Arc<Alive>, real: Waker) -> Waker {
     unsafe { Waker::from_raw(raw(Behind::new(alive, real))) }
 }
 
-/// One that wakes somebody on the shelf, or nobody.
+/// One that wakes a waker on the shelf, or none.
 fn hostile_waker() -> Waker {
     let (alive, real) = SHELF.with_borrow(|shelf| {
         let shelf = shelf.as_ref().expect("only called with a shelf");

@@ -1,8 +1,8 @@
 //! Where a task stands in the run queue, and how often: woken, giving way, or woken while it runs.
 //!
-//! A wake has its place in the queue from the moment it is made. Whoever gives way goes behind all who were
-//! woken meanwhile. Nobody stands there twice, whatever he does in his poll; and a loop that is dropped drops
-//! whoever stands there once.
+//! A wake has its place in the queue from the moment it is made. A task that gives way goes behind all that were
+//! woken meanwhile. None stands there twice, whatever it does in its poll; and a loop that is dropped drops
+//! each task in its queue once.
 
 use std::{
     cell::{Cell, RefCell},
@@ -38,7 +38,7 @@ impl Act {
     }
 }
 
-/// Who is polled after task A, or the root future as A, did `acts` in one poll. The other is b.
+/// Which are polled after task A, or the root future as A, did `acts` in one poll. The other is b.
 fn polled_after(acts: &'static [Act], is_root: bool) -> String {
     let polled = Rc::new(RefCell::new(String::new()));
     let other: Rc<RefCell<Option<Waker>>> = Rc::default();
@@ -56,7 +56,7 @@ fn polled_after(acts: &'static [Act], is_root: bool) -> String {
             polls += 1;
             polled.borrow_mut().push('A');
             match polls {
-                // The other has a turn, so that there is somebody to wake.
+                // The other has a turn, so that there is another to wake.
                 1 => cx.waker().wake_by_ref(),
                 2 => {
                     polled.borrow_mut().clear();
@@ -68,7 +68,7 @@ fn polled_after(acts: &'static [Act], is_root: bool) -> String {
             Poll::<()>::Pending
         })
     };
-    // A test clock goes on when nobody has anything to do any more.
+    // A test clock goes on when there is nothing to do any more.
     let event_loop = EventLoop::builder().test_clock(&TestClock::new()).build().unwrap();
     if is_root {
         event_loop.block_on(async {
@@ -93,7 +93,7 @@ fn polled_after(acts: &'static [Act], is_root: bool) -> String {
 }
 
 #[test]
-fn whoever_is_woken_first_runs_first_also_who_wakes_himself() {
+fn what_is_woken_first_runs_first_also_a_task_that_wakes_itself() {
     use Act::{GiveWay, WakeOneself, WakeTheOther};
     for (acts, expected) in [
         (&[WakeOneself, WakeTheOther][..], "Ab"),
@@ -101,7 +101,7 @@ fn whoever_is_woken_first_runs_first_also_who_wakes_himself() {
         // To give way is to go behind all who were woken meanwhile.
         (&[GiveWay, WakeTheOther], "bA"),
         (&[WakeTheOther, GiveWay], "bA"),
-        // Once, and where the wake put him.
+        // Once, and where the wake put it.
         (&[WakeOneself, WakeTheOther, GiveWay], "Ab"),
         (&[GiveWay, WakeOneself, WakeTheOther], "Ab"),
         (&[WakeOneself, WakeOneself, GiveWay, GiveWay], "A"),
@@ -113,7 +113,7 @@ fn whoever_is_woken_first_runs_first_also_who_wakes_himself() {
     }
 }
 
-/// Wakes everybody when it is dropped, and counts.
+/// Wakes all tasks when it is dropped, and counts.
 struct Bell {
     rung: Rc<Cell<usize>>,
     wakers: Rc<RefCell<Vec<Waker>>>,
@@ -127,7 +127,7 @@ impl Drop for Bell {
 }
 
 #[test]
-fn a_loop_drops_whoever_stands_in_its_queue_once_whichever_way_he_came() {
+fn a_loop_drops_each_task_in_its_queue_once_whichever_way_it_came() {
     let (rung, wakers) = (Rc::new(Cell::new(0)), Rc::default());
     let event_loop = EventLoop::new().unwrap();
     let spawn = |act: Option<Act>| {
@@ -157,7 +157,7 @@ fn a_loop_drops_whoever_stands_in_its_queue_once_whichever_way_he_came() {
 }
 
 #[test]
-fn who_wakes_himself_and_ends_leaves_his_slot_to_nobody_who_is_polled_for_him() {
+fn the_slot_of_a_task_that_wakes_itself_and_ends_is_not_polled_for_another() {
     let event_loop = EventLoop::new().unwrap();
     let polls = Rc::new(Cell::new(0));
     let spawn_counted = {
@@ -219,7 +219,7 @@ fn a_root_that_returned_while_it_was_scheduled_does_not_have_the_next_run_twice_
 }
 
 #[test]
-fn whoever_hears_of_a_poll_may_wake_the_task() {
+fn a_listener_that_hears_of_a_poll_may_wake_the_task() {
     let event_loop = EventLoop::new().unwrap();
     let (polls, waker) = (Rc::new(Cell::new(0)), Rc::new(RefCell::new(None::<Waker>)));
     for gives_way in [false, true] {
@@ -264,7 +264,7 @@ fn one_worker() -> Runtime {
 }
 
 #[test]
-fn who_is_woken_while_it_blocks_on_a_runtime_stands_in_the_queue_once() {
+fn a_task_woken_while_it_blocks_on_a_runtime_stands_in_the_queue_once() {
     let event_loop = EventLoop::new().unwrap();
     let task = event_loop.spawn_local(async {
         let runtime = one_worker();
@@ -298,7 +298,7 @@ fn a_wake_of_an_outer_task_is_nothing_to_the_future_it_blocks_on() {
             .await
         });
         assert_eq!(polls, 2);
-        // And whoever may block there may do so afterwards.
+        // And what may block there may do so afterwards.
         let ten = runtime.block_on(async {
             task::block_in_place(|| {
                 own.wake_by_ref();
@@ -310,7 +310,7 @@ fn a_wake_of_an_outer_task_is_nothing_to_the_future_it_blocks_on() {
 }
 
 #[test]
-fn who_gives_way_and_is_woken_waits_for_its_turn() {
+fn a_task_that_gives_way_and_is_woken_waits_for_its_turn() {
     let event_loop = EventLoop::new().unwrap();
     event_loop.spawn_local(poll_fn(|cx| {
         [Act::GiveWay, Act::WakeOneself].iter().for_each(|act| act.perform(cx, Waker::noop()));
@@ -323,7 +323,7 @@ fn who_gives_way_and_is_woken_waits_for_its_turn() {
 }
 
 #[test]
-fn a_loop_that_closes_says_of_nobody_that_it_is_scheduled() {
+fn a_loop_that_closes_says_of_no_task_that_it_is_scheduled() {
     struct Dumps(Rc<RefCell<Vec<bool>>>);
     impl Drop for Dumps {
         fn drop(&mut self) {

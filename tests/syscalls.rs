@@ -139,7 +139,7 @@ fn a_table_of_strace_is_read() {
 /// The server: real clock, as a server has it, but no bet before parking, whose looks are `epoll_wait`
 /// calls too.
 fn serve(by_trait: bool) {
-    let event_loop = EventLoop::builder().look_before_parking(false).build().unwrap();
+    let event_loop = EventLoop::new().unwrap();
     event_loop.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("listens at {}", listener.local_addr().unwrap());

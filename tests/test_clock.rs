@@ -224,8 +224,20 @@ fn one_clock_may_serve_two_loops() {
 #[test]
 fn settings_that_go_by_the_real_clock_are_refused() {
     let clock = TestClock::new();
-    let builder = EventLoop::builder().test_clock(&clock).look_before_parking(true);
+    let builder = EventLoop::builder().test_clock(&clock).spin_before_park(true);
     let error = builder.build().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-    assert!(error.to_string().contains("look_before_parking"), "{error}");
+    assert!(error.to_string().contains("spin_before_park"), "{error}");
+}
+
+#[test]
+fn a_clock_that_was_moved_to_the_end_of_time_has_deadlines_after_it() {
+    let (clock, event_loop) = test_loop();
+    clock.advance(Duration::MAX);
+    clock.advance(Duration::MAX);
+    let before = clock.elapsed();
+    event_loop.block_on(async {
+        timeout(SECOND, std::future::pending::<()>()).await.unwrap_err();
+    });
+    assert_eq!(clock.elapsed() - before, SECOND);
 }

@@ -353,7 +353,7 @@ fn the_last_waker_is_the_one_that_counts() {
 #[test]
 fn timeouts_that_are_not_needed_arm_the_kernels_timer_once() {
     const ROUNDS: u64 = 200;
-    let event_loop = EventLoop::builder().look_before_parking(false).build().unwrap();
+    let event_loop = EventLoop::new().unwrap();
     let (ask, asks) = mpsc::channel::<oneshot::Sender<()>>();
     let other = thread::spawn(move || asks.iter().for_each(|answer| answer.send(()).unwrap()));
     event_loop.block_on(async {
@@ -374,7 +374,7 @@ fn timeouts_that_are_not_needed_arm_the_kernels_timer_once() {
 #[test]
 fn dense_timers_share_wake_ups() {
     const TIMERS: u64 = 2_000;
-    let event_loop = EventLoop::builder().look_before_parking(false).build().unwrap();
+    let event_loop = EventLoop::new().unwrap();
     let left = Rc::new(Cell::new(TIMERS));
     event_loop.block_on(async {
         let begin = Instant::now();

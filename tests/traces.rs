@@ -160,7 +160,7 @@ fn a_wake_from_another_thread() {
         polls += 1;
         if polls == 1 {
             hand_over.send(cx.waker().clone()).unwrap();
-            // Both wakes are in the inbox before the poll ends: the loop need not park.
+            // Both wakes are in the inbox, as one message, before the poll ends: the loop need not park.
             woken.recv().unwrap();
             return Poll::Pending;
         }
@@ -172,7 +172,6 @@ fn a_wake_from_another_thread() {
         "root waits", // for a future of another crate: no leaf noted a wait
         "root woken by another thread", // taken from the inbox as the next turn begins,
         "root scheduled", // which makes it ready for that turn
-        "root woken by another thread", // the second wake is no news: it is scheduled already
         "root polled",
         "root completed",
     ];

@@ -1,19 +1,30 @@
-//! What other threads leave for a loop. It is all of a loop that they touch.
+//! What other threads send a loop. It is all of a loop that they touch.
 //!
 //! A message is a number (a waker's key) or a boxed closure to run on the loop's thread: spawning,
 //! cancelling a timer and `call_soon_threadsafe` are closures. The inbox knows no task. Its lock
-//! guards a vector and is held for a push or a swap; the word of `park.rs` beside it says whether the
+//! guards a queue and is held for a push or a swap; the word of `park.rs` beside it says whether the
 //! loop must be unparked.
 //!
 //! Inboxes stand in a table that never frees one: a waker is a number, may outlive its loop by any
 //! time, and finds the inbox of that number from any thread, even one that is being torn down. A
 //! closed inbox refuses messages, and they are dropped on the sender's thread, outside the lock. Its
-//! number serves a later loop; who must not reach that one names the loop's identity as well.
+//! number serves a later loop; a message that must not reach that one names the loop's identity as well.
 //!
-//! The rival is an `Arc` to the loop in each waker: no table, and two atomic steps for every clone
+//! What must hold:
+//! - A key is in the queue once, however often its task is woken. It is forgotten when it is taken, which
+//!   is before its task is polled: a wake after that is another message.
+//! - A message is published before the word is notified (`park.rs`).
+//!
+//! **Alternative:** an `Arc` to the loop in each waker. No table, and two atomic steps for every clone
 //! and drop of every waker.
 
-use std::{collections::VecDeque, fmt, io, sync::OnceLock};
+use std::{
+    collections::{HashSet, VecDeque},
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    io, mem,
+    sync::OnceLock,
+};
 
 use crate::engine::{
     base::primitives::{Arc, Mutex, lock, seeded},
@@ -32,14 +43,17 @@ pub(crate) enum Message {
     Call(Call),
 }
 
-/// Whether a message is worth ending the loop's wait.
+/// Whether a message is worth unparking the loop for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// End the wait.
+    /// Unpark it.
     Now,
-    /// It keeps until the loop turns anyway: nothing that anybody waits for.
+    /// It keeps until the loop turns anyway: nothing waits for it.
     Whenever,
 }
+
+/// Room for so many messages is kept in any case.
+const KEPT: usize = 1024;
 
 pub(crate) struct Inbox {
     word: ParkWord,
@@ -49,17 +63,44 @@ pub(crate) struct Inbox {
 struct State {
     /// The identity of the loop that reads here, or 0: closed.
     owner: u64,
-    messages: Vec<Message>,
+    messages: VecDeque<Message>,
+    /// The keys among them.
+    woken: HashSet<u64, BuildHasherDefault<KeyHasher>>,
     unparker: Option<Arc<Unparker>>,
+}
+
+/// Keys are numbers that a loop gives out. They need be spread; none is chosen to collide.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a key is one `u64`");
+    }
+
+    fn write_u64(&mut self, key: u64) {
+        // The upper half of a product depends on all bits of the key, and a table goes by both ends.
+        let product = u128::from(key) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
-        let state = State { owner: 0, messages: Vec::new(), unparker: None };
+        let state = State {
+            owner: 0,
+            messages: VecDeque::new(),
+            woken: HashSet::default(),
+            unparker: None,
+        };
         Self { word: ParkWord::new(), state: Mutex::new(state) }
     }
 
-    /// A loop moves in.
+    /// A loop begins to read here.
     pub(crate) fn open(&self, owner: u64, unparker: Arc<Unparker>) {
         let mut state = lock(&self.state);
         debug_assert_eq!(state.owner, 0, "an inbox has one loop at a time");
@@ -68,49 +109,51 @@ impl Inbox {
         self.word.awake();
     }
 
-    /// The loop moves out. What is left is handed back, to be dropped in the open.
-    pub(crate) fn close(&self) -> (Vec<Message>, Option<Arc<Unparker>>) {
+    /// The loop ends. What is left is handed back: user code, to be dropped one by one, with no lock held.
+    pub(crate) fn close(&self) -> (VecDeque<Message>, Option<Arc<Unparker>>) {
         let mut state = lock(&self.state);
         state.owner = 0;
-        (std::mem::take(&mut state.messages), state.unparker.take())
+        state.woken = HashSet::default();
+        (mem::take(&mut state.messages), state.unparker.take())
     }
 
-    /// Leaves a wake for whichever loop reads here.
+    /// Sends a wake to the loop that reads here.
     pub(crate) fn wake(&self, key: u64) {
         let mut state = lock(&self.state);
-        if state.owner == 0 {
+        if state.owner == 0 || !state.woken.insert(key) {
+            // The word was notified for the message that is there.
             return;
         }
-        state.messages.push(Message::Wake(key));
-        self.tell(state);
+        state.messages.push_back(Message::Wake(key));
+        self.notify(state);
     }
 
-    /// Leaves a closure for the loop of identity `owner`; hands it back if that loop is gone.
+    /// Sends a closure to the loop of identity `owner`; hands it back if that loop is gone.
     pub(crate) fn call(&self, owner: u64, call: Call, urgency: Urgency) -> Result<(), Call> {
         let mut state = lock(&self.state);
         if state.owner != owner {
             return Err(call);
         }
-        state.messages.push(Message::Call(call));
+        state.messages.push_back(Message::Call(call));
         match urgency {
-            Urgency::Now => self.tell(state),
-            Urgency::Whenever => self.word.leave_mail(),
+            Urgency::Now => self.notify(state),
+            Urgency::Whenever => self.word.notify_lazily(),
         }
         Ok(())
     }
 
-    /// Ends the wait of the loop of identity `owner`, without a message.
-    pub(crate) fn nudge(&self, owner: u64) {
+    /// Unparks the loop of identity `owner`, without a message.
+    pub(crate) fn unpark(&self, owner: u64) {
         let state = lock(&self.state);
         if state.owner == owner {
-            self.tell(state);
+            self.notify(state);
         }
     }
 
-    /// The word is told under the lock. Later it might be the next loop's: that would sleep on, and be
-    /// taken for one that was unparked.
-    fn tell(&self, state: impl std::ops::Deref<Target = State>) {
-        if seeded("inbox_tells_unlocked") {
+    /// The word is notified under the lock. Later it might be the next loop's: that would stay parked,
+    /// and count as unparked.
+    fn notify(&self, state: impl std::ops::Deref<Target = State>) {
+        if seeded("inbox_notifies_unlocked") {
             let unparker = state.unparker.clone();
             drop(state);
             if self.word.notify()
@@ -128,36 +171,83 @@ impl Inbox {
         }
     }
 
-    /// Whether there is something to take.
-    #[inline]
-    pub(crate) fn has_news(&self) -> bool {
+    /// Whether there is something to [take](Self::take).
+    #[inline(always)]
+    pub(crate) fn is_notified(&self) -> bool {
         self.word.is_notified()
     }
 
-    /// Moves all messages into `empty`, in the order they came.
-    pub(crate) fn take(&self, empty: &mut Vec<Message>) {
+    /// Takes all messages there are behind those in `messages`, which are from the last time and were
+    /// not handled. By the loop, when it is notified.
+    pub(crate) fn take(&self, messages: &mut VecDeque<Message>) {
+        if !messages.is_empty() {
+            // They go first. The word stays notified, so that the others are taken after them.
+            return;
+        }
         if seeded("inbox_awake_after_take") {
-            std::mem::swap(&mut lock(&self.state).messages, empty);
+            lock(&self.state).take(messages);
             self.word.awake();
             return;
         }
         self.word.awake();
-        std::mem::swap(&mut lock(&self.state).messages, empty);
+        lock(&self.state).take(messages);
     }
 
-    /// See [`ParkWord::park`].
+    /// The loop has not handled all that it took: it is notified of the rest.
+    pub(crate) fn notify_oneself(&self) {
+        // It is not parked: there is nothing to unpark.
+        let _ = self.word.notify();
+    }
+
+    /// Parks the loop in `wait`, unless it was notified: then `None`. Else what the wait gave, and whether
+    /// the loop was notified meanwhile.
+    // ANCHOR: park
+    pub(crate) fn park<T>(&self, wait: impl FnOnce() -> T) -> Option<(T, bool)> {
+        if !self.word.park() {
+            return None;
+        }
+        let waited = wait();
+        Some((waited, self.word.unparked()))
+    }
+    // END: park
+
+    /// The same for a loop whose host waits for it, and says when it is [back](Self::host_is_back). `false`:
+    /// it was notified, and the host must not wait.
     #[must_use]
-    pub(crate) fn park(&self) -> bool {
+    pub(crate) fn leave_to_host(&self) -> bool {
         self.word.park()
     }
 
-    /// See [`ParkWord::unparked`].
-    pub(crate) fn unparked(&self) -> bool {
-        self.word.unparked()
+    /// See [`leave_to_host`](Self::leave_to_host).
+    pub(crate) fn host_is_back(&self) {
+        self.word.unparked();
     }
 }
 
-/// Where a loop is reached, for any thread and any time: once the loop is gone, nobody is.
+impl State {
+    fn take(&mut self, empty: &mut VecDeque<Message>) {
+        mem::swap(&mut self.messages, empty);
+        if seeded("inbox_keeps_keys") {
+            return;
+        }
+        // To clear a set takes as long as it is large.
+        if self.woken.capacity() > KEPT && empty.len() < self.woken.capacity() / 16 {
+            self.woken = HashSet::default();
+        } else {
+            self.woken.clear();
+        }
+        give_back(&mut self.messages);
+    }
+}
+
+/// Gives back the room of a burst that is over.
+pub(crate) fn give_back(messages: &mut VecDeque<Message>) {
+    if messages.capacity() > KEPT && messages.len() < messages.capacity() / 16 {
+        messages.shrink_to(KEPT);
+    }
+}
+
+/// Where a loop is reached, for any thread and any time, also once the loop is gone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Address {
     pub(crate) loop_id: u64,

@@ -1,6 +1,6 @@
-//! The protocol of parking: one word between a loop and everybody else.
+//! The protocol of parking: one word between a loop and all other threads.
 //!
-//! A thread that leaves a message and a loop that goes to sleep race. The message must not be missed,
+//! A thread that leaves a message and a loop that parks race. The message must not be missed,
 //! and a system call for a loop that is awake is wasted. The rule, on both sides: *first* make your
 //! step visible, *then* look at the other's.
 //!
@@ -22,19 +22,21 @@
 // END: states
 //! ```
 //!
-//! (Not drawn: a parked loop may be left mail that does not unpark it; it is notified of that when it
-//! comes back.) A notifier publishes its message, then swaps in `NOTIFIED`: whoever finds `PARKED` there, and
-//! nobody else, makes the call. The loop parks only by exchanging `AWAKE` for `PARKED`, which fails
-//! when a notification came first: that exchange is its second look. The rival is a count of sleepers
-//! under the queue's own lock: simpler, and a lock in every turn of the loop.
+//! (Not drawn: a parked loop may be notified lazily, which does not unpark it; the notification counts
+//! when it is back.) A notifier publishes its message, then swaps in `NOTIFIED`: the one that finds
+//! `PARKED` there, and no other, makes the call. The loop parks only by exchanging `AWAKE` for `PARKED`,
+//! which fails when a notification came first: that exchange is its second look.
+//!
+//! **Alternative:** a count of parked threads under the queue's own lock: simpler, and a lock in every turn
+//! of the loop.
 
 use crate::engine::base::primitives::{AtomicU8, Ordering, seeded};
 
 const AWAKE: u8 = 0;
 const PARKED: u8 = 1;
 const NOTIFIED: u8 = 2;
-/// Parked, and something was left that is not worth ending the wait for.
-const PARKED_WITH_MAIL: u8 = 3;
+/// Parked, and a message is pending that is not worth unparking it for.
+const PARKED_MESSAGE_PENDING: u8 = 3;
 
 /// The word.
 #[derive(Debug)]
@@ -49,15 +51,15 @@ impl ParkWord {
     /// it.
     #[must_use]
     pub(crate) fn notify(&self) -> bool {
-        // Release: the message is visible to whoever takes the notification.
-        matches!(self.0.swap(NOTIFIED, Ordering::AcqRel), PARKED | PARKED_WITH_MAIL)
+        // Release: the message is visible to a loop that takes the notification.
+        matches!(self.0.swap(NOTIFIED, Ordering::AcqRel), PARKED | PARKED_MESSAGE_PENDING)
     }
 
-    /// Called after a message was published that keeps until the loop wakes up anyway.
-    pub(crate) fn leave_mail(&self) {
+    /// Called after a message was published that keeps until the loop is unparked anyway.
+    pub(crate) fn notify_lazily(&self) {
         let noted = |word| match word {
             AWAKE => Some(NOTIFIED),
-            PARKED => Some(PARKED_WITH_MAIL),
+            PARKED => Some(PARKED_MESSAGE_PENDING),
             _ => None,
         };
         // An error means that the word says so already.
@@ -91,7 +93,7 @@ impl ParkWord {
         match self.0.compare_exchange(PARKED, AWAKE, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => false,
             Err(_) => {
-                // Mail counts as a notification from here on.
+                // A message that was pending counts as a notification from here on.
                 self.0.swap(NOTIFIED, Ordering::AcqRel);
                 true
             }

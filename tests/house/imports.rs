@@ -71,11 +71,11 @@ machines
     engine/reactor/shared.rs       <- engine/reactor/flags.rs engine/reactor/source.rs engine/reactor/sources.rs engine/reactor/woken.rs engine/reactor/registration.rs engine/reactor/mod.rs
     engine/timer/mod.rs
 schedulers
-    engine/scheduler/ledger.rs
-    engine/scheduler/cadence.rs
     engine/scheduler/remote.rs
-    engine/scheduler/event_loop.rs <- engine/scheduler/ledger.rs engine/scheduler/cadence.rs engine/scheduler/remote.rs
-    engine/scheduler/waiting.rs    <- engine/scheduler/event_loop.rs engine/scheduler/ledger.rs
+    engine/scheduler/poll_interval.rs
+    engine/scheduler/spin.rs
+    engine/scheduler/event_loop.rs <- engine/scheduler/remote.rs engine/scheduler/poll_interval.rs engine/scheduler/spin.rs
+    engine/scheduler/waiting.rs <- engine/scheduler/event_loop.rs engine/scheduler/spin.rs
     engine/scheduler/pool/cost.rs
     engine/scheduler/pool/watch.rs
     engine/scheduler/pool/parker.rs
@@ -83,7 +83,7 @@ schedulers
     engine/scheduler/pool/threads.rs
     engine/scheduler/pool/numbers.rs
     engine/scheduler/pool/mod.rs <- engine/scheduler/pool/cost.rs engine/scheduler/pool/watch.rs engine/scheduler/pool/parker.rs engine/scheduler/pool/idle.rs engine/scheduler/pool/threads.rs engine/scheduler/pool/numbers.rs
-    engine/scheduler/pool/worker.rs <- engine/scheduler/cadence.rs engine/scheduler/pool/mod.rs
+    engine/scheduler/pool/worker.rs <- engine/scheduler/pool/mod.rs engine/scheduler/poll_interval.rs
     engine/scheduler/pool/sharing.rs <- engine/scheduler/pool/cost.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs
     engine/scheduler/pool/guard.rs <- engine/scheduler/pool/watch.rs engine/scheduler/pool/worker.rs
     engine/scheduler/pool/parking.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs engine/scheduler/pool/guard.rs

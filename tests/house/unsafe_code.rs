@@ -13,7 +13,7 @@ use crate::{
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     (
         "runtime/engine/base/clock.rs",
-        "clock_gettime, which rustix reads in a way valgrind cannot follow",
+        "clock_gettime, which rustix reads in a way valgrind cannot follow; the cycle counter",
     ),
     ("runtime/engine/base/prefetch.rs", "an instruction of the processor"),
     ("runtime/engine/reactor/slot.rs", "a waker in two atomic words"),

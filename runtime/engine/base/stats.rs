@@ -46,15 +46,12 @@ counters! {
     clock_samples,
     /// Looks at the reactor while tasks were ready.
     looks,
-    /// Looks made because the loop had nothing to do and bet on an event coming soon.
+    /// Looks at the reactor while spinning, before a park.
     #[doc(hidden)]
-    looks_before_parking,
-    /// Windows of such looks that found something.
+    spins,
+    /// Times the loop spun and nothing came.
     #[doc(hidden)]
-    bets_won,
-    /// Windows of such looks that found nothing, and were paid from the ledger.
-    #[doc(hidden)]
-    bets_lost,
+    spins_in_vain,
     /// Times the loop parked: waited in the kernel.
     parks,
     /// Parks ended by a message from another thread.

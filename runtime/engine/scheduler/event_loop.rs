@@ -1,22 +1,23 @@
 //! The single-threaded loop, whole.
 //!
 //! [`Core::turn`] is the loop: asyncio's `_run_once`, in one function. Everything else here is a step
-//! of it, or stands in `waiting.rs`. The loop owns its table of tasks, its timers and its reactor; the
-//! front door (`runtime/event_loop.rs`, `handle.rs`) and the leaf futures reach them through
+//! of it, or stands in `waiting.rs`. The loop owns its table of tasks, its timers and its reactor; what
+//! users call (`runtime/event_loop.rs`, `handle.rs`) and the leaf futures reach them through
 //! `current.rs`.
 //!
 //! What must hold:
-//! - What a task wakes during a turn runs in the next: a turn runs as many runnables as were ready
-//!   when it began. A batch that is cut short for a look keeps its place at the front of the queue.
-//! - The loop is not blind for long: `cadence.rs` says when to look at the reactor while tasks are
-//!   ready.
+//! - What a task wakes during a turn runs in the next: a turn runs as many tasks as were ready when it
+//!   began. A batch that is cut short keeps its place at the front of the queue.
+//! - Nothing keeps the loop from its reactor, timers and inbox for long: not the tasks of a batch, not
+//!   the messages of other threads. `poll_interval.rs` says how long.
 //! - It parks only with an empty run queue, after the inbox agreed that no message is left.
 //!
-//! The rival, one loop type for both variants of the runtime, makes every task pay for threads that a
-//! single-threaded program does not have.
+//! **Alternative:** one loop type for both variants of the runtime. Then every task pays for threads that
+//! a single-threaded program does not have.
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     fmt, io,
     rc::Rc,
     sync::Arc as StdArc,
@@ -24,9 +25,9 @@ use std::{
 };
 
 use super::{
-    cadence::Cadence,
-    ledger::{Ledger, several_processors},
+    poll_interval::PollInterval,
     remote::Remote,
+    spin::{Spin, several_processors},
 };
 use crate::engine::{
     base::{
@@ -39,14 +40,14 @@ use crate::engine::{
         trace::{self, Cause, EventKind, Stamp},
     },
     blocking::Pool,
-    inbox::{Address, Inbox, Message, Number},
+    inbox::{self, Address, Inbox, Message, Number},
     reactor::{Found, Reactor},
     task::{
         join::JoinHandle,
         key::Key,
         local::{self, Root, Table},
         spawned::{NewTask, Spawned, SpawnedSend},
-        tasks::Batch,
+        tasks::BatchEnd,
     },
     timer::LocalTimers,
 };
@@ -55,8 +56,8 @@ use crate::engine::{
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) clock: Clock,
-    pub(crate) look_before_parking: bool,
-    /// Polls between two looks while tasks are ready; 0: as time goes by.
+    pub(crate) spin_before_park: bool,
+    /// Polls between two looks while tasks are ready; 0: by time.
     pub(crate) look_interval: u32,
     pub(crate) blocking_threads: usize,
     pub(crate) blocking_queue: usize,
@@ -67,19 +68,25 @@ impl Settings {
         Self {
             clock: Clock::Real,
             look_interval: 0,
-            look_before_parking: several_processors(),
+            spin_before_park: false,
             blocking_threads: 64,
             blocking_queue: 1024,
         }
     }
 }
 
+/// Polls between two looks under a test clock.
+const TEST_INTERVAL: u32 = 64;
+/// Intervals after which a loop that does not park gives back the memory of a burst that is over.
+const TIDY_EVERY: u64 = 256;
+
 /// An event loop's parts. One thread's alone.
 pub(crate) struct Core {
     pub(crate) id: u64,
     number: Number,
     pub(crate) inbox: &'static Inbox,
-    messages: RefCell<Vec<Message>>,
+    /// Those that were taken from the inbox and not handled yet.
+    messages: RefCell<VecDeque<Message>>,
     pub(crate) table: Rc<Table>,
     ids: TaskIds,
     pub(crate) timers: LocalTimers,
@@ -88,20 +95,26 @@ pub(crate) struct Core {
     pub(crate) remote: StdArc<Remote>,
     /// Shared with the loop's handles, which read them.
     pub(crate) counters: StdArc<Counters>,
-    pub(super) cadence: Cadence,
-    pub(super) ledger: Option<RefCell<Ledger>>,
+    pub(super) interval: PollInterval,
+    pub(super) spin: Option<RefCell<Spin>>,
+    /// There is, or was, a source to look at.
+    has_sources: Cell<bool>,
+    /// The poll interval was over, and with it the turn's batch: it is time for a look.
+    look_due: Cell<bool>,
+    /// Readings of the clock when memory was last given back.
+    tidied_at: Cell<u64>,
     /// The moment the reactor's alarm is set for; [`NEVER`] if it is not, or was seen to ring.
     pub(super) alarm_at: Cell<u64>,
     turning: Cell<bool>,
-    /// Left to its host, with the inbox's word on parked.
-    resting: Cell<bool>,
+    /// Its host waits for it: the inbox says that it is parked.
+    is_left_to_host: Cell<bool>,
     pub(super) stopping: Cell<bool>,
 }
 
 /// How long a turn may wait when nothing is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// For ever, and as many turns as it takes: the root future's end is all that is asked for.
+    /// For ever, and as many turns as the root future takes.
     UntilEnded,
     /// For ever, in the one turn that a host asked for, if it finds nothing to do.
     Forever,
@@ -119,8 +132,11 @@ impl Core {
         let (reactor, unparker) = Reactor::new(id, inbox, forget)?;
         inbox.open(id, Arc::new(unparker));
         let now = settings.clock.now();
+        let mut look_interval = settings.look_interval;
         if let Clock::Test(clock) = &settings.clock {
-            clock.listen(id, std::sync::Arc::new(move || inbox.nudge(id)));
+            // Its time stands still while tasks are polled.
+            look_interval = if look_interval == 0 { TEST_INTERVAL } else { look_interval };
+            clock.listen(id, std::sync::Arc::new(move || inbox.unpark(id)));
         }
         let Settings { blocking_threads, blocking_queue, .. } = settings;
         let blocking = Arc::new(Pool::new(blocking_threads, blocking_queue));
@@ -138,40 +154,42 @@ impl Core {
             clock: settings.clock.clone(),
             remote: StdArc::new(Remote::new(address, blocking, settings.clock, counters.clone())),
             counters,
-            cadence: Cadence::new(now, settings.look_interval),
-            ledger: settings.look_before_parking.then(|| RefCell::new(Ledger::new(now))),
+            interval: PollInterval::new(now, look_interval),
+            spin: (settings.spin_before_park && several_processors())
+                .then(|| RefCell::new(Spin::new(now))),
+            has_sources: Cell::new(false),
+            look_due: Cell::new(false),
+            tidied_at: Cell::new(0),
             alarm_at: Cell::new(NEVER),
             turning: Cell::new(false),
-            resting: Cell::new(false),
+            is_left_to_host: Cell::new(false),
             stopping: Cell::new(false),
         })
     }
 
     /// Turns until the root future has ended.
     pub(crate) fn run(&self, mut root: Root<'_>) -> io::Result<()> {
-        while self.turn(&mut root, Limit::UntilEnded)? != Batch::RootEnded {}
+        while self.turn(&mut root, Limit::UntilEnded)? != BatchEnd::RootEnded {}
         Ok(())
     }
 
     // ANCHOR: turn
-    /// One trip round the loop. (For `block_on`, also the turns after it, while they are quiet: see
-    /// [`run_ready`](Self::run_ready).)
+    /// One trip round the loop.
     #[inline(always)]
-    pub(crate) fn turn(&self, root: &mut Root<'_>, limit: Limit) -> io::Result<Batch> {
+    pub(crate) fn turn(&self, root: &mut Root<'_>, limit: Limit) -> io::Result<BatchEnd> {
         self.counters.turns.add(1);
         let done_before = self.work_done();
-        // 1. What other threads left: wakes, futures, closures.
-        if self.inbox.has_news() {
-            self.take_messages();
+        // 1. What other threads sent: wakes, futures, closures.
+        if self.inbox.is_notified() {
+            self.handle_messages();
         }
         // 2. The tasks that were ready when the turn began. What they wake waits for the next.
-        let batch = self.run_ready(root, limit);
-        // 3. What the reactor has: a look while tasks are ready, else a wait.
-        match batch {
-            Batch::LookDue => drop(self.look()?),
-            Batch::Dry if self.work_done() == done_before => self.wait_for_something(limit)?,
-            Batch::Dry => self.wait_for_something(limit.after_work())?,
-            Batch::Done | Batch::RootEnded => {}
+        let batch = self.table.run_batch(root, &self.counters, || self.is_batch_over());
+        // 3. What the reactor has: a look if one is due, a wait if nothing is ready.
+        if self.look_due.get() {
+            self.look()?;
+        } else if batch == BatchEnd::NothingReady {
+            self.wait_for_something(limit.after(self.work_done() - done_before))?;
         }
         // 4. The timers that are due.
         if !self.timers.is_empty() {
@@ -187,55 +205,72 @@ impl Core {
         self.counters.polls.get() + self.counters.messages.get()
     }
 
+    /// Handles the messages there are, until they or the poll interval are over. What they send in their
+    /// turn, and what is left, waits for the next turn.
     #[cold]
-    fn take_messages(&self) {
-        let mut messages = self.messages.take();
-        self.inbox.take(&mut messages);
-        self.counters.messages.add(messages.len() as u64);
+    fn handle_messages(&self) {
+        self.inbox.take(&mut self.messages.borrow_mut());
         let before = trace::set_cause(Cause::Thread);
-        for message in messages.drain(..) {
+        loop {
+            let message = self.messages.borrow_mut().pop_front();
+            // Asked also if there is none: the loop can be notified without a message, again and again.
+            let is_over = message.is_none() | self.is_interval_over();
             match message {
-                Message::Wake(key) => self.table.wake(Key::from_bits(key)),
-                Message::Call(call) => foreign::call("a closure sent to an event loop", call),
+                Some(Message::Wake(key)) => self.table.wake(Key::from_bits(key)),
+                Some(Message::Call(call)) => foreign::call("a closure sent to an event loop", call),
+                None => break,
+            }
+            self.counters.messages.add(1);
+            if is_over {
+                break;
             }
         }
         trace::set_cause(before);
-        self.messages.replace(messages);
+        if !self.messages.borrow().is_empty() {
+            self.inbox.notify_oneself();
+        }
+        if self.look_due.get() {
+            // The tasks have an interval of their own: else a flood of messages would leave them no time.
+            self.interval.looked();
+        }
     }
 
-    #[inline]
-    fn run_ready(&self, root: &mut Root<'_>, limit: Limit) -> Batch {
-        let is_look_due = || self.cadence.count() && self.is_look_due();
-        // A turn whose steps 1, 3 and 4 have nothing to do begins here, where the last one ends. Not for
-        // a host, who asked for one, nor for `run_forever`, which asks after each whether to stop.
-        let next_turn = || {
-            if limit != Limit::UntilEnded || self.inbox.has_news() || !self.timers.is_empty() {
-                return false;
-            }
-            self.counters.turns.add(1);
-            true
-        };
-        self.table.run_batch(root, &self.counters, is_look_due, next_turn)
+    /// Asked after each poll: whether the rest of the batch waits until something else was done. With
+    /// nothing to look for, no clock is read.
+    #[inline(always)]
+    fn is_batch_over(&self) -> bool {
+        let is_watching = self.has_sources.get() || !self.timers.is_empty();
+        (is_watching || self.inbox.is_notified()) && self.is_interval_over()
     }
 
-    /// Asked every so many polls, as the cadence says.
+    /// Counts a poll, or a message: whether it is time to do something else.
+    #[inline(always)]
+    fn is_interval_over(&self) -> bool {
+        self.interval.is_over() && self.is_look_due()
+    }
+
+    /// The poll interval is over: whether there is something to look for, or a message.
     #[cold]
     fn is_look_due(&self) -> bool {
-        let has_sources = self.reactor.len() > 0;
-        if !has_sources && self.timers.is_empty() {
-            self.cadence.rest();
-            return false;
-        }
+        self.has_sources.set(self.reactor.len() > 0);
         self.counters.clock_samples.add(1);
         let now = self.clock.now();
-        let stands_still = matches!(self.clock, Clock::Test(_));
-        let look = self.cadence.sample(now, stands_still);
-        (has_sources && look) || self.timers.earliest() <= now
+        let has_news = self.has_sources.get() || self.inbox.is_notified();
+        let look = self.interval.sample(now) && has_news;
+        let is_due = look || self.timers.earliest() <= now;
+        if is_due {
+            self.look_due.set(true);
+        }
+        is_due
     }
 
     /// Asks the reactor without waiting.
     pub(super) fn look(&self) -> io::Result<usize> {
-        self.cadence.looked();
+        self.look_due.set(false);
+        self.interval.looked();
+        if self.counters.clock_samples.get() - self.tidied_at.get() >= TIDY_EVERY {
+            self.give_back();
+        }
         if self.reactor.len() == 0 {
             return Ok(0);
         }
@@ -247,7 +282,7 @@ impl Core {
         Ok(found.events)
     }
 
-    /// Wakes whoever waited for what the reactor found.
+    /// Wakes what waited for what the reactor found.
     pub(super) fn wake_found(&self) {
         self.reactor.wake_found(local::wake_waiter);
     }
@@ -267,16 +302,16 @@ impl Core {
     #[inline]
     pub(crate) fn now(&self) -> u64 {
         match &self.clock {
-            Clock::Real => self.cadence.now().unwrap_or_else(|| self.read_clock()),
+            Clock::Real => self.interval.now().unwrap_or_else(|| self.read_clock()),
             Clock::Test(_) => self.clock.now(),
         }
     }
 
-    /// Reads the real clock, for all who ask until the next reading.
+    /// Reads the real clock, for all that ask until the next reading.
     #[cold]
     pub(super) fn read_clock(&self) -> u64 {
         let now = self.clock.now();
-        self.cadence.set_now(now);
+        self.interval.set_now(now);
         now
     }
 
@@ -325,6 +360,7 @@ impl Core {
     }
 
     pub(crate) fn count_registration(&self) {
+        self.has_sources.set(true);
         self.counters.registrations.add(1);
     }
 
@@ -349,10 +385,10 @@ impl Core {
         self.stopping.replace(false)
     }
 
-    /// Leaves the loop to its host: whatever comes next makes its descriptor readable. `false`: there
-    /// is something to do already.
-    pub(crate) fn rest(&self) -> io::Result<bool> {
-        if self.table.is_ready() || self.inbox.has_news() {
+    /// Leaves the loop to its host: what comes next makes its descriptor readable. `false`: there is
+    /// something to do already.
+    pub(crate) fn leave_to_host(&self) -> io::Result<bool> {
+        if self.table.is_ready() || self.inbox.is_notified() {
             return Ok(false);
         }
         let next = self.timers.wake_up_at();
@@ -367,32 +403,42 @@ impl Core {
                 Clock::Test(_) => {}
             }
         }
-        let rests = self.inbox.park();
-        self.resting.set(rests);
-        Ok(rests)
+        let may_wait = self.inbox.leave_to_host();
+        self.is_left_to_host.set(may_wait);
+        Ok(may_wait)
     }
 
     /// Ends the host's wait, if the loop was left to it.
-    pub(crate) fn rouse(&self) {
-        if self.resting.get() {
-            self.inbox.nudge(self.id);
+    pub(crate) fn unpark_host(&self) {
+        if self.is_left_to_host.get() {
+            self.inbox.unpark(self.id);
         }
     }
 
     /// Takes the loop back from its host.
     pub(crate) fn resume(&self) {
-        self.resting.set(false);
-        self.inbox.unparked();
+        self.is_left_to_host.set(false);
+        self.inbox.host_is_back();
     }
 
-    /// Drops the blocking calls that have not begun and all tasks, then wakes whoever else counted on this
+    /// Gives back the memory of a burst that is over.
+    pub(super) fn give_back(&self) {
+        self.tidied_at.set(self.counters.clock_samples.get());
+        self.table.give_back();
+        inbox::give_back(&mut self.messages.borrow_mut());
+    }
+
+    /// Drops the blocking calls that have not begun and all tasks, then wakes all else that waits on this
     /// loop's timers and sources. Called once, with the loop entered. Returns how many tasks were left.
     pub(crate) fn close(&self) -> usize {
         if let Clock::Test(clock) = &self.clock {
             clock.unlisten(self.id);
         }
         let (messages, unparker) = self.inbox.close();
-        foreign::call("a message to a loop that is gone", || drop(messages));
+        // Each by itself: a panic in the drop of one must not meet that of another.
+        for message in self.messages.take().into_iter().chain(messages) {
+            foreign::call("a message to a loop that is gone", || drop(message));
+        }
         self.remote.blocking.close();
         let left = self.table.close();
         self.timers.close();
@@ -418,13 +464,21 @@ impl Limit {
         timeout.map_or(Self::Forever, |timeout| Self::Nanos(nanos(timeout)))
     }
 
-    /// How long to wait in a turn that has done something. A host may have waited for just that, and wants
-    /// its turn back; whoever asked for more than a turn does not.
-    #[inline]
-    fn after_work(self) -> Self {
+    /// How long that is; `None`: for ever.
+    pub(super) fn nanos(self) -> Option<u64> {
         match self {
-            Self::Forever | Self::Nanos(_) => Self::Nanos(0),
-            Self::UntilEnded | Self::UntilStopped => self,
+            Self::UntilEnded | Self::Forever | Self::UntilStopped => None,
+            Self::Nanos(limit) => Some(limit),
+        }
+    }
+
+    /// How long to wait in a turn that has done so much. A host may have waited for just that, and wants
+    /// its turn back; who asked for more than a turn does not.
+    #[inline]
+    fn after(self, work_done: u64) -> Self {
+        match self {
+            Self::Forever | Self::Nanos(_) if work_done > 0 => Self::Nanos(0),
+            limit => limit,
         }
     }
 }

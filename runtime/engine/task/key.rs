@@ -17,8 +17,8 @@
 pub(crate) struct Key(u64);
 
 impl Key {
-    /// Nobody's: there is no generation 0.
-    pub(crate) const NOBODY: Self = Self(0);
+    /// No task: there is no generation 0.
+    pub(crate) const NONE: Self = Self(0);
 
     #[inline]
     pub(crate) fn new(number: u16, generation: u16, slot: u32) -> Self {

@@ -1,28 +1,26 @@
 //! The event loop's tasks, and the waker that is a number.
 //!
-//! One [`Table`] belongs to one loop: a slab of the tasks that wait, and the run queue of those that do not
-//! (`tasks.rs`). Only the loop's own thread touches it, so spawning, waking and polling cost no
-//! read-modify-write, no reference count and no lock. (A task's end costs one or two: see `cell.rs`.)
+//! One [`Table`] belongs to one loop: a slab of its tasks, and the run queue (`tasks.rs`). Only the loop's
+//! own thread touches it, so spawning, waking and polling cost no read-modify-write, no reference count
+//! and no lock. (A task's end costs one or two: see `cell.rs`.)
 //!
 //! A task's waker holds no pointer. Its data word is a [`Key`]: the loop's number, the slot's number
 //! and its generation.
 //!
 //! Cloning copies the word and dropping it does nothing. `wake` asks the thread-local which table
-//! this thread runs: if it is that of the loop in the key, the slot's task is put into the run queue;
-//! otherwise the key goes into that loop's inbox. A key may be stale in every way: the task ended, its
-//! slot serves another task, its loop is gone, its loop's number serves another loop. The generation
-//! catches nearly all of these, and what it does not catch (it has wrapped around exactly) costs one
-//! spurious poll, which every future must bear. Nothing dereferences a key.
+//! this thread runs: if it is that of the loop in the key, the task is scheduled; otherwise the key goes
+//! into that loop's inbox. A key may be stale in every way: the task ended, its slot serves another task,
+//! its loop is gone, its loop's number serves another loop. The generation catches nearly all of these,
+//! and what it does not catch (it has wrapped around exactly) costs one spurious poll, which every future
+//! must bear. Nothing dereferences a key.
 //!
 //! What must hold:
-//! - A slot whose key stands in the run queue by itself is not freed. A task that ended there leaves a
-//!   tombstone, and the slot is freed when the key is popped; else the entry would be taken for that of a new
-//!   task in the same slot.
 //! - A task is out of its slot while it runs, so that its poll may spawn, wake and cancel freely.
-//! - Foreign code (futures, outputs, their drops) runs with the table not borrowed.
+//! - User code (futures, outputs, their drops, listeners) runs with the table not borrowed, and finds
+//!   each slot's state true.
 //!
-//! The rival, tokio's and async-task's, is a pointer with a reference count: safe to hand to any
-//! thread at two atomic steps a clone, and a waker that keeps a dead task's memory alive.
+//! **Alternative:** a pointer with a reference count, as in tokio and async-task. It is safe to hand to
+//! any thread, at two atomic steps a clone, and such a waker keeps a dead task's memory alive.
 
 use std::{
     cell::{RefCell, RefMut},
@@ -36,10 +34,10 @@ use std::{
 use super::{
     key::Key,
     poll::{OriginFn, PollArgs, PollOutcome},
-    slots::{AWAY, EXPECTED, IDLE, ROOT, Slots},
+    slots::{ROOT, Slots, State},
     spawned::{Spawned, Stage},
     steps,
-    tasks::{Batch, Popped, Ready, Refused, Tasks},
+    tasks::{BatchEnd, Refused, Runnable, Tasks},
 };
 use crate::engine::{
     base::{
@@ -50,7 +48,7 @@ use crate::engine::{
         this_poll, trace,
     },
     inbox,
-    run_queue::batches::Batches,
+    run_queue::batches::RunQueue,
     waiting::waiter::Waiter,
 };
 
@@ -82,7 +80,7 @@ mod waker {
         let data = std::ptr::without_provenance(key.bits() as usize);
         // SAFETY: the vtable's functions are safe code: they take the data word for the number it is
         // and dereference nothing, so they may be called on any thread, any number of times, also
-        // after whatever the number named is gone.
+        // after what the number named is gone.
         unsafe { Waker::new(data, &VTABLE) }
     }
 
@@ -103,7 +101,7 @@ mod waker {
     }
 }
 
-/// Wakes the task of a key, from whichever thread.
+/// Wakes the task of a key, from any thread.
 #[inline(never)]
 // ANCHOR: wake
 pub(crate) fn wake(key: Key) {
@@ -112,7 +110,7 @@ pub(crate) fn wake(key: Key) {
             if trace::on() {
                 table.wake_traced(key);
             } else {
-                table.tasks.borrow_mut().mark(key);
+                table.tasks.borrow_mut().schedule(key);
             }
             true
         }
@@ -138,7 +136,7 @@ pub(crate) fn wake_bits(bits: u64) {
     wake(Key::from_bits(bits));
 }
 
-/// Whoever `waker` wakes, to be woken by [`wake_waiter`]: a waker of ours is only a number.
+/// The task of `waker`, to be woken by [`wake_waiter`]: a waker of ours is only a number.
 #[inline]
 pub(crate) fn waiter_of(waker: &Waker) -> Waiter {
     match waker::key_of(waker) {
@@ -156,7 +154,7 @@ pub(crate) fn is_waiter_of(waiter: &Waiter, waker: &Waker) -> bool {
     }
 }
 
-/// Wakes one who waited, from whichever thread.
+/// Wakes a waiter, from any thread.
 pub(crate) fn wake_waiter(waiter: Waiter) {
     match waiter {
         Waiter::Task(bits) => wake_bits(bits),
@@ -196,7 +194,7 @@ const RUNNING: OriginFn<'static> = &|| {
     CURRENT.with_borrow(|table| {
         let table = table.as_ref().expect("a task is polled or dropped with its loop entered");
         let tasks = table.tasks.borrow();
-        tasks.slots[tasks.running.slot()].origin()
+        tasks.slots[tasks.running].origin()
     })
 };
 
@@ -211,13 +209,10 @@ pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 
 impl Table {
     pub(crate) fn new(number: u16, first_generation: u16) -> Self {
-        let slots = Slots::new(number, first_generation);
-        let run_queue = Batches::new();
         let tasks = Tasks {
-            slots,
-            run_queue,
-            running: Key::NOBODY,
-            woken_running: Key::NOBODY,
+            slots: Slots::new(number, first_generation),
+            run_queue: RunQueue::default(),
+            running: ROOT,
             closed: false,
         };
         Self { number, tasks: RefCell::new(tasks) }
@@ -228,13 +223,13 @@ impl Table {
         if trace::on() {
             self.wake_traced(key);
         } else {
-            self.tasks.borrow_mut().mark(key);
+            self.tasks.borrow_mut().schedule(key);
         }
     }
 
     /// What wakes this table's tasks by the bits of their keys, and says of each whether it is this
-    /// table's: the way of the reactor, which wakes many at once. The table is borrowed meanwhile. Not
-    /// for when somebody listens to the trace.
+    /// table's: for the reactor, which wakes many at once. The table is borrowed meanwhile. Not while the
+    /// trace has a listener.
     #[inline]
     pub(crate) fn waking(&self) -> impl FnMut(u64) -> bool {
         let mut tasks = self.tasks.borrow_mut();
@@ -242,7 +237,7 @@ impl Table {
             let key = Key::from_bits(bits);
             let is_ours = key.number() == self.number;
             if is_ours {
-                tasks.mark(key);
+                tasks.schedule(key);
             }
             is_ours
         }
@@ -253,7 +248,7 @@ impl Table {
     fn wake_traced(&self, key: Key) {
         let (live, news) = {
             let mut inner = self.tasks.borrow_mut();
-            let news = inner.mark(key);
+            let news = inner.schedule(key);
             (inner.find(key).map(|slot| slot.id), news)
         };
         if let Some(task) = live {
@@ -262,7 +257,7 @@ impl Table {
     }
 
     /// Takes a task in and schedules it. Refused, and dropped, once the table is closed. `make` is
-    /// called with the table borrowed: making a task of a future and a number calls nobody.
+    /// called with the table borrowed: making a task of a future and a number calls no user code.
     #[inline]
     pub(crate) fn spawn(
         &self,
@@ -284,8 +279,9 @@ impl Table {
         slot.parent = parent;
         slot.wait = None;
         slot.key = key;
-        slot.standing = AWAY;
-        inner.run_queue.push(|| Ready { key, task: Some(task), gave_way_at: None });
+        slot.state = State::Scheduled;
+        mem::forget(slot.task.replace(task));
+        inner.run_queue.push(key.slot());
         drop(inner);
         if trace::on() {
             let origin = self.tasks.borrow().slots[key.slot()].origin();
@@ -294,28 +290,23 @@ impl Table {
         Ok(())
     }
 
-    /// Readies the root slot for a new `block_on`, and schedules it.
+    /// Takes the future of a `block_on` in as the root, and schedules it.
     pub(crate) fn open_root(&self, id: TaskId, location: &'static Location<'static>) {
         let mut inner = self.tasks.borrow_mut();
-        let inner = &mut *inner;
-        let key = inner.slots.draw_key(ROOT);
-        let slot = &mut inner.slots[ROOT];
+        let (key, slot) = inner.open_root();
         slot.id = id;
         slot.location = location;
         slot.key = key;
-        // A root that returned while scheduled left an entry in the queue. It serves this one.
-        if slot.standing == AWAY {
-            slot.standing = EXPECTED;
-            inner.run_queue.push(|| Ready::alone(key));
-        }
     }
 
     /// The root future is gone; its wakers are stale from here on.
     pub(crate) fn close_root(&self) {
-        let mut inner = self.tasks.borrow_mut();
-        let slot = &mut inner.slots[ROOT];
-        slot.key = Key::NOBODY;
-        slot.wait = None;
+        self.tasks.borrow_mut().close_root();
+    }
+
+    /// Gives back the memory of a burst that is over.
+    pub(crate) fn give_back(&self) {
+        self.tasks.borrow_mut().give_back();
     }
 
     /// Whether anything stands in the run queue.
@@ -329,97 +320,95 @@ impl Table {
         self.tasks.borrow().slots.len()
     }
 
-    /// Runs the turn's batch: polls each runnable in it, once. After each poll `is_look_due` is asked whether
-    /// to cut the batch short. At its end, with more runnables ready, `next_turn` is asked whether the
-    /// next turn would find nothing else to do: then that one's batch is run as well.
+    /// Runs the turn's batch: polls each task in it, once. After each poll `is_over` is asked whether to
+    /// leave the rest of the batch for the next turn.
     #[inline]
+    // ANCHOR: run_batch
     pub(crate) fn run_batch(
         &self,
         root: &mut Root<'_>,
         counters: &Counters,
-        is_look_due: impl Fn() -> bool,
-        next_turn: impl Fn() -> bool,
-    ) -> Batch {
-        // Borrowed but for the polls themselves, in which foreign code runs.
+        is_over: impl Fn() -> bool,
+    ) -> BatchEnd {
+        // Borrowed except during the polls themselves, in which user code runs.
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
-        let batch = loop {
-            let Some(popped) = tasks.pop() else {
-                if tasks.run_queue.is_next_empty() {
-                    break Batch::Dry;
-                }
-                if !next_turn() {
-                    break Batch::Done;
-                }
-                tasks.run_queue.begin_next();
-                continue;
+        let end = loop {
+            let Some(Runnable { key, id, task }) = tasks.pop() else {
+                break match tasks.run_queue.is_next_empty() {
+                    true => BatchEnd::NothingReady,
+                    false => BatchEnd::MoreReady,
+                };
             };
-            match popped {
-                Popped::Task(key, task) => {
-                    let id = self.announce(tasks, key);
-                    counters.polls.add(1);
-                    tasks = match self.poll(key, id, task) {
-                        Ok(task) => self.put_back(key, |tasks| tasks.put_back(key, task)),
-                        Err(outcome) => {
-                            counters.ended.add(1);
-                            self.remove(key.slot(), outcome)
-                        }
-                    };
+            self.release_to_poll(tasks, id);
+            counters.polls.add(1);
+            tasks = match self.poll(key, id, task, root) {
+                Ok(task) => self.put_back(Runnable { key, id, task }),
+                Err(_) if key.slot() == ROOT => break BatchEnd::RootEnded,
+                Err(outcome) => {
+                    counters.ended.add(1);
+                    self.remove(key.slot(), outcome)
                 }
-                Popped::Root(key) => {
-                    let id = self.announce(tasks, key);
-                    counters.polls.add(1);
-                    if self.poll_root(key, id, root) {
-                        tasks = self.tasks.borrow_mut();
-                        break Batch::RootEnded;
-                    }
-                    tasks = self.put_back(key, |tasks| tasks.put_back_root(key));
-                }
-            }
-            if is_look_due() {
-                break Batch::LookDue;
+            };
+            if is_over() {
+                break BatchEnd::CutShort;
             }
         };
-        tasks.running = Key::NOBODY;
         this_poll::end();
-        batch
+        end
     }
+    // END: run_batch
 
-    /// The task of `key` is about to be polled: its identity. Lets go of the table for the trace.
+    /// A task is about to be polled: lets go of the table for it.
     #[inline(always)]
-    fn announce<'a>(&'a self, mut tasks: RefMut<'a, Tasks>, key: Key) -> TaskId {
-        let id = tasks.slots[key.slot()].id;
+    fn release_to_poll(&self, tasks: RefMut<'_, Tasks>, id: TaskId) {
+        drop(tasks);
         if trace::on() {
-            drop(tasks);
             steps::polled(id);
-            tasks = self.tasks.borrow_mut();
         }
-        tasks.running = key;
-        id
     }
 
-    /// Polls a task. Gives it back, or how it ended.
+    /// Polls a task, or the root future. Gives it back, or says how it ended.
     #[inline(always)]
-    fn poll(&self, key: Key, id: TaskId, task: Spawned) -> Result<Spawned, PollOutcome> {
-        waker::with_context(key, id, |cx| task.poll(&mut PollArgs { cx, origin: &RUNNING }))
+    fn poll(
+        &self,
+        key: Key,
+        id: TaskId,
+        task: Option<Spawned>,
+        root: &mut Root<'_>,
+    ) -> Result<Option<Spawned>, PollOutcome> {
+        match task {
+            Some(task) => {
+                let poll = |cx: Context<'_>| task.poll(&mut PollArgs { cx, origin: &RUNNING });
+                waker::with_context(key, id, poll).map(Some)
+            }
+            None => self.poll_root(key, id, root),
+        }
     }
 
-    /// Polls the root future, if there is one. `true`: it has ended.
     #[inline(never)]
-    fn poll_root(&self, key: Key, id: TaskId, root: &mut Root<'_>) -> bool {
-        root.as_mut().is_some_and(|root| waker::with_context(key, id, |mut cx| root(&mut cx)))
+    fn poll_root(
+        &self,
+        key: Key,
+        id: TaskId,
+        root: &mut Root<'_>,
+    ) -> Result<Option<Spawned>, PollOutcome> {
+        let Some(root) = root else { return Ok(None) };
+        match waker::with_context(key, id, |mut cx| root(&mut cx)) {
+            true => Err(PollOutcome::Completed),
+            false => Ok(None),
+        }
     }
 
-    /// The poll ended with `Pending`: puts the task into its slot, or into the run queue if it gave way.
+    /// The poll ended with `Pending`: puts the task into its slot, and into the run queue if it gave way.
     #[inline(always)]
-    fn put_back(&self, key: Key, put_back: impl FnOnce(&mut Tasks) -> bool) -> RefMut<'_, Tasks> {
+    fn put_back(&self, runnable: Runnable) -> RefMut<'_, Tasks> {
+        let id = runnable.id;
         let mut tasks = self.tasks.borrow_mut();
-        let again = put_back(&mut tasks);
+        let gave_way = tasks.put_back(runnable);
         if trace::on() {
-            let id = tasks.slots[key.slot()].id;
-            tasks.running = Key::NOBODY;
             drop(tasks);
-            steps::waits(id, again, this_poll::wait());
+            steps::waits(id, gave_way, this_poll::wait());
             return self.tasks.borrow_mut();
         }
         tasks
@@ -429,12 +418,9 @@ impl Table {
     #[inline(always)]
     fn remove(&self, number: u32, outcome: PollOutcome) -> RefMut<'_, Tasks> {
         let mut tasks = self.tasks.borrow_mut();
-        let slot = tasks.slots.end(number);
-        // A name is text: dropping it calls nobody.
-        slot.name = None;
+        // A name is text: dropping it calls no user code.
+        let (id, _name) = tasks.slots.end(number);
         if trace::on() {
-            let id = slot.id;
-            tasks.running = Key::NOBODY;
             drop(tasks);
             steps::ended(id, outcome);
             return self.tasks.borrow_mut();
@@ -451,10 +437,9 @@ impl Table {
         loop {
             let task = {
                 let mut inner = self.tasks.borrow_mut();
+                inner.running = number;
                 let Some(slot) = inner.slots.get_mut(number) else { break };
-                let (key, task) = (slot.key, slot.task.take());
-                inner.running = key;
-                task
+                slot.task.take()
             };
             if let Some(task) = task {
                 task.cancel(&RUNNING);
@@ -471,21 +456,16 @@ impl Table {
         self.tasks.borrow().slots.next_generation()
     }
 
-    /// Calls `row` for each task: its origin, what it waits for, and whether it is scheduled or
-    /// running.
+    /// Calls `row` for each task: its origin, what it waits for, and whether it is scheduled or running.
     pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<Wait>, Stage)) {
         let rows: Vec<_> = {
-            let mut inner = self.tasks.borrow_mut();
-            inner.note_who_gave_way();
+            let inner = self.tasks.borrow();
             let rows = inner.slots.live().map(|slot| {
-                let is_root = slot.key.slot() == ROOT;
-                let stage = match slot.standing {
-                    _ if slot.key == inner.running => Stage::Running,
+                let stage = match slot.state {
+                    State::Running | State::WokenWhileRunning => Stage::Running,
                     // All tasks are in their slots, to be dropped.
-                    _ if inner.closed => Stage::Idle,
-                    IDLE => Stage::Idle,
-                    AWAY if is_root => Stage::Idle,
-                    _ => Stage::Scheduled,
+                    State::Scheduled if !inner.closed => Stage::Scheduled,
+                    _ => Stage::Idle,
                 };
                 (slot.origin(), slot.wait, stage)
             });

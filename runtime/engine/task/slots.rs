@@ -1,9 +1,28 @@
 //! The slab of an event loop's tasks: numbered slots, vacant ones in a list.
 //!
-//! Plain data. It knows nothing of wakers and queues; `tasks.rs` decides when a slot is freed. A wake reads
-//! two words of a slot: whose it is (the key) and where its task is, and a vacant slot's link lies in the
-//! latter; so the slab costs a task nothing beyond its fields. That is why it is not the slab crate: there
-//! every access asks first whether the slot is taken, and the generation would go with the task.
+//! Plain data. It knows nothing of wakers and queues; `tasks.rs` moves a task from state to state. A
+//! wake reads two words of a slot, the key of its task and the state.
+//!
+//! ```text
+//!   Vacant --spawn--> Scheduled --popped--> Running --Pending--> Idle --wake--> Scheduled
+//!                                              |
+//!                                              +--Ready--------> Vacant
+//!                                              +--gave way-----> Scheduled
+//!                                              +--wake---------> WokenWhileRunning
+//!
+//!   WokenWhileRunning --Pending--> Scheduled
+//!   WokenWhileRunning --Ready----> Complete --popped--> Vacant
+//! ```
+//!
+//! What must hold:
+//! - A slot whose number stands in the run queue is not given to another task: that one would be
+//!   polled out of its turn. A task that ended in a poll in which it was woken leaves its slot
+//!   `Complete`, and the slot is vacant when the number is popped.
+//! - The memory of a burst goes back: when most slots are vacant, those behind the last task are given
+//!   back. (A task cannot move, for wakers name its slot.)
+//!
+//! **Alternative:** the slab crate. There every access asks first whether the slot is taken, and the
+//! key would go with the task.
 
 use std::{
     mem,
@@ -17,27 +36,43 @@ use crate::engine::base::{
     place::{Name, Origin, Wait},
 };
 
-/// One place in the table.
+/// One task's slot.
 pub(crate) struct Slot {
-    /// The task while it waits. `None` while it stands in the run queue or runs, for the root future, in a
-    /// tombstone, and in a vacant slot.
+    /// The task, unless it runs. Never the root future, which is on the stack of `block_on`.
     pub(crate) task: Option<Spawned>,
     pub(crate) id: TaskId,
     pub(crate) name: Name,
     pub(crate) location: &'static Location<'static>,
     /// The task that spawned it.
     pub(crate) parent: Option<TaskId>,
-    /// What its task waits for, if that is known.
+    /// What the task waits for, or where it gave way, as far as that is known.
     pub(crate) wait: Option<Wait>,
-    /// [`IDLE`], [`AWAY`], [`EXPECTED`], or of a vacant slot the number of the next one, if there is one.
-    /// Expected with nobody's key is a tombstone.
-    pub(crate) standing: u32,
-    /// The number of its task. [`Key::NOBODY`] if nothing will be polled here: a vacant slot, or a tombstone.
+    /// What its task's wakers hold. [`Key::NONE`] if there is no task.
     pub(crate) key: Key,
+    pub(crate) state: State,
+    /// The vacant slot after this vacant one.
+    next_vacant: u32,
 }
 
 #[cfg(test)]
 const _: () = assert!(size_of::<Slot>() <= 72, "each task has one");
+
+/// Where in its life the task of a slot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// There is no task.
+    Vacant,
+    /// It waits to be woken.
+    Idle,
+    /// Its number stands in the run queue.
+    Scheduled,
+    /// It is being polled.
+    Running,
+    /// It is being polled, and its number stands in the run queue already.
+    WokenWhileRunning,
+    /// It has ended, and its number stands in the run queue still.
+    Complete,
+}
 
 impl Slot {
     pub(crate) fn origin(&self) -> Origin {
@@ -50,19 +85,16 @@ impl Slot {
     }
 }
 
-/// The task is in its slot, and waits to be woken.
-pub(crate) const IDLE: u32 = u32::MAX;
-/// The task stands in the run queue, or runs. Of the root future, which is never in its slot: its key does not
-/// stand there.
-pub(crate) const AWAY: u32 = u32::MAX - 1;
-/// The slot's key stands in the run queue, without a task: for the root future, or for a task that was woken while
-/// it ran.
-pub(crate) const EXPECTED: u32 = u32::MAX - 2;
-/// There is no next vacant slot.
-const LAST: u32 = u32::MAX - 3;
+/// The end of the list of vacant slots.
+const LAST: u32 = u32::MAX;
 
 /// The slot of the root future.
 pub(crate) const ROOT: u32 = 0;
+
+/// So many slots are kept in any case.
+const KEPT: usize = 1024;
+/// Steps that the search for vacant slots at the end may take, for each task that has ended.
+const STEPS: usize = 4;
 
 pub(crate) struct Slots {
     slots: Vec<Slot>,
@@ -71,8 +103,10 @@ pub(crate) struct Slots {
     /// The loop's number.
     number: u16,
     next_generation: u16,
-    /// Slots that are taken, the root's not counted.
+    /// Tasks there are, the root not counted.
     tasks: usize,
+    /// Steps that may be spent on looking for slots to give back.
+    steps: usize,
 }
 
 impl Slots {
@@ -84,22 +118,17 @@ impl Slots {
             location: Location::caller(),
             parent: None,
             wait: None,
-            standing: AWAY,
-            key: Key::NOBODY,
+            key: Key::NONE,
+            state: State::Vacant,
+            next_vacant: LAST,
         };
         let next_generation = first_generation;
-        Self { slots: vec![root], vacant: LAST, number, next_generation, tasks: 0 }
+        Self { slots: vec![root], vacant: LAST, number, next_generation, tasks: 0, steps: 0 }
     }
 
     /// Tasks there are, the root not counted.
     pub(crate) fn len(&self) -> usize {
         self.tasks
-    }
-
-    /// Slots there are, taken or not.
-    #[inline(always)]
-    pub(crate) fn size(&self) -> usize {
-        self.slots.len()
     }
 
     pub(crate) fn next_generation(&self) -> u16 {
@@ -113,7 +142,7 @@ impl Slots {
 
     /// The slots with a task, or the root future, that has not ended.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().filter(|slot| slot.key != Key::NOBODY)
+        self.slots.iter().filter(|slot| slot.key != Key::NONE)
     }
 
     /// All slots.
@@ -129,7 +158,7 @@ impl Slots {
         Key::new(self.number, generation, number)
     }
 
-    /// Takes a slot out of the vacant ones, or makes one. The task that moves in has this key.
+    /// Takes a slot out of the vacant ones, or makes one, for a task that will have this key.
     #[inline]
     pub(crate) fn reserve(&mut self) -> (Key, &mut Slot) {
         self.tasks += 1;
@@ -139,7 +168,7 @@ impl Slots {
         let number = self.vacant;
         let key = self.draw_key(number);
         let slot = &mut self.slots[number as usize];
-        self.vacant = slot.standing;
+        self.vacant = slot.next_vacant;
         (key, slot)
     }
 
@@ -155,35 +184,67 @@ impl Slots {
             location: root.location,
             parent: None,
             wait: None,
-            standing: LAST,
-            key: Key::NOBODY,
+            key: Key::NONE,
+            state: State::Vacant,
+            next_vacant: LAST,
         };
         self.slots.push(slot);
         number as u32
     }
 
-    /// The task of this slot has ended. The slot is free at once, unless its key stands in the run queue: then
-    /// it is a tombstone until that is popped.
+    /// The running task of this slot has ended. Gives what its slot said of it.
     #[inline]
     // ANCHOR: end
-    pub(crate) fn end(&mut self, number: u32) -> &mut Slot {
+    pub(crate) fn end(&mut self, number: u32) -> (TaskId, Name) {
         self.tasks -= 1;
         let slot = &mut self.slots[number as usize];
-        slot.key = Key::NOBODY;
-        if slot.standing != EXPECTED {
-            slot.standing = mem::replace(&mut self.vacant, number);
+        slot.key = Key::NONE;
+        let ended = (slot.id, slot.name.take());
+        if slot.state == State::WokenWhileRunning {
+            slot.state = State::Complete;
+        } else {
+            self.free(number);
         }
-        slot
+        ended
     }
     // END: end
 
-    /// A key was popped whose task has ended: its slot can be freed now. (The root's never is.)
-    #[cold]
-    pub(crate) fn free_ended(&mut self, number: u32) {
-        self[number].standing = match number {
-            ROOT => AWAY,
-            _ => mem::replace(&mut self.vacant, number),
-        };
+    /// Nothing refers to this slot any more.
+    #[inline]
+    pub(crate) fn free(&mut self, number: u32) {
+        let slot = &mut self.slots[number as usize];
+        slot.state = State::Vacant;
+        if number == ROOT {
+            return;
+        }
+        self.steps += STEPS;
+        slot.next_vacant = mem::replace(&mut self.vacant, number);
+    }
+
+    /// Gives back the slots behind the last task, if they are many. It takes no more than a few steps
+    /// for each task that has ended, however often it is called.
+    pub(crate) fn give_back(&mut self) {
+        let size = self.slots.len();
+        if size <= KEPT || self.tasks > size / 8 {
+            return;
+        }
+        let is_vacant = |slot: &&Slot| slot.state == State::Vacant;
+        let ends = self.slots[1..].iter().rev().take(self.steps);
+        let at_end = ends.take_while(is_vacant).count();
+        if at_end < size / 4 {
+            self.steps -= at_end;
+            return;
+        }
+        self.slots.truncate(size - at_end);
+        self.slots.shrink_to_fit();
+        self.steps = 0;
+        // The lowest first: then the end is vacant the sooner.
+        self.vacant = LAST;
+        for (number, slot) in self.slots.iter_mut().enumerate().skip(1).rev() {
+            if slot.state == State::Vacant {
+                slot.next_vacant = mem::replace(&mut self.vacant, number as u32);
+            }
+        }
     }
 }
 
@@ -200,5 +261,57 @@ impl IndexMut<u32> for Slots {
     #[inline(always)]
     fn index_mut(&mut self, number: u32) -> &mut Slot {
         &mut self.slots[number as usize]
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn taken(slots: &mut Slots, count: u32) -> Vec<u32> {
+        let numbers = (0..count).map(|_| {
+            let (key, slot) = slots.reserve();
+            (slot.key, slot.state) = (key, State::Running);
+            key.slot()
+        });
+        numbers.collect()
+    }
+
+    #[test]
+    fn the_slots_of_a_burst_go_back_in_whatever_order_its_tasks_end() {
+        fn shuffled(mut numbers: Vec<u32>) -> Vec<u32> {
+            fastrand::Rng::with_seed(1).shuffle(&mut numbers);
+            numbers
+        }
+        let orders: [fn(Vec<u32>) -> Vec<u32>; 3] =
+            [|numbers| numbers, |numbers| numbers.into_iter().rev().collect(), shuffled];
+        for order in orders {
+            let mut slots = Slots::new(0, 0);
+            let stay = taken(&mut slots, 3);
+            for number in order(taken(&mut slots, 100_000)) {
+                slots.end(number);
+            }
+            slots.give_back();
+            assert!(slots.slots.capacity() <= 2 * KEPT, "{} slots kept", slots.slots.capacity());
+            assert_eq!((slots.len(), slots.live().count()), (3, 3));
+            // All that is vacant is found again, once.
+            let size = slots.slots.len() as u32;
+            let mut again = taken(&mut slots, size - 4);
+            assert_eq!(slots.slots.len() as u32, size, "before any new one");
+            again.extend(stay);
+            again.sort_unstable();
+            assert_eq!(again, (1..size).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_slot_whose_number_is_queued_is_not_given_to_another() {
+        let mut slots = Slots::new(0, 0);
+        let number = taken(&mut slots, 1)[0];
+        slots[number].state = State::WokenWhileRunning;
+        slots.end(number);
+        assert_ne!(taken(&mut slots, 1)[0], number);
+        slots.free(number);
+        assert_eq!(taken(&mut slots, 1)[0], number);
     }
 }

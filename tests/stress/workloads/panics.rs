@@ -14,7 +14,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use whirligig::task::{self, JoinError, JoinHandle, PoolFull};
+use whirligig::task::{self, JoinError};
 
 use super::Workload;
 use crate::{
@@ -30,7 +30,10 @@ pub(crate) struct Panics {
 }
 
 /// A task that is to panic, and what with.
-type Kept = Option<(u64, JoinHandle<()>)>;
+/// Of a task or of a blocking call.
+type Handle = Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>>;
+
+type Kept = Option<(u64, Handle)>;
 
 impl Workload for Panics {
     fn name(&self) -> &'static str {
@@ -85,20 +88,20 @@ impl Panics {
             })
         });
         let task = match blocking {
-            Some(Ok(call)) => call,
-            Some(Err(PoolFull)) => return,
-            None => whirligig::spawn(async move {
+            Some(Ok(call)) => Box::pin(call) as Handle,
+            Some(Err(_full_or_over)) => return,
+            None => Box::pin(whirligig::spawn(async move {
                 let member = there.enrol(Kind::Panic);
                 pause(&mut choices).await;
                 member.complete();
                 resume_unwind(Box::new(key));
-            }),
+            })),
         };
         *self.lock(lane) = Some((key, task));
         let outcome = poll_fn(|cx| {
             let mut kept = self.lock(lane);
             let (_, task) = kept.as_mut().expect("it is kept until it has ended");
-            Pin::new(task).poll(cx)
+            task.as_mut().poll(cx)
         })
         .await;
         *self.lock(lane) = None;

@@ -104,7 +104,7 @@ impl Serve {
     fn serve(&self) -> io::Result<()> {
         let ready = |address: SocketAddr| println!("\"{address}\"");
         let looking = |look: bool| {
-            let mut builder = EventLoop::builder().look_before_parking(look);
+            let mut builder = EventLoop::builder().spin_before_park(look);
             if let Some(polls) = self.look_interval {
                 builder = builder.look_interval(polls);
             }

@@ -61,15 +61,14 @@ impl Worker {
         if let Some(notified) = unparked.assigned {
             self.pool.carry_out(notified);
         }
-        self.cadence.woke();
+        self.interval.unparked();
         self.read_clock();
-        self.polls_sampled.set(self.counters().polls.get());
     }
 
     /// The look between the announcement and the wait.
     fn sees_work(&self, look: LastLook) -> bool {
         let pool = &*self.pool;
-        let now = self.cadence.last_reading();
+        let now = self.interval.last_reading();
         let everywhere = look == LastLook::Everywhere;
         !pool.injector.is_empty() && !seeded("parking_ignores_the_injector")
             || everywhere && pool.workers.iter().any(|worker| worker.is_worth_sharing(now))

@@ -36,7 +36,7 @@ impl Worker {
             return;
         }
         let waiting = self.queue.len() + self.pool.injector.len();
-        if worth_sharing(waiting, self.shared().poll_cost.known(self.cadence.last_reading())) {
+        if worth_sharing(waiting, self.shared().poll_cost.known(self.interval.last_reading())) {
             self.unpark_neighbour();
         }
     }
@@ -95,7 +95,7 @@ impl Worker {
             return;
         }
         let victim = &self.pool.workers[self.next_victim.get() % self.pool.workers.len()];
-        if victim.is_worth_sharing(self.cadence.last_reading()) {
+        if victim.is_worth_sharing(self.interval.last_reading()) {
             self.unpark_neighbour();
         } else {
             self.unpark_for_backlog();

@@ -37,7 +37,7 @@ use crate::engine::{
     },
     reactor::{Found, woken::Woken},
     run_queue::stealing::{CAPACITY, Owner},
-    scheduler::cadence::Cadence,
+    scheduler::poll_interval::PollInterval,
     task::{
         join::JoinHandle,
         local,
@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     pub(crate) pool: StdArc<Pool>,
     pub(super) queue: Owner<Runnable>,
     ids: TaskIds,
-    pub(super) cadence: Cadence,
+    pub(super) interval: PollInterval,
     /// How often the lifo slot may be used before the ring's turn.
     lifo_left: Cell<u32>,
     polling: Cell<bool>,
@@ -147,7 +147,7 @@ impl Worker {
             pool,
             queue,
             ids: TaskIds::new(),
-            cadence: Cadence::new(now, look_interval),
+            interval: PollInterval::new(now, look_interval),
             lifo_left: Cell::new(lifo_uses),
             polling: Cell::new(false),
             searching: Cell::new(false),
@@ -209,14 +209,15 @@ impl Worker {
     /// The time of this turn, never ahead of the clock.
     #[inline]
     pub(crate) fn now(&self) -> u64 {
-        self.cadence.now().unwrap_or_else(|| self.read_clock())
+        self.interval.now().unwrap_or_else(|| self.read_clock())
     }
 
     /// Reads the clock, for all who ask until the next reading.
     #[cold]
     pub(super) fn read_clock(&self) -> u64 {
         let now = clock::real_now();
-        self.cadence.set_now(now);
+        self.interval.set_now(now);
+        self.polls_sampled.set(self.counters().polls.get());
         now
     }
 
@@ -241,11 +242,11 @@ impl Worker {
         if self.handed_off.get() {
             return Ok(());
         }
-        self.cadence.looked();
-        let overdue = self.cadence.last_reading().saturating_sub(OVERDUE);
+        self.interval.looked();
+        let overdue = self.interval.last_reading().saturating_sub(OVERDUE);
         for worker in &self.pool.workers {
             if worker.timers.earliest() <= overdue {
-                self.fire(&worker.timers, self.cadence.last_reading());
+                self.fire(&worker.timers, self.interval.last_reading());
             }
         }
         if self.pool.reactor.len() == 0 {
@@ -334,7 +335,7 @@ impl Worker {
                 self.unpark_for_backlog();
             }
             self.run_task(task);
-            if self.cadence.count() && self.is_look_due() {
+            if self.interval.is_over() && self.is_look_due() {
                 return Batch::LookDue;
             }
         }
@@ -399,7 +400,7 @@ impl Worker {
             // What it costs is not known from the polls of others, this one least of all.
             if self.queue.len() > 1 {
                 self.shared().poll_cost.forget();
-                self.cadence.doubt();
+                self.interval.cut_short();
                 self.spawned.set(true);
             }
         }
@@ -418,7 +419,7 @@ impl Worker {
         HandedOff(self.clone())
     }
 
-    /// Asked every so many polls, as the cadence says.
+    /// Asked every so many polls, as the poll interval says.
     #[cold]
     fn is_look_due(&self) -> bool {
         if self.handed_off.get() {
@@ -427,11 +428,11 @@ impl Worker {
         let now = clock::real_now();
         let polls = self.counters().polls.get();
         let sampled = polls - self.polls_sampled.replace(polls);
-        let cost = (now - self.cadence.last_reading()) / sampled.max(1);
-        let look = self.cadence.sample(now, false);
+        let cost = (now - self.interval.last_reading()) / sampled.max(1);
+        let look = self.interval.sample(now);
         if self.spawned.take() {
             // That was the poll which spawned. The next is one of the new tasks'.
-            self.cadence.doubt();
+            self.interval.cut_short();
         } else if self.shared().poll_cost.measured(cost, now) {
             self.pool.note_long_poll(now);
         }
@@ -452,7 +453,7 @@ impl Drop for HandedOff {
         } else {
             worker.handed_off.set(true);
             // The poll that goes on is the last that this thread runs of it.
-            worker.cadence.doubt();
+            worker.interval.cut_short();
         }
     }
 }
