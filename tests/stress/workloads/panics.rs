@@ -11,10 +11,11 @@ use std::{
     panic::resume_unwind,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
 };
 
 use fastrand::Rng;
-use whirligig::task::{self, JoinError};
+use whirligig::task::{self, JoinError, JoinHandle, SpawnBlocking};
 
 use super::Workload;
 use crate::{
@@ -29,10 +30,36 @@ pub(crate) struct Panics {
     kept: [Mutex<Kept>; LANES],
 }
 
-/// A task that is to panic, and what with.
-/// Of a task or of a blocking call.
-type Handle = Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>>;
+/// Of a task, or of a blocking call.
+enum Handle {
+    Task(JoinHandle<()>),
+    Call(SpawnBlocking<()>),
+}
 
+impl Handle {
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Task(task) => task.is_finished(),
+            Self::Call(call) => call.is_finished(),
+        }
+    }
+
+    fn wait(self) -> Result<(), JoinError> {
+        match self {
+            Self::Task(task) => task.wait(),
+            Self::Call(call) => call.wait(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), JoinError>> {
+        match self {
+            Self::Task(task) => Pin::new(task).poll(cx),
+            Self::Call(call) => Pin::new(call).poll(cx),
+        }
+    }
+}
+
+/// One that is to panic, and what with.
 type Kept = Option<(u64, Handle)>;
 
 impl Workload for Panics {
@@ -82,15 +109,15 @@ impl Panics {
         // Complete just before the panic: what is cancelled instead has not completed.
         let blocking = rng.bool().then(|| {
             let member = round.enrol(Kind::Panic);
-            task::try_spawn_blocking(move || {
+            task::try_spawn_blocking(move || -> () {
                 member.complete();
-                resume_unwind(Box::new(key));
+                resume_unwind(Box::new(key))
             })
         });
         let task = match blocking {
-            Some(Ok(call)) => Box::pin(call) as Handle,
+            Some(Ok(call)) => Handle::Call(call),
             Some(Err(_full_or_over)) => return,
-            None => Box::pin(whirligig::spawn(async move {
+            None => Handle::Task(whirligig::spawn(async move {
                 let member = there.enrol(Kind::Panic);
                 pause(&mut choices).await;
                 member.complete();
@@ -101,7 +128,7 @@ impl Panics {
         let outcome = poll_fn(|cx| {
             let mut kept = self.lock(lane);
             let (_, task) = kept.as_mut().expect("it is kept until it has ended");
-            task.as_mut().poll(cx)
+            task.poll(cx)
         })
         .await;
         *self.lock(lane) = None;
