@@ -25,6 +25,7 @@ use whirligig::{
     spawn,
     task::{self, JoinHandle},
     time,
+    trace::{self, Event, EventKind},
 };
 
 use crate::Watchdog;
@@ -246,7 +247,7 @@ fn a_takeover_is_told_to_the_trace() {
         .worker_threads(2)
         .on_thread_start(move |worker| {
             let told = told.clone();
-            let listening = whirligig::trace::listen(move |event| {
+            let listening = trace::listen(move |event| {
                 let _ = told.send((worker, event.clone()));
             });
             std::mem::forget(listening);
@@ -260,12 +261,11 @@ fn a_takeover_is_told_to_the_trace() {
     });
     drop(runtime);
     let lines: Vec<_> = lines.into_iter().collect();
-    let spawned =
-        |(_, event): &_| matches!(event.kind, whirligig::trace::EventKind::Spawned { .. });
+    let spawned = |(_, event): &(usize, Event)| matches!(event.kind, EventKind::Spawned { .. });
     let at = lines.iter().position(spawned).expect("it was spawned");
     let (stuck, spawn) = &lines[at];
     let others = lines[at..].iter().filter(|(worker, _)| worker != stuck).map(|(_, event)| event);
-    let said = whirligig::trace::lines([spawn].into_iter().chain(others));
+    let said = trace::lines([spawn].into_iter().chain(others));
     let at = |line: &str| said.iter().position(|said| said == line);
     let takeover = at(&format!("took over from worker {stuck}"));
     assert!(takeover.is_some() && takeover < at("served polled"), "{said:#?}");
