@@ -160,8 +160,8 @@ impl Sleep {
         this_poll::poll_budget(cx, self.location)
     }
 
-    /// The runtime has shut down. A task on one of its workers is about to be dropped; on any other
-    /// thread the wait would never end.
+    /// The runtime has shut down. One of its tasks is about to be dropped; in any other future the wait
+    /// would never end.
     #[cold]
     fn refused(&self, by: &Current) {
         // Not in a destructor that an unwinding panic runs: that would end the process.
@@ -169,6 +169,8 @@ impl Sleep {
             return;
         }
         match by {
+            // A task whose worker was handed off in this poll, and has ended since.
+            Current::Guest(_) if this_poll::is_own_poll() => {}
             Current::Guest(_) => {
                 panic!(
                     "the sleep made at {} would never end: its runtime has shut down",

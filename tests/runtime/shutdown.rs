@@ -485,6 +485,33 @@ fn a_guest_that_sleeps_is_told_of_the_end() {
     }
 }
 
+/// A task blocks in place past the end, so its worker was another thread's meanwhile. What it then waits for will
+/// never come, and it is dropped as any other.
+#[test]
+fn a_task_that_blocked_past_the_end_waits_and_is_dropped() {
+    let _watchdog = Watchdog::new("a task that blocks past the end");
+    for runtime in runtimes() {
+        let begun = Arc::new(Barrier::new(2));
+        let (begin, handle) = (begun.clone(), runtime.handle());
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let guard = OnDrop(|| {}, dropped.clone());
+        let task = runtime.spawn(async move {
+            let _guard = guard;
+            task::block_in_place(|| {
+                begin.wait();
+                while handle.call_soon_threadsafe(|| {}).is_ok() {
+                    thread::yield_now();
+                }
+            });
+            time::sleep(Duration::from_secs(3600)).await;
+        });
+        begun.wait();
+        runtime.shutdown_timeout(Duration::MAX).unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        assert!(task.wait().unwrap_err().is_cancelled());
+    }
+}
+
 /// The first call on the blocking pool comes when the runtime is closed already, from a poll that has not
 /// ended: it is refused as any later one, and not waited for.
 #[test]

@@ -131,6 +131,11 @@ pub(crate) fn may_block() -> bool {
     !is_polling() && !local_key::with(&THIS, |this| this.runs_tasks.get())
 }
 
+/// Whether this is a poll that a worker or a loop began, and no nested one.
+pub(crate) fn is_own_poll() -> bool {
+    is_polling() && local_key::with(&THIS, |this| this.runs_tasks.get())
+}
+
 /// Notes whether a loop or a worker runs this thread. Gives what was so before.
 pub(crate) fn set_runs_tasks(runs_tasks: bool) -> bool {
     local_key::with(&THIS, |this| this.runs_tasks.replace(runs_tasks))

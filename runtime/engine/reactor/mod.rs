@@ -116,7 +116,7 @@ pub(crate) struct Found {
     /// Events of our sources.
     pub(crate) events: usize,
     /// The unparker or the alarm ended it.
-    pub(crate) roused: bool,
+    pub(crate) interrupted: bool,
     /// The alarm has gone off.
     pub(crate) alarm: bool,
 }
@@ -188,7 +188,7 @@ impl Reactor {
         for event in sources.in_turn(events) {
             let token = event.token();
             if token == UNPARK || token == ALARM {
-                found.roused = true;
+                found.interrupted = true;
                 found.alarm |= token == ALARM;
                 continue;
             }

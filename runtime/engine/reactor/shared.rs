@@ -53,7 +53,8 @@ pub(crate) struct SharedReactor {
 }
 
 struct SetAlarm {
-    alarm: Alarm,
+    /// `None`: closed. (A `Handle` may keep all this for long; it is to keep no descriptor.)
+    alarm: Option<Alarm>,
     /// The moment it is set for; [`NEVER`] if none is.
     at: u64,
 }
@@ -81,7 +82,7 @@ impl SharedReactor {
         Ok(Self {
             in_use: AtomicBool::new(false),
             kernel: Mutex::new(Some(wait)),
-            alarm: Mutex::new(SetAlarm { alarm, at: NEVER }),
+            alarm: Mutex::new(SetAlarm { alarm: Some(alarm), at: NEVER }),
             registry: Mutex::new(Some(Arc::new(registry))),
             unparker: Mutex::new(Some(Arc::new(unparker))),
             sources,
@@ -130,8 +131,9 @@ impl SharedReactor {
             return Ok(false);
         }
         set.at = at;
+        let Some(alarm) = &set.alarm else { return Ok(false) };
         if Alarm::ENDS_WAITS {
-            set.alarm.set(at.saturating_sub(now))?;
+            alarm.set(at.saturating_sub(now))?;
         } else {
             // The wait has a timeout of its own, and must begin anew.
             drop(set);
@@ -176,7 +178,7 @@ impl SharedReactor {
         for event in sources.in_turn(events) {
             let token = event.token();
             if token == UNPARK || token == ALARM {
-                found.roused = true;
+                found.interrupted = true;
                 found.alarm |= token == ALARM;
             } else if let Some(readiness) = sources.get(token) {
                 found.events += 1;
@@ -197,6 +199,7 @@ impl SharedReactor {
     pub(crate) fn close(&self) -> Vec<Waiter> {
         drop(lock(&self.unparker).take());
         let registry = lock(&self.registry).take();
+        drop(lock(&self.alarm).alarm.take());
         drop(lock(&self.kernel).take());
         let sources = lock(&self.sources).close();
         registry.map_or_else(Vec::new, |registry| registry.close(&sources))
