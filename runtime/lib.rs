@@ -55,62 +55,68 @@
 //! | `add_reader`, `add_writer` | [`io::Source`] |
 //! | `all_tasks` | [`dump()`] |
 //!
-//! # The house
+//! # The map
 //!
-//! The files stand in floors. A file imports from lower floors, and on its own floor only from the
-//! files that its line in `tests/house/imports.rs` names; these stand before it in that list. So the
-//! library can be read in the list's order, from the bottom to the top, without ever meeting a name
-//! not seen before:
+//! From what users call down to what turns:
 //!
 //! ```text
-//!                    of the event loop          of both                    of the runtime
-//!
-//! what users await                              task/  time/  queue/
-//!                                               io/  net/
-//! front door         event_loop                 current  handle  dump      runtime
-//!                                               armed_timer  builder
-//!                                               timer_home  shutdown  block_on  builder
-//! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
-//!                    waiting, remote            cadence (when to look),    looking, sharing, parking, idle,
-//!                                               ledger (whether to bet)    parker, watch, numbers, mod
-//! machines           task/local, slots,         task/cell, joiner,         task/shared, state, owned
-//!                    tasks, key                 spawned, join, outcome,
-//!                                               visit, steps
-//!                    reactor/mod                reactor/source, sources,   reactor/shared
-//!                                               slot, flags, woken,
-//!                                               registration
-//!                                               timer/mod  blocking/mod, crew
-//!                                               blocking/mod
-//! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel, slack         run_queue/stealing, lifo,
-//!                                               queue/core, ring, room,    injector
-//!                                               waiting, error
-//!                                               wait_list  waiter
-//!                                               blocking/mod, crew
-//!                                               waiting/leaf
-//! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
-//!                                               wait_list  waiter          injector
-//!                                               shell
-//! ground             primitives  prefetch  local_key  id  place  this_poll  stats  foreign  trace  clock
+//! lib.rs                  this page, and the public names
+//! task/                   spawning, yielding, blocking calls, the budget for other crates' futures
+//! time/                   sleep, timeout, interval, and the clock's `Instant`
+//! queue/                  the async queue: its rules, and one struct around them in two shells
+//! io/                     any file descriptor as a `Source`, and what can be awaited of it
+//! net/                    TCP: addresses, connecting, listening, streams
+//! event_loop.rs           `EventLoop` as its owner holds it
+//! runtime.rs              `Runtime` as its owner holds it
+//! builder.rs              the settings of both
+//! handle.rs               `Handle`: what other threads may hold of either
+//! block_on.rs             a future, run to its end on a thread that is no worker and turns no loop
+//! shutdown.rs             how long the end waits for blocking calls that have begun
+//! dump.rs                 what all tasks wait for
+//! trace.rs                what happens, in order: the listeners' side
+//! engine/                 what turns; users call none of it
+//!   current.rs            which loop or worker runs this thread
+//!   armed_timer.rs        in which loop's wheel a sleep has its timer
+//!   scheduler/            what runs tasks
+//!     event_loop.rs       the single-threaded loop: its turn
+//!     waiting.rs          what it does when nothing is ready
+//!     spin.rs             whether it spins before it parks
+//!     remote.rs           what other threads reach of it
+//!     poll_interval.rs    how long tasks are polled between two looks at the reactor, in both variants
+//!     pool/               the workers: their turn, parking, stealing, the guard for stuck ones
+//!   reactor/              which descriptors are watched, what the kernel says of them, which tasks wait
+//!   timer/                the timers of a loop or worker: the wheel, and timer slack
+//!   blocking/             the threads for blocking calls
+//!   task/                 what a task is made of: join cell, state word, waker, the event loop's slots
+//!   inbox.rs              what other threads send an event loop
+//!   park.rs               the one word that makes a parked loop hear of a message
+//!   wait.rs               the system call in which a thread waits, and what ends it
+//!   run_queue/            the event loop's batches; the worker's ring and lifo slot; the injector
+//!   waiting/              in which order tasks wait, and how a leaf future does
+//!   base/                 clock, identities, counters, trace events, the switch between std and loom
 //! ```
 //!
-//! Left and right column do the same things; lay them side by side to see what `Send` costs.
+//! What serves the `EventLoop` alone and what serves the `Runtime` alone lie side by side: `event_loop.rs` and
+//! `pool/worker.rs` in `engine/scheduler/`, `local.rs` and `shared.rs` in `engine/task/`, `batches.rs` and
+//! `stealing.rs` in `engine/run_queue/`. Compare them to see what `Send` costs.
 //!
-//! Or it can be read along one wake-up, from the kernel to the task. With nothing to do the loop waits in
-//! `scheduler/waiting.rs` (`park`, `sleep`), by way of `ask_reactor` in `scheduler/event_loop.rs`. In
-//! `reactor/mod.rs` that `wait` returns, and each event finds its source. From there:
+//! A file imports only from files above it in the list in `tests/house/imports.rs`. That list is the order in
+//! which to read the library from the ground up, without ever meeting a name not seen before.
 //!
-//! One wake, from readiness to poll: `reactor/source.rs` (`set` notes the readiness and takes out who
-//! waits), `task/local.rs` (`waking` knows the loop's own tasks; in the next turn `run_batch` runs
-//! them), `task/tasks.rs` (`schedule` finds the task's slot; `pop` has the next), in between
-//! `run_queue/batches.rs` (`push` takes it in, `pop` gives it out), and at last
-//! `task/spawned.rs` (`poll` calls `Future::poll`).
+//! Or follow one wake of the event loop, from the kernel to the task:
 //!
-//! (`reactor/slot.rs` and `task/slots.rs` keep what these read and write: who waits, and the tasks.)
+//! 1. `engine/scheduler/waiting.rs`: `park` waits in the kernel, by way of `engine/reactor/mod.rs`, whose
+//!    `wait` returns with events and finds the source of each.
+//! 2. `engine/reactor/source.rs`: `set` notes the readiness and takes out the waiter.
+//! 3. `engine/task/local.rs`: `waking` knows the loop's own tasks by their numbers.
+//! 4. `engine/task/tasks.rs`: `schedule` marks the task's slot as scheduled.
+//! 5. `engine/run_queue/batches.rs`: `push` puts the slot's number into the run queue.
+//! 6. `engine/task/local.rs` again: in the next turn `run_batch` takes it out.
+//! 7. `engine/task/spawned.rs`: `poll` calls `Future::poll`.
 //!
-//! On a runtime it goes from `reactor/shared.rs` by the same source to `task/state.rs` (is it news?), then
-//! `scheduler/pool/worker.rs`, whose `turn` polls it by way of `task/shared.rs`.
+//! On a runtime the readiness comes from `engine/reactor/shared.rs` to the same source, and the wake goes by
+//! `engine/task/state.rs` (must the task be scheduled?) to `engine/scheduler/pool/worker.rs`, whose `turn`
+//! polls the task by way of `engine/task/shared.rs`.
 //!
 //! # What holds
 //!

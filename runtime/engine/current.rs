@@ -146,24 +146,34 @@ pub(crate) fn enter_with_own(home: StdArc<Remote>, own: Rc<Core>) -> Guard<Enter
 /// Leaves the worker that this thread runs, if it runs one, to another thread, until the guard is
 /// dropped: this one is about to block. It is a guest of the worker's runtime meanwhile.
 pub(crate) fn hand_off_worker() -> Option<LeftWorker> {
-    let Some(Current::Worker(worker)) = get() else { return None };
-    let handed_off = worker.hand_off();
-    let guest = Guard::new(Current::Guest(worker.pool.clone()), handed_off);
-    Some(LeftWorker { guest: Some(guest), worker })
+    match get()? {
+        Current::Worker(worker) => {
+            let handed_off = worker.hand_off();
+            let guest = Guard::new(Current::Guest(worker.pool.clone()), Some(handed_off));
+            Some(LeftWorker { guest: Some(guest), worker: Some(worker) })
+        }
+        // A second time in one poll, whose worker is another thread's since the first.
+        Current::Guest(pool) if this_poll::is_own_poll() => {
+            Some(LeftWorker { guest: Some(Guard::new(Current::Guest(pool), None)), worker: None })
+        }
+        _ => None,
+    }
 }
 
 /// See [`hand_off_worker`].
 pub(crate) struct LeftWorker {
-    guest: Option<Guard<HandedOff>>,
-    worker: Rc<Worker>,
+    guest: Option<Guard<Option<HandedOff>>>,
+    worker: Option<Rc<Worker>>,
 }
 
 impl Drop for LeftWorker {
     fn drop(&mut self) {
         drop(self.guest.take());
-        if self.worker.handed_off.get() {
+        if let Some(worker) = self.worker.take()
+            && worker.handed_off.get()
+        {
             // Another thread runs the worker: to the end of this poll, this one stays a guest.
-            let guest = Current::Guest(self.worker.pool.clone());
+            let guest = Current::Guest(worker.pool.clone());
             let outer = CURRENT.replace(ManuallyDrop::new(Some(guest)));
             drop(ManuallyDrop::into_inner(outer));
         }

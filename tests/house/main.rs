@@ -5,7 +5,7 @@
 //! from a [`tree::Tree`] to its findings, so it is also tried on small planted trees that break it:
 //! a rule that cannot fail shows nothing.
 //!
-//! The rival is a script beside the tests. It would not run in `cargo test`, and it would read Rust
+//! **Alternative:** a script beside the tests. It would not run in `cargo test`, and it would read Rust
 //! with regular expressions; these rules read it with `syn` and Markdown with `pulldown-cmark`.
 
 mod chapters;
@@ -14,6 +14,7 @@ mod edges;
 mod essays;
 mod imports;
 mod links;
+mod map;
 mod seeds;
 mod tokens;
 mod tree;

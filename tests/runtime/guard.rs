@@ -345,6 +345,8 @@ fn with_every_worker_in_block_in_place_tasks_run() {
                         });
                         assert_eq!(task.wait().unwrap(), 7);
                     });
+                    // Also a second time, when another thread may run the worker that this poll began on.
+                    assert_eq!(task::block_in_place(|| spawn(async { 9 }).wait().unwrap()), 9);
                     // Wherever that ended, the task goes on.
                     task::yield_now().await;
                     spawn(async { 8 }).await.unwrap()
