@@ -1,6 +1,6 @@
 //! Code quoted in README.md and `docs/` is the code that runs.
 //!
-//! A block opened with ```` ```rust runtime/scheduler/event_loop.rs#turn ```` quotes what that file
+//! A block opened with ```` ```rust runtime/engine/scheduler/event_loop.rs#turn ```` quotes what that file
 //! holds between the lines `// ANCHOR: turn` and `// END: turn`, shifted to the left margin. The
 //! chapter keeps the text itself, so it shows wherever the page is read. When the source changes, the
 //! test fails; `BLESS=1 cargo test --test house` writes the source into the chapters again.

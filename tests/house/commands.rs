@@ -97,7 +97,7 @@ fn the_script_can_be_run() {
 }
 
 #[test]
-fn commands_that_nobody_runs_are_found() {
+fn commands_that_are_not_run_are_found() {
     let readme = "# W\n```sh\ncargo run --release --example loop_program # the job\n\
                   $ cargo test --workspace\ncargo run --example gone\n```\n```rust\ncargo test\n```\n";
     let script = "  cargo test\n  cargo run --release --example loop_program -- --rounds 1\n";

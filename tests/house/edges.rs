@@ -42,7 +42,7 @@ pub(crate) fn read_edges(
     }
     let mut modules: BTreeMap<Path, String> =
         parsed.keys().map(|file| (module_of(file), (*file).to_owned())).collect();
-    // A module that is declared for tests only is none of ours, nor is what lies below it.
+    // A module that is declared for tests only is none of ours, nor is what is below it.
     for (file, contents) in &parsed {
         for item in &contents.items {
             let syn::Item::Mod(declared) = item else { continue };

@@ -8,9 +8,9 @@ const FOLDERS: [&str; 4] = ["runtime/", "tests/", "examples/", "benches/"];
 
 fn check(tree: &Tree) -> Vec<Finding> {
     let files = FOLDERS.into_iter().flat_map(|folder| tree.files(folder, "rs"));
-    let mute = files.filter(|(_, text)| !text.starts_with("//!"));
+    let silent = files.filter(|(_, text)| !text.starts_with("//!"));
     let what = "does not open with `//!`: say what lives here, who calls it, what must hold";
-    mute.map(|(path, _)| Finding::new(path, 1, what)).collect()
+    silent.map(|(path, _)| Finding::new(path, 1, what)).collect()
 }
 
 #[test]
@@ -19,10 +19,10 @@ fn files_open_with_an_essay() {
 }
 
 #[test]
-fn a_mute_file_is_found() {
+fn a_file_without_an_essay_is_found() {
     let files =
-        [("runtime/told.rs", "//! Told.\n"), ("tests/mute.rs", "use std::fmt;\n//! Too late.\n")];
+        [("runtime/told.rs", "//! Told.\n"), ("tests/late.rs", "use std::fmt;\n//! Too late.\n")];
     let findings = check(&Tree::planted(&files));
-    demand(&findings, "tests/mute.rs", 1, "does not open");
+    demand(&findings, "tests/late.rs", 1, "does not open");
     assert_eq!(findings.len(), 1);
 }

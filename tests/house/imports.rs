@@ -1,8 +1,8 @@
 //! Which file may know which: the floors of the house, bottom first, and a test that reads every path.
 //!
 //! A file imports from lower floors. On its own floor it imports only from files that stand above it
-//! in the list and that its line names. So no import cycle can exist, and whoever reads upward from
-//! the ground never meets a name whose file is still to come.
+//! in the list and that its line names. So no import cycle can exist, and a reader who goes upward
+//! from the ground never meets a name whose file is still to come.
 //! How the imports are read stands in `edges.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -327,7 +327,7 @@ fn a_sibling_and_a_cycle_are_found() {
 }
 
 #[test]
-fn strangers_and_ghosts_in_the_table_are_found() {
+fn missing_and_vanished_files_in_the_table_are_found() {
     let findings = check_small(&[("runtime/new.rs", ""), ("runtime/b.rs", "")]);
     demand(&findings, "runtime/new.rs", 1, "stands on no floor");
     assert!(findings.iter().any(|f| f.what.contains("b.rs does not import a.rs")), "{findings:#?}");

@@ -1,6 +1,6 @@
 //! The house rules, as ordinary tests: `cargo test --test house`.
 //!
-//! A rule that stands only in prose is broken within a month and nobody sees it. Here each rule reads
+//! A rule that stands only in prose is broken within a month, unseen. Here each rule reads
 //! the tree and says which line of which file breaks it, and what to do. Each is a plain function
 //! from a [`tree::Tree`] to its findings, so it is also tried on small planted trees that break it:
 //! a rule that cannot fail shows nothing.

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files by path. A folder exists if a file lies in it.
+/// Files by path. A folder exists if a file is in it.
 pub(crate) struct Tree {
     files: BTreeMap<String, String>,
 }
@@ -34,7 +34,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Where the repository lies.
+/// The root of the repository.
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -96,7 +96,7 @@ fn read_folder(folder: &Path, prefix: &str, files: &mut BTreeMap<String, String>
     for entry in fs::read_dir(folder).expect("the folder is readable") {
         let path = entry.expect("the folder's entry is readable").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Build products, version control and editors' folders are nobody's text.
+        // Build products, version control and editors' folders are not the repository's text.
         if name == "target" || name == "node_modules" || (name.starts_with('.') && name != ".ci") {
             continue;
         }
