@@ -47,12 +47,13 @@ impl Builder {
         self
     }
 
-    /// Whether the loop, with nothing to do, may look at its sockets for some 50 microseconds before
-    /// it parks, when that has paid off lately (adaptive spinning). The default is no.
+    /// Whether the loop, with nothing to do, may spin for some 50 microseconds before it parks: look at its
+    /// sockets again and again, if that has paid off lately (adaptive spinning). The default is no.
     ///
     /// It answers a lone client that has a processor of its own several times as fast, and keeps the
-    /// loop's processor busy meanwhile: 2.5 % of the time at most is spun in vain, but what runs beside the
-    /// loop pays more. Where there is one processor it is not done, and under a test clock it is an error.
+    /// loop's processor busy meanwhile. At most 2.5 % of the time is spun in vain, but other processes on
+    /// that processor lose more. On a machine with one processor the loop never spins. Under a test clock
+    /// it is an error.
     #[doc(alias = "look_before_parking")]
     pub fn spin_before_park(mut self, spin: bool) -> Self {
         self.settings.spin_before_park = spin;
@@ -64,7 +65,7 @@ impl Builder {
     ///
     /// For measuring: under a tool that counts instructions or traces system calls each poll takes a
     /// hundred times as long, and looks that go by the clock would be counted far too often.
-    #[doc(alias = "event_interval")]
+    #[doc(hidden)]
     pub fn look_interval(mut self, polls: NonZeroU32) -> Self {
         self.settings.look_interval = polls.get();
         self
@@ -79,7 +80,7 @@ impl Builder {
         self
     }
 
-    /// How many calls may wait for one of those threads before
+    /// How many calls may wait for a thread of the pool before
     /// [`try_spawn_blocking`](crate::task::try_spawn_blocking) refuses another. The default is 1,024; with 0 a
     /// call must find a thread. (`spawn_blocking` refuses none.)
     pub fn blocking_queue(mut self, most: usize) -> Self {
@@ -152,6 +153,7 @@ const MOST_WORKERS: usize = 1_024;
 const LEAST_STACK: u64 = 64 << 10;
 /// What no machine has. Far above it the system's own arithmetic overflows.
 const MOST_STACK: u64 = 64 << 30;
+
 impl Runtime {
     /// Other settings than the usual.
     pub fn builder() -> RuntimeBuilder {
@@ -189,7 +191,7 @@ impl RuntimeBuilder {
     }
 
     /// The same when the worker has run its last task. The runtime is closed by then: what is spawned
-    /// here is dropped. Whoever waits for the runtime's end waits for this as well.
+    /// here is dropped. The end of the runtime waits for this hook as well.
     pub fn on_thread_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.threads.on_stop = Some(Arc::new(hook));
         self
@@ -197,6 +199,7 @@ impl RuntimeBuilder {
 
     /// How often in a row a task that was just woken may run before those that wait in the queue. The
     /// default is 16; 0 has each wait behind the others.
+    #[doc(hidden)]
     pub fn lifo_uses(mut self, most: u32) -> Self {
         self.settings.lifo_uses = most;
         self
@@ -206,8 +209,7 @@ impl RuntimeBuilder {
     /// each `polls` polls, instead of by the clock.
     ///
     /// For measuring, as on [an event loop](Builder::look_interval).
-    #[doc(alias = "event_interval")]
-    #[doc(alias = "global_queue_interval")]
+    #[doc(hidden)]
     pub fn look_interval(mut self, polls: NonZeroU32) -> Self {
         self.settings.look_interval = polls.get();
         self
@@ -221,7 +223,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How many calls may wait for one of those threads before
+    /// How many calls may wait for a thread of the pool before
     /// [`try_spawn_blocking`](crate::task::try_spawn_blocking) refuses another. The default is 1,024; with 0 a
     /// call must find a thread. (`spawn_blocking` refuses none.)
     pub fn blocking_queue(mut self, most: usize) -> Self {

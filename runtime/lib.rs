@@ -124,19 +124,20 @@
 //!
 //! - On the loop's own thread, spawning, waking and polling cost no read-modify-write on a task, no
 //!   reference count (but its name's, if it has one) and no lock. What costs one or two is the end: a
-//!   task leaves its outcome, and its handle waits for that, or is dropped. A waker is a number.
+//!   task leaves its outcome, and its handle awaits that, or is dropped. A waker is a number.
 //! - A turn runs the tasks that were ready when it began, in order; what they wake runs in the next.
 //!   Tasks start in the order in which they were spawned.
 //! - Timers fire in the order of their deadlines. Each task is dropped on its loop's thread.
 //!
 //! On the runtime:
 //!
-//! - A task is polled by one worker at a time, and stands in one run queue at most. It may be polled by
+//! - A task is polled by one worker at a time, and is in one run queue at most. It may be polled by
 //!   another worker each time, and dropped on any thread.
-//! - A task that wakes another makes no system call for it: a neighbour is unparked when the backlog is
-//!   worth the price.
-//! - What becomes ready while any worker is parked runs within two ticks of 10 ms, whoever is stuck in a
-//!   poll. With all workers parked nothing ticks.
+//! - A worker that has tasks waiting in its run queue unparks another, unless they are known to be done sooner
+//!   than that one would arrive.
+//! - A worker stuck in a long poll holds up its queued tasks, sockets and timers for at most about two
+//!   milliseconds, wherever another worker is free. With all workers parked, only timers, sockets and other
+//!   threads unpark one.
 //!
 //! On both:
 //!
