@@ -24,11 +24,13 @@ const KNOWN_FOR: u64 = 50_000;
 /// The cost of polls that were not measured.
 const UNKNOWN: u64 = u64::MAX;
 
+// ANCHOR: worth_sharing
 /// Whether `waiting` runnables are worth a second worker, at this cost of a poll.
 pub(super) fn worth_sharing(waiting: usize, poll_cost: Option<u64>) -> bool {
     let backlog = |cost: u64| (waiting as u64).saturating_mul(cost.max(LEAST_POLL));
     waiting > 0 && poll_cost.is_none_or(|cost| backlog(cost) > UNPARK_TAKES)
 }
+// END: worth_sharing
 
 /// What a poll of one worker costs, in nanoseconds. Written by the worker alone, read by all.
 #[derive(Debug)]

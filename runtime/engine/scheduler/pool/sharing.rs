@@ -28,6 +28,7 @@ impl Shared {
 }
 
 impl Worker {
+    // ANCHOR: unpark_for_backlog
     /// There may be more to do than this worker can run at once: unparks a neighbour, unless it is known
     /// that it is not worth it.
     #[cold]
@@ -40,6 +41,7 @@ impl Worker {
             self.unpark_neighbour();
         }
     }
+    // END: unpark_for_backlog
 
     /// Unparks a neighbour, if one is parked and none searches anyway.
     pub(super) fn unpark_neighbour(&self) {
