@@ -1,4 +1,4 @@
-"""The loop program on asyncio or uvloop: two producers, one consumer, a yield after every step.
+"""The loop program on asyncio, uvloop or rloop: two producers, one consumer, a yield after every step.
 
 Run by `peers`, which passes the options and reads the one line of JSON printed at the end. The
 clock runs around the program alone: interpreter and loop exist by then, as the other runtimes do.
@@ -39,12 +39,16 @@ def new_event_loop(name):
         import uvloop
 
         return uvloop.new_event_loop()
+    if name == "rloop":
+        import rloop
+
+        return rloop.new_event_loop()
     return asyncio.new_event_loop()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--loop", choices=["asyncio", "uvloop"], required=True)
+    parser.add_argument("--loop", choices=["asyncio", "uvloop", "rloop"], required=True)
     parser.add_argument("--actions", type=int, required=True)
     parser.add_argument("--clock", choices=["on", "off"], required=True)
     options = parser.parse_args()

@@ -74,11 +74,10 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Server {
-    /// Ours, looking before it parks. Said outright, because a server pinned to one core would by
-    /// default take its machine for one with a single core.
+    /// Ours, as it is by default.
     Whirligig,
-    /// Ours, parking at once.
-    WhirligigNoLook,
+    /// Ours, spinning before it parks.
+    WhirligigSpins,
     Tokio,
     Mio,
     Monoio,

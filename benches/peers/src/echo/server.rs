@@ -103,8 +103,8 @@ impl Serve {
 
     fn serve(&self) -> io::Result<()> {
         let ready = |address: SocketAddr| println!("\"{address}\"");
-        let looking = |look: bool| {
-            let mut builder = EventLoop::builder().spin_before_park(look);
+        let event_loop = |spin: bool| {
+            let mut builder = EventLoop::builder().spin_before_park(spin);
             if let Some(polls) = self.look_interval {
                 builder = builder.look_interval(polls);
             }
@@ -113,10 +113,10 @@ impl Serve {
         let connections = self.connections;
         match self.server {
             Server::Whirligig => {
-                echo_servers::whirligig(&looking(true)?, connections, ready, count)
+                echo_servers::whirligig(&event_loop(false)?, connections, ready, count)
             }
-            Server::WhirligigNoLook => {
-                echo_servers::whirligig(&looking(false)?, connections, ready, count)
+            Server::WhirligigSpins => {
+                echo_servers::whirligig(&event_loop(true)?, connections, ready, count)
             }
             Server::Tokio => {
                 echo_servers::tokio(&common::tokio_current_thread(), connections, ready, count)

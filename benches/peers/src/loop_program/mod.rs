@@ -84,6 +84,7 @@ pub(crate) enum Row {
     Monoio,
     MonoioRc,
     Uvloop,
+    Rloop,
     Asyncio,
 }
 
@@ -102,6 +103,7 @@ impl Row {
             Self::Monoio => "monoio (local-sync)".into(),
             Self::MonoioRc => "monoio (Rc queue)".into(),
             Self::Uvloop => "uvloop".into(),
+            Self::Rloop => "rloop".into(),
             Self::Asyncio => "asyncio".into(),
         }
     }
@@ -288,7 +290,7 @@ pub(crate) fn run_once(row: Row, actions: u64, clock: Switch) -> Result<()> {
             let mut runtime = rivals::monoio_runtime()?;
             timed(|| rivals::monoio_rc(&mut runtime, work))
         }
-        Row::Uvloop | Row::Asyncio => {
+        Row::Uvloop | Row::Rloop | Row::Asyncio => {
             anyhow::bail!("{row} runs in Python: see python/loop_program.py")
         }
     };

@@ -1,7 +1,7 @@
-//! The Python rows: finding an interpreter, and making uvloop's private environment on first use.
+//! The Python rows: finding an interpreter, and making a private environment for other loops on first use.
 //!
-//! uvloop goes into `benches/peers/.venv`, never into the user's own packages. What is missing costs
-//! its row and one line that says so, not the comparison.
+//! uvloop and rloop go into `benches/peers/.venv`, never into the user's own packages. What is missing
+//! costs its row and one line that says so, not the comparison.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,21 +20,23 @@ const HERE: &str = env!("CARGO_MANIFEST_DIR");
 pub(super) struct Interpreters {
     asyncio: Option<PathBuf>,
     uvloop: Option<PathBuf>,
+    rloop: Option<PathBuf>,
 }
 
 impl Interpreters {
     /// Whether `row` can run: always, unless it needs a Python that cannot be had.
     pub(super) fn prepare(&mut self, row: Row) -> bool {
-        let (place, found) = match row {
+        let (kept, found) = match row {
             Row::Asyncio => (&mut self.asyncio, system_python()),
-            Row::Uvloop => (&mut self.uvloop, private_python()),
+            Row::Uvloop => (&mut self.uvloop, private_python("uvloop")),
+            Row::Rloop => (&mut self.rloop, private_python("rloop")),
             _ => return true,
         };
         match found {
-            Ok(interpreter) => *place = Some(interpreter),
+            Ok(interpreter) => *kept = Some(interpreter),
             Err(error) => eprintln!("leaving out {row}: {error:#}"),
         }
-        place.is_some()
+        kept.is_some()
     }
 
     /// How `row` is run once, if it is a Python row.
@@ -42,6 +44,7 @@ impl Interpreters {
         let (interpreter, name) = match row {
             Row::Asyncio => (self.asyncio.as_ref()?, "asyncio"),
             Row::Uvloop => (self.uvloop.as_ref()?, "uvloop"),
+            Row::Rloop => (self.rloop.as_ref()?, "rloop"),
             _ => return None,
         };
         let mut command = Command::new(interpreter);
@@ -59,22 +62,26 @@ fn system_python() -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The interpreter of the private environment, with uvloop installed.
-fn private_python() -> Result<PathBuf> {
+/// The interpreter of the private environment, with this package installed.
+fn private_python(package: &str) -> Result<PathBuf> {
     let environment = Path::new(HERE).join(".venv");
     let python = environment.join("bin/python");
-    let import = |python: &Path| succeed(Command::new(python).args(["-c", "import uvloop"]));
+    let import =
+        |python: &Path| succeed(Command::new(python).args(["-c", &format!("import {package}")]));
     if import(&python).is_ok() {
         return Ok(python);
     }
-    eprintln!("making {} and installing uvloop in it, once", environment.display());
-    let system = system_python()?;
-    succeed(Command::new(system).args(["-m", "venv"]).arg(&environment)).context(
-        "python3 cannot make a virtual environment (on Debian: apt install python3-venv)",
-    )?;
-    let quietly = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uvloop"];
-    succeed(Command::new(&python).args(quietly)).context("pip cannot install uvloop")?;
-    import(&python).context("uvloop was installed but cannot be imported")?;
+    eprintln!("installing {package} in {}, once", environment.display());
+    if !python.exists() {
+        let system = system_python()?;
+        succeed(Command::new(system).args(["-m", "venv"]).arg(&environment)).context(
+            "python3 cannot make a virtual environment (on Debian: apt install python3-venv)",
+        )?;
+    }
+    let quietly = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
+    succeed(Command::new(&python).args(quietly))
+        .with_context(|| format!("pip cannot install {package}"))?;
+    import(&python).with_context(|| format!("{package} was installed but cannot be imported"))?;
     Ok(python)
 }
 
