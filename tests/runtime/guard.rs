@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    future::{pending, poll_fn},
+    future::{Future, pending, poll_fn},
     io::{Read, Write, pipe},
     pin::pin,
     sync::{
@@ -406,6 +406,75 @@ fn timers_that_are_always_due_leave_room_for_sockets() {
         }
         writer.write_all(b"x").unwrap();
         assert_eq!(read.wait().unwrap(), 1);
+    }
+}
+
+/// Notes how many slow polls there had been when it was called.
+struct CountedWake {
+    slow_polls: Arc<AtomicUsize>,
+    before: Mutex<Option<usize>>,
+}
+
+impl Wake for CountedWake {
+    fn wake(self: Arc<Self>) {
+        self.before.lock().unwrap().get_or_insert(self.slow_polls.load(SeqCst));
+    }
+}
+
+/// A worker that goes by what polls cost of late has learnt that they are quick, when they turn slow: a timer
+/// and a pipe still wait for one of them, and for what had begun.
+#[test]
+fn quick_polls_that_turn_slow_delay_a_look_by_one_of_them() {
+    const TASKS: usize = 20;
+    let _watchdog = Watchdog::new("quick polls that turn slow");
+    let runtime = workers(1);
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let slow_polls = Arc::new(AtomicUsize::new(0));
+    for _ in 0..TASKS {
+        let (is_slow, slow_polls) = (is_slow.clone(), slow_polls.clone());
+        drop(runtime.spawn(async move {
+            loop {
+                if is_slow.load(SeqCst) {
+                    let began = std::time::Instant::now();
+                    while began.elapsed() < Duration::from_millis(5) {
+                        std::hint::spin_loop();
+                    }
+                    slow_polls.fetch_add(1, SeqCst);
+                }
+                task::yield_now().await;
+            }
+        }));
+    }
+    let counted = || {
+        let (slow_polls, before) = (slow_polls.clone(), Mutex::default());
+        Arc::new(CountedWake { slow_polls, before })
+    };
+    let (timer, readable) = (counted(), counted());
+    let (timers, readers, turns_slow, counts) =
+        (timer.clone(), readable.clone(), is_slow.clone(), slow_polls.clone());
+    let waiting = runtime.spawn(async move {
+        for _ in 0..1_000 {
+            task::yield_now().await;
+        }
+        let (reader, mut writer) = pipe().unwrap();
+        let reader = Source::new(reader).unwrap();
+        let mut buffer = [0];
+        let mut read = Box::pin(reader.read_with(|mut pipe| pipe.read(&mut buffer)));
+        let mut asleep = Box::pin(time::sleep(Duration::from_millis(1)));
+        let (timers, readers) = (Waker::from(timers), Waker::from(readers));
+        assert!(asleep.as_mut().poll(&mut Context::from_waker(&timers)).is_pending());
+        assert!(read.as_mut().poll(&mut Context::from_waker(&readers)).is_pending());
+        writer.write_all(&[1]).unwrap();
+        turns_slow.store(true, SeqCst);
+        while counts.load(SeqCst) < TASKS {
+            task::yield_now().await;
+        }
+    });
+    waiting.wait().unwrap();
+    is_slow.store(false, SeqCst);
+    for (what, wake) in [("timer", timer), ("pipe", readable)] {
+        let before = wake.before.lock().unwrap().expect("it was woken");
+        assert!(before <= 1, "the {what} was heard of after {before} slow polls");
     }
 }
 
