@@ -189,7 +189,7 @@ impl RuntimeBuilder {
     }
 
     /// The same when the worker has run its last task. The runtime is closed by then: what is spawned
-    /// here is dropped. Whoever waits for the runtime's end waits for this as well.
+    /// here is dropped. What waits for the runtime's end waits for this as well.
     pub fn on_thread_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.threads.on_stop = Some(Arc::new(hook));
         self

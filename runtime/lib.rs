@@ -67,32 +67,27 @@
 //!
 //! what users await                              task/  time/  queue/
 //!                                               io/  net/
-//! front door         event_loop                 current  handle  dump      runtime
-//!                                               armed_timer  builder
-//!                                               timer_home  shutdown  block_on  builder
-//! schedulers         scheduler/event_loop,      scheduler/mod,             scheduler/pool/worker (its turn),
-//!                    waiting, remote            cadence (when to look),    looking, sharing, parking, idle,
-//!                                               ledger (whether to bet)    parker, watch, numbers, mod
-//! machines           task/local, slots,         task/cell, joiner,         task/shared, state, owned
-//!                    tasks, key                 spawned, join, outcome,
-//!                                               visit, steps
+//! front door         event_loop                 handle  dump  shutdown     runtime
+//!                                               block_on  builder
+//! this thread's                                 current  armed_timer
+//! schedulers         scheduler/event_loop,      scheduler/poll_interval    scheduler/pool/worker, mod,
+//!                    waiting, remote, spin                                 sharing, parking, parker,
+//!                                                                          idle, guard, watch, cost,
+//!                                                                          threads, numbers
+//! machines           task/local, slots,         task/cell, join,           task/shared, state, owned
+//!                    tasks, key                 spawned, outcome,
+//!                                               poll, steps
 //!                    reactor/mod                reactor/source, sources,   reactor/shared
 //!                                               slot, flags, woken,
-//!                                               registration
-//!                                               timer/mod  blocking/mod, crew
-//!                                               blocking/mod
-//! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel, slack         run_queue/stealing, lifo,
-//!                                               queue/core, ring, room,    injector
-//!                                               waiting, error
-//!                                               wait_list  waiter
-//!                                               blocking/mod, crew
+//!                                               registration, selector
+//!                                               timer/mod  blocking/mod
 //!                                               waiting/leaf
 //! doors              inbox                      wait  park
-//! shelves            run_queue/batches          timer/wheel, pace          run_queue/stealing, lifo,
-//!                                               wait_list  waiter          injector
-//!                                               shell
-//! ground             primitives  prefetch  local_key  id  place  this_poll  stats  foreign  trace  clock
+//! shelves            run_queue/batches          timer/wheel, slack         run_queue/stealing, lifo,
+//!                                               waiting/wait_list,         injector
+//!                                               waiter, shell
+//! ground             primitives  prefetch  local_key  id  location  this_poll  stats  user_code  trace
+//!                    clock
 //! ```
 //!
 //! Left and right column do the same things; lay them side by side to see what `Send` costs.
@@ -127,9 +122,9 @@
 //!
 //! - A task is polled by one worker at a time, and stands in one run queue at most. It may be polled by
 //!   another worker each time, and dropped on any thread.
-//! - A task that wakes another makes no system call for it: a neighbour is unparked when the backlog is
+//! - A task that wakes another makes no system call for it: another worker is unparked when the backlog is
 //!   worth the price.
-//! - What becomes ready while any worker is parked runs within two ticks of 10 ms, whoever is stuck in a
+//! - What becomes ready while any worker is parked runs within two ticks of 10 ms, whatever is stuck in a
 //!   poll. With all workers parked nothing ticks.
 //!
 //! On both:
@@ -148,7 +143,7 @@ pub use crate::{
     dump::{Dump, TaskDump, dump},
     engine::{
         base::{
-            place::{WaitsFor, WaitsOn},
+            location::{WaitsFor, WaitsOn},
             stats::{Stats, WorkerStats},
         },
         blocking::BlockingStats,

@@ -19,7 +19,7 @@ pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
 use crate::{
     engine::{
-        base::{place::Name, this_poll},
+        base::{location::Name, this_poll},
         current,
         task::spawned::NewTask,
     },

@@ -20,13 +20,13 @@ ground
     engine/base/prefetch.rs
     engine/base/local_key.rs
     engine/base/id.rs                   <- engine/base/primitives.rs
-    engine/base/place.rs                <- engine/base/id.rs
-    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/place.rs
+    engine/base/location.rs                <- engine/base/id.rs
+    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/location.rs
     engine/base/stats.rs                <- engine/base/primitives.rs
-    engine/base/foreign.rs
+    engine/base/user_code.rs
     engine/base/mod.rs
     engine/base/clock.rs      <- engine/base/primitives.rs
-    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/place.rs engine/base/foreign.rs engine/base/clock.rs
+    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/location.rs engine/base/user_code.rs engine/base/clock.rs
 shelves
     engine/waiting/mod.rs
     engine/waiting/shell.rs

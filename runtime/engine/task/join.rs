@@ -23,11 +23,10 @@ use super::{
     outcome::{Failure, Outcome},
 };
 use crate::engine::base::{
-    foreign,
     id::TaskId,
-    place::{Origin, WaitsFor, WaitsOn},
+    location::{Origin, WaitsFor, WaitsOn},
     primitives::has_own_locals,
-    this_poll,
+    this_poll, user_code,
 };
 
 /// A task's handle: await its output, or cancel it.
@@ -159,7 +158,7 @@ impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
     pub fn detach_reporting(mut self) {
         let report: fn(&Outcome<Result<T, E>>, &Origin) = |outcome, origin| {
             if let Ok(Err(error)) = outcome {
-                foreign::say(format_args!("{origin}, failed and nobody awaits it: {error}"));
+                user_code::say(format_args!("{origin}, failed and nobody awaits it: {error}"));
             }
         };
         if let Some(joiner) = self.joiner.take() {
@@ -249,7 +248,7 @@ impl JoinError {
         let panic = match failure {
             Failure::Cancelled => None,
             Failure::Panicked(payload) => Some(Panic {
-                text: foreign::panic_text(payload.as_ref()).to_owned(),
+                text: user_code::panic_text(payload.as_ref()).to_owned(),
                 payload: Mutex::new(payload),
             }),
         };
