@@ -12,6 +12,7 @@ use std::{
     thread,
 };
 
+use super::cancel::CancelHandle;
 use crate::{
     engine::{
         armed_timer::{ArmedTimer, turn_time},
@@ -320,8 +321,12 @@ impl<T> SpawnBlocking<T> {
     /// # std::io::Result::Ok(())
     /// ```
     #[doc(alias = "abort_handle")]
-    pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle { id: self.id(), pool: self.pool.clone(), number: self.number }
+    pub fn cancel_handle(&self) -> CancelHandle
+    where
+        T: Send + 'static,
+    {
+        let call = self.number.map(|number| (self.pool.clone(), number));
+        CancelHandle::of_call(&self.handle, call)
     }
 
     /// Whether the call has ended.
@@ -370,36 +375,6 @@ impl<T> SpawnBlocking<T> {
         if let Some(timer) = self.ask_again.take() {
             timer.cancel();
         }
-    }
-}
-
-/// Cancels a call on the blocking pool, from any thread. From [`SpawnBlocking::cancel_handle`].
-///
-/// Dropping it does nothing.
-#[derive(Clone)]
-#[doc(alias = "AbortHandle")]
-pub struct CancelHandle {
-    id: TaskId,
-    pool: Arc<Pool>,
-    number: Option<JobNumber>,
-}
-
-impl CancelHandle {
-    /// As [`SpawnBlocking::cancel`].
-    #[doc(alias = "abort")]
-    pub fn cancel(&self) -> bool {
-        self.number.is_some_and(|number| self.pool.cancel(number))
-    }
-
-    /// The call's identity.
-    pub fn id(&self) -> TaskId {
-        self.id
-    }
-}
-
-impl fmt::Debug for CancelHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelHandle").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -49,7 +49,8 @@ machines
     engine/task/outcome.rs
     engine/task/poll.rs
     engine/task/cell.rs            <- engine/task/outcome.rs engine/task/poll.rs
-    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs
+    engine/task/shared_joiner.rs   <- engine/task/outcome.rs engine/task/cell.rs
+    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs engine/task/shared_joiner.rs
     engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/poll.rs engine/task/cell.rs engine/task/join.rs
     engine/task/slots.rs           <- engine/task/key.rs engine/task/spawned.rs
     engine/task/steps.rs           <- engine/task/poll.rs
@@ -103,9 +104,10 @@ front door
     trace.rs
     builder.rs              <- event_loop.rs runtime.rs
 what users await
-    task/blocking.rs
+    task/cancel.rs
+    task/blocking.rs        <- task/cancel.rs
     task/budget.rs
-    task/mod.rs             <- task/blocking.rs task/budget.rs
+    task/mod.rs             <- task/cancel.rs task/blocking.rs task/budget.rs
     time/instant.rs
     time/sleep.rs           <- time/instant.rs
     time/interval.rs        <- time/instant.rs time/sleep.rs

@@ -181,7 +181,7 @@ impl Spawned {
     }
 
     /// Has the list take the task in, and tells the handle its key. The list is then the thread's.
-    fn own(&self) {
+    fn own(&mut self) {
         let index = self.stub.owned.insert(&self.task).expect("the list is open");
         self.handle.set_key(KEY + u64::from(index));
         STUB.set(Some(self.stub.clone()));

@@ -64,7 +64,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr::NonNull,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     thread::Result as Caught,
 };
 
@@ -660,17 +660,49 @@ impl<T> Joiner<T> {
         }
         if state != COMPLETE {
             // Cloning and dropping wakers is user code; nothing is held here but the interest.
-            let old = self.replace_interest(Interest::Waker(cx.waker().clone()));
+            let (old, waits) = self.wait_with(cx.waker().clone());
             old.discard();
-            if self.exchange(EMPTY, WAITING) {
+            if waits {
                 return Err(self);
             }
-            // It completed meanwhile; the Acquire that the exchange lacks on failure:
-            let state = self.head().state.load(Ordering::Acquire);
-            debug_assert_eq!(state, COMPLETE);
-            self.replace_interest(Interest::None(None)).discard();
         }
         Ok(self.into_outcome())
+    }
+
+    /// Has `waker` woken when the outcome is there, and gives the waker that waited before.
+    ///
+    /// # Errors
+    /// The outcome is there. A waker that waited before and was not woken is to be woken by the caller.
+    pub(super) fn watch(&mut self, waker: Waker) -> Result<Option<Waker>, Option<Waker>> {
+        loop {
+            match self.head().state.load(Ordering::Acquire) {
+                COMPLETE => return Err(None),
+                // The completer is about to be done, and wakes the old waker.
+                LOCKED => thread::yield_now(),
+                WAITING if !self.to_empty() => {}
+                _empty => break,
+            }
+        }
+        let (old, waits) = self.wait_with(waker);
+        let old = match old {
+            Interest::Waker(old) => Some(old),
+            Interest::None(_) => None,
+        };
+        if waits { Ok(old) } else { Err(old) }
+    }
+
+    /// From EMPTY to WAITING, with this waker. Gives the old interest; and `false` if the outcome came meanwhile.
+    #[inline]
+    fn wait_with(&mut self, waker: Waker) -> (Interest<T>, bool) {
+        let old = self.replace_interest(Interest::Waker(waker));
+        if self.exchange(EMPTY, WAITING) {
+            return (old, true);
+        }
+        // It completed meanwhile; the Acquire that the exchange lacks on failure:
+        let state = self.head().state.load(Ordering::Acquire);
+        debug_assert_eq!(state, COMPLETE);
+        self.replace_interest(Interest::None(None)).discard();
+        (old, false)
     }
 
     /// Lets the task go on alone. An outcome that is there, or comes, is reported by `report`; without one, only a

@@ -96,7 +96,7 @@ where
 {
     let name = name.map(|name| sync::Arc::new(name.into()));
     let new = NewTask::new(future, name, Location::caller());
-    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
+    let (task, mut handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
     task.report_spawned();
     let index = stub.owned.insert(&task).expect("the list is open");
     handle.set_key((stub.number as u64) << 32 | u64::from(index));

@@ -408,7 +408,7 @@ impl Pool {
         new: NewTask<SpawnedSend, T>,
     ) -> (Option<Runnable>, JoinHandle<T>) {
         let member = Member { pool: self.number, list: list as u16 };
-        let (task, handle) = Task::new(new, id, member, wake_by_key);
+        let (task, mut handle) = Task::new(new, id, member, wake_by_key);
         let Ok(index) = self.owned[list].insert(&task) else {
             task.shut_down();
             return (None, handle);
