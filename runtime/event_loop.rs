@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     os::fd::{AsFd, BorrowedFd},
-    panic::Location,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -302,6 +302,11 @@ impl Drop for EventLoop {
         }
     }
 }
+
+// User code is called with nothing borrowed, and each step leaves the loop whole: after a panic of a root future it
+// runs on, with all its tasks.
+impl UnwindSafe for EventLoop {}
+impl RefUnwindSafe for EventLoop {}
 
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,11 @@
 //! What another thread may hold of an event loop or a runtime.
 
-use std::{fmt, future::Future, panic::Location, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
+    sync::Arc,
+};
 
 use crate::engine::{
     base::stats::{Stats, WorkerStats},
@@ -246,6 +251,14 @@ enum Entered {
     Loop(current::Guard<local::Entered>),
     FromOutside(current::Guard<()>),
 }
+
+// Dropped while a panic unwinds, it puts back what ran the thread before, as ever.
+impl UnwindSafe for Enter {}
+impl RefUnwindSafe for Enter {}
+
+// As for the loop or the runtime that it is a handle to.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
 
 impl fmt::Debug for Enter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

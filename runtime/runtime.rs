@@ -1,7 +1,13 @@
 //! The multi-threaded runtime as its owner holds it.
 
 use std::{
-    cell::Cell, fmt, future::Future, io, panic::Location, rc::Rc, sync::Arc as StdArc,
+    cell::Cell,
+    fmt,
+    future::Future,
+    io,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
+    rc::Rc,
+    sync::Arc as StdArc,
     time::Duration,
 };
 
@@ -262,6 +268,10 @@ impl Drop for Runtime {
         }
     }
 }
+
+// What is shared is behind locks under which no user code runs, and the panics of tasks and hooks are caught.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

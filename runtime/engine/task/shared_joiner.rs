@@ -12,6 +12,7 @@
 //! future was, and the cell, the most delicate of all files, would have to serve three sides instead of two.
 
 use std::{
+    mem,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::engine::base::{
     location::Origin,
-    primitives::{Mutex, lock},
+    primitives::{Mutex, lock, seeded},
     user_code,
 };
 
@@ -65,7 +66,7 @@ impl<T: Send + 'static> SharedJoiner<T> {
                 state.waiter = waiter;
                 None
             }
-            Err(missed) => missed,
+            Err(missed) => missed.filter(|_| !seeded("shared_joiner_forgets_a_waiter")),
         };
         state.joiner = Some(joiner);
         drop(state);
@@ -80,7 +81,7 @@ impl<T> SharedJoiner<T> {
         let mut state = lock(&self.state);
         let complete = state.joiner.take_if(|joiner| joiner.is_complete());
         let waiter = if complete.is_some() { None } else { Some(waker) };
-        let before = std::mem::replace(&mut state.waiter, waiter);
+        let before = mem::replace(&mut state.waiter, waiter);
         drop(state);
         user_code::discard_value("a waker's drop", before);
         let outcome = complete.map(|joiner| joiner.poll_outcome(&mut noop()));
@@ -91,7 +92,8 @@ impl<T> SharedJoiner<T> {
     pub(super) fn leave(&self, report: Option<Report<T>>) {
         let mut state = lock(&self.state);
         state.detached = Some(report);
-        let complete = state.joiner.take_if(|joiner| joiner.is_complete());
+        let late = seeded("shared_joiner_leaves_without_a_look");
+        let complete = state.joiner.take_if(|joiner| !late && joiner.is_complete());
         let waiter = state.waiter.take();
         drop(state);
         user_code::discard_value("a waker's drop", waiter);
