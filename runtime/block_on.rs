@@ -19,7 +19,7 @@ use std::{
 use crate::{
     engine::{
         base::this_poll,
-        current::{self, Current, Home},
+        current::{self, Current, Scheduler},
         scheduler::{
             event_loop::Settings,
             pool::{Pool, parker::Parker},
@@ -59,22 +59,22 @@ impl Handle {
     #[track_caller]
     #[doc(alias = "run_until_complete")]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        match &self.home {
-            Home::EventLoop(home) => {
+        match &self.scheduler {
+            Scheduler::EventLoop(remote) => {
                 assert!(
-                    !home.is_here(),
+                    !remote.is_here(),
                     "`Handle::block_on` on the event loop's own thread would keep the loop from turning: \
                      await the future instead, or spawn it; outside the loop's tasks, call \
                      `EventLoop::block_on`"
                 );
-                let clock = home.clock.clone();
+                let clock = remote.clock.clone();
                 let settings = Settings { clock, ..Settings::usual() };
                 match EventLoop::with_settings(settings) {
-                    Ok(own) => own.block_on_for(home.clone(), future, Location::caller()),
+                    Ok(own) => own.block_on_for(remote.clone(), future, Location::caller()),
                     Err(error) => panic!("no event loop for `Handle::block_on`: {error}"),
                 }
             }
-            Home::Pool(pool) => {
+            Scheduler::Pool(pool) => {
                 assert!(
                     !(is_worker_of(pool) && this_poll::is_polling()),
                     "`block_on` inside a task of the same runtime would stop the worker that it may be \
@@ -82,7 +82,7 @@ impl Handle {
                 );
                 // Inside a task of another runtime, whose worker would stand still otherwise.
                 let _left = current::hand_off_worker();
-                let _guard = current::enter_as_guest(pool.clone());
+                let _guard = current::enter_pool(pool.clone());
                 this_poll::blocked(|| run_root(future))
             }
         }

@@ -8,7 +8,7 @@ use std::{fmt, panic::Location};
 use crate::engine::{
     base::{
         id::TaskId,
-        place::{Origin, Wait, WaitsFor, WaitsOn},
+        location::{Origin, Wait, WaitsFor, WaitsOn},
     },
     current::{self, Current},
     scheduler::{event_loop::Core, pool::Pool},
@@ -26,7 +26,7 @@ pub fn dump() -> Dump {
     match current::expect("`dump`") {
         Current::EventLoop(core) => Dump::of_event_loop(&core),
         Current::Worker(worker) => Dump::of_pool(&worker.pool),
-        Current::Guest(pool) => Dump::of_pool(&pool),
+        Current::EnteredPool(pool) => Dump::of_pool(&pool),
         Current::Outside(_) => panic!(
             "`dump` reads an event loop's tasks on its own thread, and this one has only entered the loop"
         ),

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     io,
     os::fd::{AsFd, BorrowedFd},
-    panic::Location,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -21,7 +21,7 @@ use crate::{
             trace::{self, EventKind},
         },
         blocking::BlockingStats,
-        current::{self, Home},
+        current::{self, Scheduler},
         scheduler::{
             event_loop::{Core, Limit, Settings},
             remote::Remote,
@@ -134,19 +134,19 @@ impl EventLoop {
     /// The same for a loop that is only there for a future whose tasks belong to another.
     pub(crate) fn block_on_for<F: Future>(
         &self,
-        home: Arc<Remote>,
+        remote: Arc<Remote>,
         future: F,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> F::Output {
         let _left = current::hand_off_worker();
         let _turning = self.core.begin_turning();
-        let _guard = current::enter_with_own(home, self.core.clone());
-        self.run_root(future, place)
+        let _guard = current::enter_with_own(remote, self.core.clone());
+        self.run_root(future, location)
     }
 
-    fn run_root<F: Future>(&self, future: F, place: &'static Location<'static>) -> F::Output {
+    fn run_root<F: Future>(&self, future: F, location: &'static Location<'static>) -> F::Output {
         let id = self.core.draw_task_id();
-        self.core.table.open_root(id, place);
+        self.core.table.open_root(id, location);
         let _root = RootOpen(&self.core);
 
         let mut future = pin!(future);
@@ -181,7 +181,7 @@ impl EventLoop {
         }
     }
 
-    /// One turn, for a loop that is a guest in another: takes what other threads left, runs the tasks
+    /// One turn, for a loop that runs inside another: takes what other threads left, runs the tasks
     /// that are ready, and fires what is due. A turn that finds nothing of the sort waits up to `timeout` for
     /// it (for ever on `None`: then something must still be to come); one that has done something does not
     /// wait.
@@ -192,9 +192,9 @@ impl EventLoop {
     /// ```
     /// use std::time::Duration;
     ///
-    /// let guest = whirligig::EventLoop::new()?;
-    /// let task = guest.spawn_local(async { 6 * 7 });
-    /// while guest.turn(Some(Duration::ZERO))?.ready {}
+    /// let inner = whirligig::EventLoop::new()?;
+    /// let task = inner.spawn_local(async { 6 * 7 });
+    /// while inner.turn(Some(Duration::ZERO))?.ready {}
     /// assert!(task.is_finished());
     /// # std::io::Result::Ok(())
     /// ```
@@ -230,7 +230,7 @@ impl EventLoop {
 
     /// A handle to this loop, for any thread.
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::EventLoop(self.core.remote.clone()) }
+        Handle { scheduler: Scheduler::EventLoop(self.core.remote.clone()) }
     }
 
     /// Drops the loop, and waits until the calls of [`spawn_blocking`](crate::task::spawn_blocking) that
@@ -302,6 +302,11 @@ impl Drop for EventLoop {
         }
     }
 }
+
+// User code is called with nothing borrowed, and each step leaves the loop whole: after a panic of a root future it
+// runs on, with all its tasks.
+impl UnwindSafe for EventLoop {}
+impl RefUnwindSafe for EventLoop {}
 
 impl fmt::Debug for EventLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,15 @@
 //! What another thread may hold of an event loop or a runtime.
 
-use std::{fmt, future::Future, panic::Location, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
+    sync::Arc,
+};
 
 use crate::engine::{
     base::stats::{Stats, WorkerStats},
-    current::{self, Current, Home},
+    current::{self, Current, Scheduler},
     inbox::Urgency,
     task::{
         join::JoinHandle,
@@ -34,7 +39,7 @@ use crate::engine::{
 /// ```
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) home: Home,
+    pub(crate) scheduler: Scheduler,
 }
 
 /// An event loop or a runtime is gone, so nothing can be run there.
@@ -76,7 +81,7 @@ impl Handle {
     #[track_caller]
     #[doc(alias = "get_running_loop")]
     pub fn current() -> Self {
-        Self { home: current::expect("`Handle::current`").home() }
+        Self { scheduler: current::expect("`Handle::current`").scheduler() }
     }
 
     /// The handle of the event loop or the runtime that runs this thread, if one does.
@@ -87,7 +92,7 @@ impl Handle {
     /// ```
     #[doc(alias = "_get_running_loop")]
     pub fn try_current() -> Option<Self> {
-        current::get().map(|current| Self { home: current.home() })
+        current::get().map(|current| Self { scheduler: current.scheduler() })
     }
 
     /// Makes an event loop or a runtime this thread's, until the guard is dropped: `spawn`, `spawn_blocking`
@@ -113,9 +118,9 @@ impl Handle {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn enter(&self) -> Enter {
-        let own = match &self.home {
-            Home::EventLoop(home) => current::loop_of_this_thread(home.address.loop_id),
-            Home::Pool(_) => None,
+        let own = match &self.scheduler {
+            Scheduler::EventLoop(remote) => current::loop_of_this_thread(remote.address.loop_id),
+            Scheduler::Pool(_) => None,
         };
         let entered = match own {
             Some(core) => {
@@ -123,7 +128,7 @@ impl Handle {
                 core.unpark_host();
                 Entered::Loop(current::enter(core))
             }
-            None => Entered::FromOutside(current::enter_from_outside(self.home.clone())),
+            None => Entered::FromOutside(current::enter_from_outside(self.scheduler.clone())),
         };
         Enter { _entered: entered }
     }
@@ -146,19 +151,19 @@ impl Handle {
         &self,
         new: NewTask<SpawnedSend, T>,
     ) -> JoinHandle<T> {
-        match (&self.home, current::get()) {
-            (Home::EventLoop(home), Some(Current::EventLoop(core)))
-                if core.id == home.address.loop_id =>
+        match (&self.scheduler, current::get()) {
+            (Scheduler::EventLoop(remote), Some(Current::EventLoop(core)))
+                if core.id == remote.address.loop_id =>
             {
                 core.spawn(new.into_local())
             }
-            (Home::EventLoop(home), _) => current::send(home.address, new),
-            (Home::Pool(pool), Some(Current::Worker(worker)))
+            (Scheduler::EventLoop(remote), _) => current::send(remote.address, new),
+            (Scheduler::Pool(pool), Some(Current::Worker(worker)))
                 if Arc::ptr_eq(pool, &worker.pool) =>
             {
                 worker.spawn(new)
             }
-            (Home::Pool(pool), _) => pool.spawn(new),
+            (Scheduler::Pool(pool), _) => pool.spawn(new),
         }
     }
 
@@ -177,12 +182,12 @@ impl Handle {
     /// # Errors
     /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.
     pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
-        match &self.home {
-            Home::EventLoop(home) => {
-                home.address.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone)
+        match &self.scheduler {
+            Scheduler::EventLoop(remote) => {
+                remote.address.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone)
             }
-            Home::Pool(pool) if pool.is_closed() => Err(LoopGone),
-            Home::Pool(_) => {
+            Scheduler::Pool(pool) if pool.is_closed() => Err(LoopGone),
+            Scheduler::Pool(_) => {
                 drop(self.spawn(async { f() }));
                 Ok(())
             }
@@ -203,18 +208,18 @@ impl Handle {
     /// ```
     #[doc(alias = "metrics")]
     pub fn stats(&self) -> Option<Stats> {
-        match &self.home {
-            Home::EventLoop(home) => Some(home.counters.read()),
-            Home::Pool(_) => None,
+        match &self.scheduler {
+            Scheduler::EventLoop(remote) => Some(remote.counters.read()),
+            Scheduler::Pool(_) => None,
         }
     }
 
     /// What each worker of a runtime has done so far, as [`Runtime::stats`](crate::Runtime::stats) says it; none for an
     /// event loop.
     pub fn worker_stats(&self) -> Vec<WorkerStats> {
-        match &self.home {
-            Home::EventLoop(..) => Vec::new(),
-            Home::Pool(pool) => pool.stats(),
+        match &self.scheduler {
+            Scheduler::EventLoop(..) => Vec::new(),
+            Scheduler::Pool(pool) => pool.stats(),
         }
     }
 
@@ -228,8 +233,8 @@ impl Handle {
             }
         };
         // A loop that is gone has stopped.
-        if let Home::EventLoop(home) = &self.home {
-            drop(home.address.call(Box::new(stop), Urgency::Now));
+        if let Scheduler::EventLoop(remote) = &self.scheduler {
+            drop(remote.address.call(Box::new(stop), Urgency::Now));
         }
     }
 }
@@ -247,6 +252,14 @@ enum Entered {
     FromOutside(current::Guard<()>),
 }
 
+// Dropped while a panic unwinds, it puts back what ran the thread before, as ever.
+impl UnwindSafe for Enter {}
+impl RefUnwindSafe for Enter {}
+
+// As for the loop or the runtime that it is a handle to.
+impl UnwindSafe for Handle {}
+impl RefUnwindSafe for Handle {}
+
 impl fmt::Debug for Enter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Enter").finish_non_exhaustive()
@@ -256,9 +269,9 @@ impl fmt::Debug for Enter {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut handle = f.debug_struct("Handle");
-        match &self.home {
-            Home::EventLoop(home) => handle.field("event_loop", &home.address.loop_id),
-            Home::Pool(pool) => handle.field("runtime", &pool.id),
+        match &self.scheduler {
+            Scheduler::EventLoop(remote) => handle.field("event_loop", &remote.address.loop_id),
+            Scheduler::Pool(pool) => handle.field("runtime", &pool.id),
         };
         handle.finish_non_exhaustive()
     }

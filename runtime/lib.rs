@@ -155,7 +155,7 @@ pub use crate::{
     dump::{Dump, TaskDump, dump},
     engine::{
         base::{
-            place::{WaitsFor, WaitsOn},
+            location::{WaitsFor, WaitsOn},
             stats::{Stats, WorkerStats},
         },
         blocking::BlockingStats,

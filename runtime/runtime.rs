@@ -1,7 +1,13 @@
 //! The multi-threaded runtime as its owner holds it.
 
 use std::{
-    cell::Cell, fmt, future::Future, io, panic::Location, rc::Rc, sync::Arc as StdArc,
+    cell::Cell,
+    fmt,
+    future::Future,
+    io,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
+    rc::Rc,
+    sync::Arc as StdArc,
     time::Duration,
 };
 
@@ -10,7 +16,7 @@ use crate::{
     engine::{
         base::stats::WorkerStats,
         blocking::BlockingStats,
-        current::{self, Home},
+        current::{self, Scheduler},
         scheduler::pool::{
             FirstWorker, Pool, Settings, threads::ThreadSettings, worker::Worker, worker_thread,
         },
@@ -127,7 +133,7 @@ impl Runtime {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn handle(&self) -> Handle {
-        Handle { home: Home::Pool(self.pool.clone()) }
+        Handle { scheduler: Scheduler::Pool(self.pool.clone()) }
     }
 
     /// Makes the runtime this thread's, until the guard is dropped. See [`Handle::enter`].
@@ -160,7 +166,7 @@ impl Runtime {
     }
 
     /// Each task: its name, where it was spawned, and what it waits for at which line. (The future of
-    /// a `block_on` is no task.) Nobody is stopped for it, so it is of one moment for each task, and not
+    /// a `block_on` is no task.) Nothing is stopped for it, so it is of one moment for each task, and not
     /// of one for all.
     ///
     /// ```
@@ -226,10 +232,10 @@ impl Runtime {
         self.waits = false;
     }
 
-    /// Takes in nothing from here on, and drops each task that nobody polls. Their destructors find
+    /// Takes in nothing from here on, and drops each task that no thread polls. Their destructors find
     /// this runtime current, closed, as those find it that are dropped on a worker.
     fn close(&self) {
-        let _guard = current::enter_as_guest(self.pool.clone());
+        let _guard = current::enter_pool(self.pool.clone());
         self.pool.close();
     }
 
@@ -262,6 +268,10 @@ impl Drop for Runtime {
         }
     }
 }
+
+// What is shared is behind locks under which no user code runs, and the panics of tasks and hooks are caught.
+impl UnwindSafe for Runtime {}
+impl RefUnwindSafe for Runtime {}
 
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

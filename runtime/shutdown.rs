@@ -1,4 +1,4 @@
-//! The end of an event loop or a runtime: how long it waits for what has begun, and who is named.
+//! The end of an event loop or a runtime: how long it waits for what has begun, and what is named.
 //!
 //! Tasks are dropped, and so are the calls on the blocking pool that have not begun. A call that has begun
 //! cannot be ended from outside, and may be in the middle of a file. So the end waits for it: for
@@ -12,7 +12,7 @@ use std::{fmt, panic::Location, time::Duration};
 use crate::{
     dump::TaskDump,
     engine::{
-        base::{clock, foreign},
+        base::{clock, user_code},
         blocking::Pool,
     },
 };
@@ -53,8 +53,8 @@ impl fmt::Display for StillRunning {
         for task in &self.tasks {
             write!(f, "\n{task}")?;
         }
-        for place in &self.blocking_calls {
-            write!(f, "\na blocking call made at {place} is running")?;
+        for location in &self.blocking_calls {
+            write!(f, "\na blocking call made at {location} is running")?;
         }
         Ok(())
     }
@@ -84,6 +84,6 @@ pub(crate) fn wait_for_calls(pool: &Pool, timeout: Duration) -> Result<(), Still
 /// The same at a drop, where nobody takes an error.
 pub(crate) fn wait_for_calls_or_say(pool: &Pool) {
     if let Err(left) = wait_for_calls(pool, GRACE) {
-        foreign::say(format_args!("{left}"));
+        user_code::say(format_args!("{left}"));
     }
 }

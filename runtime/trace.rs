@@ -40,7 +40,13 @@
 //! What is spawned from outside is reported where that was done, not on a worker: there it is called
 //! `root`.
 
-use std::{cell::RefCell, collections::HashMap, fmt, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    rc::Rc,
+};
 
 use crate::engine::base::id::TaskId;
 pub use crate::engine::base::trace::{Cause, Event, EventKind, Listening, listen};
@@ -83,6 +89,10 @@ impl Recorder {
         lines(&*self.events.borrow())
     }
 }
+
+// The events are only added to, whole ones, and copied.
+impl UnwindSafe for Recorder {}
+impl RefUnwindSafe for Recorder {}
 
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

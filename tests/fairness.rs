@@ -9,7 +9,6 @@ use std::{
     future::{Future, poll_fn},
     io::{Read, Write, pipe},
     pin::pin,
-    process,
     rc::Rc,
     sync::{
         Arc,
@@ -30,21 +29,10 @@ use whirligig::{
     trace::{self, Event, EventKind},
 };
 
-/// Ends the process if a test hangs.
-struct Watchdog(#[expect(dead_code, reason = "dropped, it calls the dog off")] mpsc::Sender<()>);
+use self::watchdog::Watchdog;
 
-impl Watchdog {
-    fn new(test: &'static str) -> Self {
-        let (alive, over) = mpsc::channel();
-        thread::spawn(move || {
-            if over.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("{test} hangs");
-                process::abort();
-            }
-        });
-        Self(alive)
-    }
-}
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::SeqCst},
         mpsc,
     },
@@ -21,7 +21,7 @@ use std::{
 use tokio::sync::oneshot;
 use whirligig::{
     EventLoop, spawn, spawn_local, task,
-    task::{JoinError, JoinHandle, yield_now},
+    task::{CancelHandle, JoinError, JoinHandle, yield_now},
 };
 
 /// Sets a flag as it is dropped.
@@ -511,4 +511,236 @@ fn a_loop_s_counts_are_read_on_another_thread_and_after_its_end() {
     runtime.spawn(async {}).wait().unwrap();
     let handle = runtime.handle();
     assert_eq!((handle.stats(), handle.worker_stats().len()), (None, 2));
+}
+
+/// Runs `behaviour` inside a task of each variant.
+fn on_both<F>(behaviour: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    EventLoop::new().unwrap().spawn_and_run(behaviour());
+    for workers in [1, 2] {
+        let runtime = whirligig::Runtime::builder().worker_threads(workers).build().unwrap();
+        runtime.spawn(behaviour()).wait().unwrap();
+    }
+}
+
+trait SpawnAndRun {
+    fn spawn_and_run(&self, future: impl Future<Output = ()> + Send + 'static);
+}
+
+impl SpawnAndRun for EventLoop {
+    fn spawn_and_run(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let task = self.handle().spawn(future);
+        self.block_on(task).unwrap();
+    }
+}
+
+/// Has a thread call the handle.
+fn cancel_elsewhere(cancel: &CancelHandle) -> bool {
+    let cancel = cancel.clone();
+    thread::spawn(move || cancel.cancel()).join().unwrap()
+}
+
+async fn until_finished(cancel: &CancelHandle) {
+    while !cancel.is_finished() {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn a_cancel_handle_cancels_from_another_thread() {
+    on_both(|| async {
+        let (guard, is_dropped) = flag();
+        let task = spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        let cancel = task.cancel_handle();
+        assert_eq!(cancel.id(), task.id());
+        assert!(!cancel.is_finished());
+        assert!(cancel_elsewhere(&cancel));
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(is_dropped() && cancel.is_finished());
+        assert!(!cancel.cancel(), "it has ended");
+    });
+}
+
+#[test]
+fn a_cancel_handle_cancels_a_local_task_and_one_sent_from_a_thread() {
+    let event_loop = EventLoop::new().unwrap();
+    let handle = event_loop.handle();
+    event_loop.block_on(async {
+        let not_send = Rc::new(());
+        let local = spawn_local(async move {
+            pending::<()>().await;
+            drop(not_send);
+        });
+        assert!(cancel_elsewhere(&local.cancel_handle()));
+        assert!(local.await.unwrap_err().is_cancelled());
+        // The handle is made, and used, before the task has arrived.
+        let sent = thread::spawn(move || {
+            let sent = handle.spawn(pending::<()>());
+            let cancel = sent.cancel_handle();
+            assert!(cancel.cancel());
+            sent
+        });
+        assert!(sent.join().unwrap().await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_cancel_handle_has_no_effect_after_the_end() {
+    on_both(|| async {
+        let mut task = spawn(async { 42 });
+        let before = task.cancel_handle();
+        while !task.is_finished() {
+            yield_now().await;
+        }
+        let after = task.cancel_handle();
+        for cancel in [&before, &after] {
+            assert!(cancel.is_finished());
+            assert!(!cancel_elsewhere(cancel));
+        }
+        assert_eq!((&mut task).await.unwrap(), 42);
+        assert!(!task.cancel_handle().cancel(), "also once the output is taken");
+    });
+}
+
+#[test]
+fn a_cancel_handle_cancels_a_detached_task() {
+    on_both(|| async {
+        let (guard, is_dropped) = flag();
+        let task = spawn(async move {
+            let _guard = guard;
+            pending::<()>().await;
+        });
+        let cancel = task.cancel_handle();
+        drop(task);
+        yield_now().await;
+        assert!(!is_dropped(), "detached, it goes on");
+        assert!(cancel_elsewhere(&cancel));
+        until_finished(&cancel).await;
+        assert!(is_dropped());
+    });
+}
+
+#[test]
+fn a_detached_task_s_output_is_dropped_at_its_end_and_not_with_its_cancel_handle() {
+    on_both(|| async {
+        let (guard, is_dropped) = flag();
+        let (tell, told) = oneshot::channel::<()>();
+        let task = spawn(async move {
+            told.await.unwrap();
+            guard
+        });
+        let cancel = task.cancel_handle();
+        drop(task);
+        tell.send(()).unwrap();
+        while !is_dropped() {
+            yield_now().await;
+        }
+        assert!(cancel.is_finished());
+    });
+}
+
+#[test]
+fn a_task_that_awaits_a_handle_is_woken_whenever_its_cancel_handle_was_made() {
+    on_both(|| async {
+        let (tell, told) = oneshot::channel();
+        let task = Arc::new(Mutex::new(spawn(async { told.await.unwrap() })));
+        let awaited = task.clone();
+        let (polled, was_polled) = oneshot::channel();
+        let mut polled = Some(polled);
+        let waiting = spawn(poll_fn(move |cx| {
+            let poll = Pin::new(&mut *awaited.lock().unwrap()).poll(cx);
+            if let Some(polled) = polled.take() {
+                polled.send(()).unwrap();
+            }
+            poll
+        }));
+        was_polled.await.unwrap();
+        // It waits, and nothing but the end of the task wakes it.
+        let cancel = task.lock().unwrap().cancel_handle();
+        tell.send(42).unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap(), 42);
+        assert!(cancel.is_finished());
+    });
+}
+
+#[test]
+fn a_cancel_handle_may_outlive_its_loop() {
+    let (guard, is_dropped) = flag();
+    let event_loop = EventLoop::new().unwrap();
+    let task = event_loop.spawn_local(async move {
+        let _guard = guard;
+        pending::<()>().await;
+    });
+    let kept = task.cancel_handle();
+    event_loop.block_on(yield_now());
+    drop(event_loop);
+    assert!(is_dropped() && kept.is_finished() && task.is_finished());
+    assert!(!kept.cancel() && !cancel_elsewhere(&kept));
+
+    let runtime = whirligig::Runtime::builder().worker_threads(2).build().unwrap();
+    let kept = runtime.spawn(pending::<()>()).cancel_handle();
+    drop(runtime);
+    assert!(kept.is_finished() && !kept.cancel());
+}
+
+#[test]
+fn a_cancel_handle_of_a_blocking_call_is_the_same_type() {
+    let event_loop = EventLoop::builder().blocking_threads(1).build().unwrap();
+    event_loop.block_on(async {
+        let (go, gone) = mpsc::channel::<()>();
+        let (begun, has_begun) = oneshot::channel();
+        let first = task::spawn_blocking(move || {
+            begun.send(()).unwrap();
+            gone.recv().is_err()
+        });
+        let second = task::spawn_blocking(|| ());
+        has_begun.await.unwrap();
+        let handles: [CancelHandle; 3] =
+            [first.cancel_handle(), second.cancel_handle(), spawn(pending::<()>()).cancel_handle()];
+        assert!(handles.iter().all(|handle| !handle.is_finished()));
+        assert_eq!(handles.each_ref().map(cancel_elsewhere), [false, true, true]);
+        assert!(second.await.unwrap_err().is_cancelled());
+        assert!(!handles[0].is_finished(), "a call that has begun goes its way");
+        drop(go);
+        assert!(first.await.unwrap());
+        for handle in &handles {
+            until_finished(handle).await;
+        }
+    });
+}
+
+/// What is in a task's future and output goes with the task, however many handles there are.
+#[test]
+fn a_thousand_cancel_handles_keep_nothing_of_an_ended_task() {
+    on_both(|| async {
+        let held = Arc::new(());
+        let handles: Vec<CancelHandle> = (0..1000)
+            .map(|number| {
+                let (in_future, output) = (held.clone(), held.clone());
+                let task = spawn(async move {
+                    yield_now().await;
+                    drop(in_future);
+                    output
+                });
+                let cancel = task.cancel_handle();
+                // Some are detached, some end while their handle is there.
+                if number % 2 == 0 {
+                    drop(spawn(async move { task.await.map(drop) }));
+                }
+                cancel
+            })
+            .collect();
+        for handle in &handles {
+            until_finished(handle).await;
+        }
+        while Arc::strong_count(&held) > 1 {
+            yield_now().await;
+        }
+    });
 }

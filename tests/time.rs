@@ -8,7 +8,6 @@ use std::{
     future::{Future, pending, poll_fn},
     panic::{RefUnwindSafe, UnwindSafe},
     pin::{Pin, pin},
-    process,
     rc::Rc,
     sync::{
         Arc,
@@ -29,6 +28,11 @@ use whirligig::{
         interval_at, sleep, sleep_until, timeout, timeout_at,
     },
 };
+
+use self::watchdog::Watchdog;
+
+#[path = "support/watchdog.rs"]
+mod watchdog;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
@@ -413,23 +417,6 @@ fn moments_are_added_compared_and_never_overflow() {
     assert_eq!((now + HOUR).into_std() - now.into_std(), HOUR);
     assert!(Instant::NEVER.into_std() > (now + HOUR).into_std());
     assert!(now - Duration::MAX <= now);
-}
-
-/// Ends the whole program if the test that holds this is not over in time: what is tested here fails by
-/// hanging. No test is meant to come near it.
-struct Watchdog(#[expect(dead_code, reason = "dropped, it ends the watch")] mpsc::Sender<()>);
-
-impl Watchdog {
-    fn new(test: &'static str) -> Self {
-        let (alive, over) = mpsc::channel();
-        thread::spawn(move || {
-            if over.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("{test} hangs");
-                process::abort();
-            }
-        });
-        Self(alive)
-    }
 }
 
 /// Polls a future until it is ready, and never returns to the loop in between.

@@ -2,8 +2,8 @@
 //!
 //! Called by each criterion bench and by the `peers` package, which also share the workloads beside
 //! this file. A workload holds one program per runtime, does the same operations in the same order
-//! on each side, and checks its own result, so that a faster side cannot be one that did less. The
-//! rival is one program generic over a runtime trait; it would measure the trait, and no reader
+//! on each side, and checks its own result, so that a faster side cannot be one that did less.
+//! **Alternative:** one program generic over a runtime trait; it would measure the trait, and no reader
 //! writes such code.
 
 use tokio::runtime::{Builder, Runtime};

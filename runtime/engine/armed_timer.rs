@@ -35,8 +35,8 @@ pub(crate) fn turn_time(current: &Current) -> u64 {
     match current {
         Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. }) => core.now(),
         Current::Worker(worker) => worker.now(),
-        Current::Guest(_) => clock::real_now(),
-        Current::Outside(Outside { home, own: None }) => home.clock.now(),
+        Current::EnteredPool(_) => clock::real_now(),
+        Current::Outside(Outside { remote, own: None }) => remote.clock.now(),
     }
 }
 
@@ -56,7 +56,7 @@ impl ArmedTimer {
                 (InWheel::EventLoop(core.address()), key)
             }
             Current::Worker(worker) => in_worker(worker.insert_timer(deadline, waker))?,
-            Current::Guest(pool) => in_worker(pool.insert_timer(deadline, waker))?,
+            Current::EnteredPool(pool) => in_worker(pool.insert_timer(deadline, waker))?,
             Current::Outside(Outside { own: None, .. }) => return None,
         };
         Some(Self { wheel, id: key.id, number: key.number, polled_at: turn_time as u32 })

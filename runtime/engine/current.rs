@@ -28,11 +28,11 @@ use mio::Token;
 use crate::engine::{
     base::{
         clock::{self, Clock, TestClock},
-        foreign,
         id::TaskId,
         primitives::Arc,
         this_poll,
         trace::{self, Stamp},
+        user_code,
     },
     blocking,
     inbox::{Address, Urgency},
@@ -60,7 +60,7 @@ pub(crate) enum Current {
     /// One of a runtime's workers.
     Worker(Rc<Worker>),
     /// A thread that polls a future in a runtime's `block_on`, or has entered it.
-    Guest(StdArc<Pool>),
+    EnteredPool(StdArc<Pool>),
     /// A thread that has entered an event loop whose thread is another: what it spawns is sent there.
     Outside(Outside),
 }
@@ -68,15 +68,15 @@ pub(crate) enum Current {
 /// See [`Current::Outside`].
 #[derive(Clone)]
 pub(crate) struct Outside {
-    pub(crate) home: StdArc<Remote>,
+    pub(crate) remote: StdArc<Remote>,
     /// In a `Handle::block_on`, the loop that runs its future: timers and sockets that it awaits are this
-    /// one's, for those of `home` belong to its own thread.
+    /// one's, for those of `remote` belong to its own thread.
     pub(crate) own: Option<Rc<Core>>,
 }
 
 /// What a thread enters, and a handle is a handle to: an event loop or a runtime, as any thread may hold it.
 #[derive(Clone)]
-pub(crate) enum Home {
+pub(crate) enum Scheduler {
     EventLoop(StdArc<Remote>),
     Pool(StdArc<Pool>),
 }
@@ -125,56 +125,59 @@ pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
 }
 
 /// The same for a thread that is no worker: what it spawns goes to the pool.
-pub(crate) fn enter_as_guest(pool: StdArc<Pool>) -> Guard<()> {
-    Guard::new(Current::Guest(pool), ())
+pub(crate) fn enter_pool(pool: StdArc<Pool>) -> Guard<()> {
+    Guard::new(Current::EnteredPool(pool), ())
 }
 
-/// The same for a thread that is no loop's: what it spawns goes to `home`.
-pub(crate) fn enter_from_outside(home: Home) -> Guard<()> {
-    match home {
-        Home::EventLoop(home) => Guard::new(Current::Outside(Outside { home, own: None }), ()),
-        Home::Pool(pool) => enter_as_guest(pool),
+/// The same for a thread that is no loop's: what it spawns goes to `scheduler`.
+pub(crate) fn enter_from_outside(scheduler: Scheduler) -> Guard<()> {
+    match scheduler {
+        Scheduler::EventLoop(remote) => {
+            Guard::new(Current::Outside(Outside { remote, own: None }), ())
+        }
+        Scheduler::Pool(pool) => enter_pool(pool),
     }
 }
 
 /// The same for a thread that blocks on a future, which `own` runs.
-pub(crate) fn enter_with_own(home: StdArc<Remote>, own: Rc<Core>) -> Guard<Entered> {
+pub(crate) fn enter_with_own(remote: StdArc<Remote>, own: Rc<Core>) -> Guard<Entered> {
     let table = local::enter(own.table.clone());
-    Guard::new(Current::Outside(Outside { home, own: Some(own) }), table)
+    Guard::new(Current::Outside(Outside { remote, own: Some(own) }), table)
 }
 
 /// Leaves the worker that this thread runs, if it runs one, to another thread, until the guard is
-/// dropped: this one is about to block. It is a guest of the worker's runtime meanwhile.
+/// dropped: this one is about to block. It has entered the worker's runtime meanwhile.
 pub(crate) fn hand_off_worker() -> Option<LeftWorker> {
     match get()? {
         Current::Worker(worker) => {
             let handed_off = worker.hand_off();
-            let guest = Guard::new(Current::Guest(worker.pool.clone()), Some(handed_off));
-            Some(LeftWorker { guest: Some(guest), worker: Some(worker) })
+            let entered = Guard::new(Current::EnteredPool(worker.pool.clone()), Some(handed_off));
+            Some(LeftWorker { entered: Some(entered), worker: Some(worker) })
         }
         // A second time in one poll, whose worker is another thread's since the first.
-        Current::Guest(pool) if this_poll::is_own_poll() => {
-            Some(LeftWorker { guest: Some(Guard::new(Current::Guest(pool), None)), worker: None })
-        }
+        Current::EnteredPool(pool) if this_poll::is_own_poll() => Some(LeftWorker {
+            entered: Some(Guard::new(Current::EnteredPool(pool), None)),
+            worker: None,
+        }),
         _ => None,
     }
 }
 
 /// See [`hand_off_worker`].
 pub(crate) struct LeftWorker {
-    guest: Option<Guard<Option<HandedOff>>>,
+    entered: Option<Guard<Option<HandedOff>>>,
     worker: Option<Rc<Worker>>,
 }
 
 impl Drop for LeftWorker {
     fn drop(&mut self) {
-        drop(self.guest.take());
+        drop(self.entered.take());
         if let Some(worker) = self.worker.take()
             && worker.handed_off.get()
         {
-            // Another thread runs the worker: to the end of this poll, this one stays a guest.
-            let guest = Current::Guest(worker.pool.clone());
-            let outer = CURRENT.replace(ManuallyDrop::new(Some(guest)));
+            // Another thread runs the worker: to the end of this poll, this one has only entered its runtime.
+            let entered = Current::EnteredPool(worker.pool.clone());
+            let outer = CURRENT.replace(ManuallyDrop::new(Some(entered)));
             drop(ManuallyDrop::into_inner(outer));
         }
     }
@@ -252,7 +255,7 @@ fn dropped_out_of_order() {
                   order, and hold none across an await";
     // A second panic while one unwinds would end the process.
     if thread::panicking() {
-        foreign::say(format_args!("{advice}"));
+        user_code::say(format_args!("{advice}"));
     } else {
         panic!("{advice}");
     }
@@ -265,7 +268,7 @@ fn stamp() -> Stamp {
             core.stamp()
         }
         Some(Current::Worker(worker)) => worker.stamp(),
-        Some(Current::Guest(_) | Current::Outside(_)) | None => Stamp::outside(),
+        Some(Current::EnteredPool(_) | Current::Outside(_)) | None => Stamp::outside(),
     }
 }
 
@@ -317,14 +320,14 @@ pub(crate) fn spawn<T: Send + 'static>(what: &str, new: NewTask<SpawnedSend, T>)
     match expect(what) {
         Current::EventLoop(core) => core.spawn(new.into_local()),
         Current::Worker(worker) => worker.spawn(new),
-        Current::Guest(pool) => pool.spawn(new),
-        Current::Outside(outside) => send(outside.home.address, new),
+        Current::EnteredPool(pool) => pool.spawn(new),
+        Current::Outside(outside) => send(outside.remote.address, new),
     }
 }
 
 /// Sends a task to the thread of its loop.
 pub(crate) fn send<T: Send + 'static>(
-    home: Address,
+    address: Address,
     new: NewTask<SpawnedSend, T>,
 ) -> JoinHandle<T> {
     let (task, origin, handle) = new.identify(TaskId::draw(), local::wake_bits);
@@ -334,7 +337,7 @@ pub(crate) fn send<T: Send + 'static>(
         }
     };
     // Refused, the closure is dropped here, and with it the task.
-    drop(home.call(Box::new(spawn), Urgency::Now));
+    drop(address.call(Box::new(spawn), Urgency::Now));
     handle
 }
 
@@ -368,10 +371,10 @@ fn no_event_loop(what: &str) -> ! {
     )
 }
 
-/// The blocking pool of whoever runs this thread.
+/// The blocking pool of what runs this thread.
 #[track_caller]
 pub(crate) fn blocking(what: &str) -> Blocking {
-    Blocking::of(expect(what).home())
+    Blocking::of(expect(what).scheduler())
 }
 
 /// A blocking pool, and what its calls enter.
@@ -379,19 +382,19 @@ pub(crate) struct Blocking {
     pub(crate) pool: Arc<blocking::Pool>,
     /// The test clock that its jobs hold up.
     pub(crate) clock: Option<TestClock>,
-    pub(crate) home: Home,
+    pub(crate) scheduler: Scheduler,
 }
 
 impl Blocking {
-    pub(crate) fn of(home: Home) -> Self {
-        let (pool, clock) = match &home {
-            Home::EventLoop(remote) => match &remote.clock {
+    pub(crate) fn of(scheduler: Scheduler) -> Self {
+        let (pool, clock) = match &scheduler {
+            Scheduler::EventLoop(remote) => match &remote.clock {
                 Clock::Test(clock) => (remote.blocking.clone(), Some(clock.clone())),
                 Clock::Real => (remote.blocking.clone(), None),
             },
-            Home::Pool(pool) => (pool.blocking().clone(), None),
+            Scheduler::Pool(pool) => (pool.blocking().clone(), None),
         };
-        Self { pool, clock, home }
+        Self { pool, clock, scheduler }
     }
 }
 
@@ -416,8 +419,8 @@ pub(crate) fn loop_id() -> u64 {
 pub(crate) fn now() -> u64 {
     CURRENT.with_borrow(|current| match &**current {
         Some(Current::EventLoop(core)) => core.clock().now(),
-        Some(Current::Outside(outside)) => outside.home.clock.now(),
-        Some(Current::Worker(_) | Current::Guest(_)) | None => clock::real_now(),
+        Some(Current::Outside(outside)) => outside.remote.clock.now(),
+        Some(Current::Worker(_) | Current::EnteredPool(_)) | None => clock::real_now(),
     })
 }
 
@@ -426,19 +429,19 @@ impl Current {
         match self {
             Self::EventLoop(core) => core.id,
             Self::Worker(worker) => worker.pool.id,
-            Self::Guest(pool) => pool.id,
+            Self::EnteredPool(pool) => pool.id,
             Self::Outside(Outside { own: Some(core), .. }) => core.id,
-            Self::Outside(Outside { home, own: None }) => home.address.loop_id,
+            Self::Outside(Outside { remote, own: None }) => remote.address.loop_id,
         }
     }
 
     /// What a handle to it holds.
-    pub(crate) fn home(self) -> Home {
+    pub(crate) fn scheduler(self) -> Scheduler {
         match self {
-            Self::EventLoop(core) => Home::EventLoop(core.remote.clone()),
-            Self::Worker(worker) => Home::Pool(worker.pool.clone()),
-            Self::Guest(pool) => Home::Pool(pool),
-            Self::Outside(outside) => Home::EventLoop(outside.home),
+            Self::EventLoop(core) => Scheduler::EventLoop(core.remote.clone()),
+            Self::Worker(worker) => Scheduler::Pool(worker.pool.clone()),
+            Self::EnteredPool(pool) => Scheduler::Pool(pool),
+            Self::Outside(outside) => Scheduler::EventLoop(outside.remote),
         }
     }
 
@@ -460,7 +463,7 @@ impl Current {
                 Ok(())
             }
             Self::Worker(worker) => registration.attach(worker.pool.reactor(), fd, woken),
-            Self::Guest(pool) => registration.attach(pool.reactor(), fd, woken),
+            Self::EnteredPool(pool) => registration.attach(pool.reactor(), fd, woken),
             Self::Outside(Outside { own: None, .. }) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "this thread has entered an event loop that another thread turns: wait for sockets \
@@ -471,9 +474,9 @@ impl Current {
 }
 
 /// Has a loop forget a token: at once on its own thread, else by a message that need not unpark it.
-pub(crate) fn forget_source(home: Address, token: Token) {
+pub(crate) fn forget_source(address: Address, token: Token) {
     match event_loop() {
-        Some(core) if core.id == home.loop_id => core.reactor.remove(token),
+        Some(core) if core.id == address.loop_id => core.reactor.remove(token),
         _ => {
             let forget = Box::new(move || {
                 if let Some(core) = event_loop() {
@@ -481,7 +484,7 @@ pub(crate) fn forget_source(home: Address, token: Token) {
                 }
             });
             // A loop that is gone has nothing to forget.
-            drop(home.call(forget, Urgency::Whenever));
+            drop(address.call(forget, Urgency::Whenever));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What turns: everything a loop is made of, and nothing that a user calls.
 //!
 //! The folders are floors, and `lib.rs` has the map of all of them. From the ground up: `base` (what each
-//! file may need), `waiting` (who waits, in order), `run_queue`, `park`, `wait` and `inbox` (how a thread is
+//! file may need), `waiting` (what waits, in order), `run_queue`, `park`, `wait` and `inbox` (how a thread is
 //! reached that may be asleep), `task`, `blocking`, `reactor` and `timer` (the machines), `scheduler` (the
 //! loops that drive them), `current` (which of them runs this thread) and `armed_timer` (in whose wheel a timer is). Nothing here imports a file from
 //! outside this folder.

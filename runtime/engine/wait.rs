@@ -5,7 +5,7 @@
 //! protocol in `park.rs` decides when that call is worth making.
 //!
 //! loom cannot see the kernel. Under loom a wait is one on a flag and a condition variable, which the
-//! unparker sets; it hears of no event, and no timeout ever ends it, for in a model there is no time. So a
+//! unparker sets; it gets no event, and no timeout ever ends it, for in a model there is no time. So a
 //! model runs all of a loop's code but for the system call.
 
 use std::{io, time::Duration};

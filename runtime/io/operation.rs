@@ -79,7 +79,7 @@ impl<T: AsFd> Source<T> {
     /// read before each further try. `op` must not block, and must return `WouldBlock` as it got it. It
     /// should make one system call: what it took before a `WouldBlock` is lost.
     ///
-    /// The returned future is to be kept until it is ready: one that is made anew for each poll has nobody
+    /// The returned future is to be kept until it is ready: one that is made anew for each poll has nothing
     /// to wake, for a dropped future waits no more.
     ///
     /// *Cancel safety*: as safe as `op`. It is not called after the returned future was dropped.
@@ -394,7 +394,7 @@ pub(super) fn poll_ready(
 }
 
 /// Whether an operation would not block, by the kernel's word: what the readiness says of it is old as soon as
-/// somebody reads past it.
+/// a reader skips it.
 fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
     let flags = match direction {
         Direction::Read => PollFlags::IN | PollFlags::PRI,

@@ -19,7 +19,7 @@ use std::{
 
 use crate::engine::{
     base::{
-        place::{WaitsFor, WaitsOn},
+        location::{WaitsFor, WaitsOn},
         this_poll,
     },
     current,
@@ -45,7 +45,7 @@ use crate::engine::{
 ///
 /// # On which loop
 ///
-/// It belongs to no loop. The one on which a task waits for it watches it, and it moves there if nobody waits
+/// It belongs to no loop. The one on which a task waits for it watches it, and it moves there if nothing waits
 /// elsewhere. Two loops that wait for it at once are both woken by each event; if they are to share work, such as
 /// the connections of a listener, give each loop a descriptor of its own, by `try_clone`.
 ///
@@ -80,7 +80,7 @@ pub struct Source<T: AsFd> {
 }
 
 impl<T: AsFd> Source<T> {
-    /// Watches `io`, from the first time that somebody has to wait for it.
+    /// Watches `io`, from the first time that a task has to wait for it.
     ///
     /// # Errors
     /// If the descriptor cannot be put into non-blocking mode.
@@ -127,7 +127,7 @@ impl<T: AsFd> Source<T> {
         direction: Direction,
         op: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        // Not ready means so only while this thread's loop watches: nobody else says when it ends.
+        // Not ready means so only while this thread's loop watches: no other loop says when it ends.
         if !self.registration.is_watched_by(current::loop_id()) {
             return op(self.get_ref());
         }

@@ -1,6 +1,6 @@
 //! The address in a network error.
 //!
-//! The kernel says "connection refused" and not by whom. What connects, binds or listens says it here, with the
+//! The kernel says "connection refused" and not by what. What connects, binds or listens says it here, with the
 //! error's kind as it was. The kernel's own error stays inside: [`AddressError::io_error`].
 //!
 //! **Alternative:** an error type of our own in the signatures. All code that speaks `io::Result` would have to

@@ -188,7 +188,7 @@ impl TcpListener {
     #[track_caller]
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         let location = Location::caller();
-        // Out of the lock: a sleep calls the waker of whoever polls.
+        // Out of the lock: a sleep calls the waker of the task that polls.
         let mut backoff = self.replace_backoff(Backoff::default());
         let accepted = match self.poll_backoff(&mut backoff, cx) {
             Poll::Ready(penalty) => {

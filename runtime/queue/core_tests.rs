@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Queue, local};
-use crate::engine::base::{place::WaitsFor, this_poll};
+use crate::engine::base::{location::WaitsFor, this_poll};
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::engine::{
     base::{
-        place::{WaitsFor, WaitsOn},
+        location::{WaitsFor, WaitsOn},
         this_poll,
     },
     waiting::{
@@ -48,7 +48,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[inline]
     #[track_caller]
     pub fn put(&self, item: T) -> Put<'_, T, S> {
-        Put { queue: self, item: Some(item), stage: Stage::New, place: Location::caller() }
+        Put { queue: self, item: Some(item), stage: Stage::New, location: Location::caller() }
     }
 
     /// Takes the first item, as soon as there is one that is not promised to an earlier `get`.
@@ -67,7 +67,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[inline]
     #[track_caller]
     pub fn get(&self) -> Get<'_, T, S> {
-        Get { queue: self, stage: Stage::New, place: Location::caller() }
+        Get { queue: self, stage: Stage::New, location: Location::caller() }
     }
 
     /// Waits until no item is unfinished: `task_done` was called for every item put so far. One that
@@ -84,14 +84,14 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[inline]
     #[track_caller]
     pub fn join(&self) -> Join<'_, T, S> {
-        Join { queue: self, stage: Stage::New, place: Location::caller() }
+        Join { queue: self, stage: Stage::New, location: Location::caller() }
     }
 }
 
 impl<T, S: Sharing> GenericQueue<T, S> {
     /// Notes what the task that is polled waits for.
-    fn note(&self, what: WaitsFor, place: &'static Location<'static>) {
-        this_poll::note_on(what, WaitsOn::Queue(self.id()), place);
+    fn note(&self, what: WaitsFor, location: &'static Location<'static>) {
+        this_poll::note_on(what, WaitsOn::Queue(self.id()), location);
     }
 }
 
@@ -101,7 +101,7 @@ pub struct Put<'a, T, S: Sharing = Shared> {
     queue: &'a GenericQueue<T, S>,
     item: Option<T>,
     stage: Stage,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 // The item is moved in and out, never pinned.
@@ -111,11 +111,11 @@ impl<T, S: Sharing> Put<'_, T, S> {
     /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
-        let Self { queue, item, stage, place } = self;
+        let Self { queue, item, stage, location } = self;
         poll_wait(
             cx,
-            place,
-            || queue.note(WaitsFor::Room, place),
+            location,
+            || queue.note(WaitsFor::Room, location),
             |offer| queue.open().put(stage, item, offer),
         )
     }
@@ -134,7 +134,7 @@ impl<T, S: Sharing> Future for Put<'_, T, S> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(this_poll::poll_budget(cx, this.place));
+        ready!(this_poll::poll_budget(cx, this.location));
         if let Stage::New = this.stage {
             let mut core = this.queue.open();
             if core.may_push_quietly()
@@ -161,7 +161,7 @@ impl<T, S: Sharing> Drop for Put<'_, T, S> {
 
 impl<T, S: Sharing> fmt::Debug for Put<'_, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Put").field("place", self.place).finish_non_exhaustive()
+        f.debug_struct("Put").field("location", self.location).finish_non_exhaustive()
     }
 }
 
@@ -170,18 +170,18 @@ impl<T, S: Sharing> fmt::Debug for Put<'_, T, S> {
 pub struct Get<'a, T, S: Sharing = Shared> {
     queue: &'a GenericQueue<T, S>,
     stage: Stage,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl<T, S: Sharing> Get<'_, T, S> {
     /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
     #[inline(never)]
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
-        let Self { queue, stage, place } = self;
+        let Self { queue, stage, location } = self;
         poll_wait(
             cx,
-            place,
-            || queue.note(WaitsFor::Item, place),
+            location,
+            || queue.note(WaitsFor::Item, location),
             |offer| queue.open().get(stage, offer),
         )
     }
@@ -200,7 +200,7 @@ impl<T, S: Sharing> Future for Get<'_, T, S> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(this_poll::poll_budget(cx, this.place));
+        ready!(this_poll::poll_budget(cx, this.location));
         if let Stage::New = this.stage {
             let mut core = this.queue.open();
             if core.may_pop_quietly()
@@ -226,7 +226,7 @@ impl<T, S: Sharing> Drop for Get<'_, T, S> {
 
 impl<T, S: Sharing> fmt::Debug for Get<'_, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Get").field("place", self.place).finish_non_exhaustive()
+        f.debug_struct("Get").field("location", self.location).finish_non_exhaustive()
     }
 }
 
@@ -235,15 +235,15 @@ impl<T, S: Sharing> fmt::Debug for Get<'_, T, S> {
 pub struct Join<'a, T, S: Sharing = Shared> {
     queue: &'a GenericQueue<T, S>,
     stage: Stage,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl<T, S: Sharing> Future for Join<'_, T, S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { queue, stage, place } = self.get_mut();
-        ready!(this_poll::poll_budget(cx, place));
+        let Self { queue, stage, location } = self.get_mut();
+        ready!(this_poll::poll_budget(cx, location));
         if let Stage::New = stage
             && queue.unfinished() == 0
         {
@@ -253,8 +253,8 @@ impl<T, S: Sharing> Future for Join<'_, T, S> {
         }
         poll_wait(
             cx,
-            place,
-            || queue.note(WaitsFor::QueueDone, place),
+            location,
+            || queue.note(WaitsFor::QueueDone, location),
             |offer| queue.open().join(stage, offer),
         )
     }
@@ -271,6 +271,6 @@ impl<T, S: Sharing> Drop for Join<'_, T, S> {
 
 impl<T, S: Sharing> fmt::Debug for Join<'_, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Join").field("place", self.place).finish_non_exhaustive()
+        f.debug_struct("Join").field("location", self.location).finish_non_exhaustive()
     }
 }

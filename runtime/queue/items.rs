@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 
-use crate::engine::base::foreign;
+use crate::engine::base::user_code;
 
 /// So much is not worth giving back.
 const KEPT_BYTES: usize = 16 << 10;
@@ -77,7 +77,7 @@ impl<T> Drop for Items<T> {
     fn drop(&mut self) {
         if std::mem::needs_drop::<T>() {
             while let Some(item) = self.0.pop_front() {
-                foreign::call("an item of a queue", || drop(item));
+                user_code::call("an item of a queue", || drop(item));
             }
         }
     }

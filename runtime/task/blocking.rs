@@ -12,13 +12,14 @@ use std::{
     thread,
 };
 
+use super::cancel::CancelHandle;
 use crate::{
     engine::{
         armed_timer::{ArmedTimer, turn_time},
         base::{
             clock::{self, TestClock},
             id::TaskId,
-            place::WaitsFor,
+            location::WaitsFor,
             primitives::Arc,
             this_poll,
         },
@@ -94,12 +95,12 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let place = Location::caller();
+    let location = Location::caller();
     let blocking = current::blocking("`try_spawn_blocking`");
     let pool = blocking.pool.clone();
-    let (job, handle) = make_job(blocking, Kind::Call, f, place);
+    let (job, handle) = make_job(blocking, Kind::Call, f, location);
     match pool.try_submit(job) {
-        Ok(number) => Ok(SpawnBlocking::new(handle, pool, Some(number), place)),
+        Ok(number) => Ok(SpawnBlocking::new(handle, pool, Some(number), location)),
         Err((job, refused)) => {
             job.discard();
             Err(match refused {
@@ -127,13 +128,16 @@ impl Handle {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        submit(Blocking::of(self.home.clone()), Kind::Call, f, Location::caller())
+        submit(Blocking::of(self.scheduler.clone()), Kind::Call, f, Location::caller())
     }
 }
 
 /// Looks something up for a future: dropped with it, and among other look-ups only, which have but half of the
 /// pool's threads.
-pub(crate) async fn look_up<T, F>(f: F, place: &'static Location<'static>) -> Result<T, JoinError>
+pub(crate) async fn look_up<T, F>(
+    f: F,
+    location: &'static Location<'static>,
+) -> Result<T, JoinError>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -145,7 +149,7 @@ where
         }
     }
     let blocking = current::blocking("a name look-up");
-    let mut call = CancelOnDrop(submit(blocking, Kind::LookUp, f, place));
+    let mut call = CancelOnDrop(submit(blocking, Kind::LookUp, f, location));
     (&mut call.0).await
 }
 
@@ -207,14 +211,14 @@ fn submit<T, F>(
     blocking: Blocking,
     kind: Kind,
     f: F,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 ) -> SpawnBlocking<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
     let pool = blocking.pool.clone();
-    let (job, handle) = make_job(blocking, kind, f, place);
+    let (job, handle) = make_job(blocking, kind, f, location);
     let number = match pool.submit(job) {
         Ok(number) => Some(number),
         // Dropped, it tells its handle that it was cancelled.
@@ -223,26 +227,26 @@ where
             None
         }
     };
-    SpawnBlocking::new(handle, pool, number, place)
+    SpawnBlocking::new(handle, pool, number, location)
 }
 
 fn make_job<T, F>(
     blocking: Blocking,
     kind: Kind,
     f: F,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 ) -> (Job, JoinHandle<T>)
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let Blocking { home, clock, .. } = blocking;
+    let Blocking { scheduler, clock, .. } = blocking;
     let call = move || {
-        let _entered = current::enter_from_outside(home);
+        let _entered = current::enter_from_outside(scheduler);
         f()
     };
     // A job is cancelled by its number in the pool: it has no waker.
-    let new = NewTask::new(Call(Some(call)), None, place);
+    let new = NewTask::new(Call(Some(call)), None, location);
     let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
     let hold = clock.as_ref().map(TestClock::hold);
     (Job::new(task, origin, kind, hold), handle)
@@ -276,7 +280,7 @@ pub struct SpawnBlocking<T> {
     number: Option<JobNumber>,
     /// When the pool is to ask for a thread again, while there is none to be had.
     ask_again: Option<ArmedTimer>,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
 }
 
 impl<T> SpawnBlocking<T> {
@@ -284,9 +288,9 @@ impl<T> SpawnBlocking<T> {
         handle: JoinHandle<T>,
         pool: Arc<Pool>,
         number: Option<JobNumber>,
-        place: &'static Location<'static>,
+        location: &'static Location<'static>,
     ) -> Self {
-        Self { handle, pool, number, ask_again: None, place }
+        Self { handle, pool, number, ask_again: None, location }
     }
 
     /// Takes the call out of the line, if it has not begun: its closure is dropped here and now, and the
@@ -317,8 +321,12 @@ impl<T> SpawnBlocking<T> {
     /// # std::io::Result::Ok(())
     /// ```
     #[doc(alias = "abort_handle")]
-    pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle { id: self.id(), pool: self.pool.clone(), number: self.number }
+    pub fn cancel_handle(&self) -> CancelHandle
+    where
+        T: Send + 'static,
+    {
+        let call = self.number.map(|number| (self.pool.clone(), number));
+        CancelHandle::of_call(&self.handle, call)
     }
 
     /// Whether the call has ended.
@@ -370,36 +378,6 @@ impl<T> SpawnBlocking<T> {
     }
 }
 
-/// Cancels a call on the blocking pool, from any thread. From [`SpawnBlocking::cancel_handle`].
-///
-/// Dropping it does nothing.
-#[derive(Clone)]
-#[doc(alias = "AbortHandle")]
-pub struct CancelHandle {
-    id: TaskId,
-    pool: Arc<Pool>,
-    number: Option<JobNumber>,
-}
-
-impl CancelHandle {
-    /// As [`SpawnBlocking::cancel`].
-    #[doc(alias = "abort")]
-    pub fn cancel(&self) -> bool {
-        self.number.is_some_and(|number| self.pool.cancel(number))
-    }
-
-    /// The call's identity.
-    pub fn id(&self) -> TaskId {
-        self.id
-    }
-}
-
-impl fmt::Debug for CancelHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelHandle").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
 impl<T> Future for SpawnBlocking<T> {
     type Output = Result<T, JoinError>;
 
@@ -409,7 +387,7 @@ impl<T> Future for SpawnBlocking<T> {
             if self.pool.lacks_thread() {
                 self.ask_for_thread(cx);
             }
-            this_poll::note(WaitsFor::Blocking, self.place);
+            this_poll::note(WaitsFor::Blocking, self.location);
         }
         polled
     }

@@ -2,7 +2,7 @@
 //!
 //! A task that finds what it awaits ready each time would never return to its loop. So our queues, sockets and
 //! timers count what they give out in one poll, and make the task give way after 128. A channel of another crate
-//! counts nothing: a task that drains one is stopped by nobody, unless it says here what it does. The names are
+//! counts nothing: a task that drains one is stopped by nothing, unless it says here what it does. The names are
 //! tokio's.
 
 use std::{

@@ -12,14 +12,15 @@ use std::{
 
 pub(crate) use self::blocking::look_up;
 pub use self::blocking::{
-    CancelHandle, SpawnBlocking, TrySpawnError, block_in_place, spawn_blocking, try_spawn_blocking,
+    SpawnBlocking, TrySpawnError, block_in_place, spawn_blocking, try_spawn_blocking,
 };
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
+pub use self::cancel::CancelHandle;
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
 use crate::{
     engine::{
-        base::{place::Name, this_poll},
+        base::{location::Name, this_poll},
         current,
         task::spawned::NewTask,
     },
@@ -28,6 +29,7 @@ use crate::{
 
 mod blocking;
 mod budget;
+mod cancel;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

@@ -27,7 +27,7 @@ use std::{
 use super::instant::Instant;
 use crate::engine::{
     armed_timer::{ArmedTimer, turn_time},
-    base::{clock::NEVER, place::WaitsFor, this_poll},
+    base::{clock::NEVER, location::WaitsFor, this_poll},
     current::{self, Current},
 };
 
@@ -170,8 +170,8 @@ impl Sleep {
         }
         match by {
             // A task whose worker was handed off in this poll, and has ended since.
-            Current::Guest(_) if this_poll::is_own_poll() => {}
-            Current::Guest(_) => {
+            Current::EnteredPool(_) if this_poll::is_own_poll() => {}
+            Current::EnteredPool(_) => {
                 panic!(
                     "the sleep made at {} would never end: its runtime has shut down",
                     self.location

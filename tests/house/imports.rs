@@ -20,13 +20,13 @@ ground
     engine/base/prefetch.rs
     engine/base/local_key.rs
     engine/base/id.rs                   <- engine/base/primitives.rs
-    engine/base/place.rs                <- engine/base/id.rs
-    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/place.rs
+    engine/base/location.rs                <- engine/base/id.rs
+    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/location.rs
     engine/base/stats.rs                <- engine/base/primitives.rs
-    engine/base/foreign.rs
+    engine/base/user_code.rs
     engine/base/mod.rs
     engine/base/clock.rs      <- engine/base/primitives.rs
-    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/place.rs engine/base/foreign.rs engine/base/clock.rs
+    engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/location.rs engine/base/user_code.rs engine/base/clock.rs
 shelves
     engine/waiting/mod.rs
     engine/waiting/shell.rs
@@ -49,7 +49,8 @@ machines
     engine/task/outcome.rs
     engine/task/poll.rs
     engine/task/cell.rs            <- engine/task/outcome.rs engine/task/poll.rs
-    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs
+    engine/task/shared_joiner.rs   <- engine/task/outcome.rs engine/task/cell.rs
+    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs engine/task/shared_joiner.rs
     engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/poll.rs engine/task/cell.rs engine/task/join.rs
     engine/task/slots.rs           <- engine/task/key.rs engine/task/spawned.rs
     engine/task/steps.rs           <- engine/task/poll.rs
@@ -103,9 +104,10 @@ front door
     trace.rs
     builder.rs              <- event_loop.rs runtime.rs
 what users await
-    task/blocking.rs
+    task/cancel.rs
+    task/blocking.rs        <- task/cancel.rs
     task/budget.rs
-    task/mod.rs             <- task/blocking.rs task/budget.rs
+    task/mod.rs             <- task/cancel.rs task/blocking.rs task/budget.rs
     time/instant.rs
     time/sleep.rs           <- time/instant.rs
     time/interval.rs        <- time/instant.rs time/sleep.rs

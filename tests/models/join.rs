@@ -21,7 +21,7 @@ use super::{both_ways, seeded_bug_is_caught};
 use crate::engine::{
     base::{
         id::TaskId,
-        place::Origin,
+        location::Origin,
         primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
     },
     task::{

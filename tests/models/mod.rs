@@ -22,7 +22,7 @@
 //! record, then the file alone with `LOOM_LOG=trace LOOM_LOCATION=1`. `docs/12-proving-it-with-loom.md`
 //! reads what comes out, and says how the next model is written.
 //!
-//! The rival is a build for each mistake, by `cfg`. One build with a switch in the environment checks
+//! **Alternative:** a build for each mistake, by `cfg`. One build with a switch in the environment checks
 //! all of them in the time of one.
 
 use std::process::Command;

@@ -18,8 +18,8 @@ use std::{
 use super::{bounded_model, join::Sleeper, seeded_bug_is_caught};
 use crate::engine::{
     base::{
-        foreign,
         primitives::{Arc, Mutex, lock, thread},
+        user_code,
     },
     reactor::{
         flags::{Direction::Read, Flags},
@@ -80,8 +80,8 @@ impl Watch for Loop {
 }
 
 fn wake(waiter: Waiter) {
-    let Waiter::Foreign(waker) = waiter else { panic!("nobody waits by number") };
-    foreign::wake(waker);
+    let Waiter::Waker(waker) = waiter else { panic!("nobody waits by number") };
+    user_code::wake(waker);
 }
 
 /// A socket, two loops, and the tasks that may wait.
@@ -134,7 +134,7 @@ impl World {
     /// One poll, as of any operation of a socket. `false`: there is a byte.
     fn wait(&self, task: usize, at: usize, key: &mut u64) -> io::Result<bool> {
         let (registration, loop_id) = (&self.registration, self.loops[at].id);
-        let waiter = || Waiter::Foreign(self.tasks[task].1.clone());
+        let waiter = || Waiter::Waker(self.tasks[task].1.clone());
         let mut caller = Caller::Future(key);
         loop {
             if let Some(seen) = registration.readiness().ready(Read) {

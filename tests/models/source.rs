@@ -11,8 +11,8 @@
 use super::{Sides, both_ways, bounded_model, join::Sleeper, seeded_bug_is_caught};
 use crate::engine::{
     base::{
-        foreign,
         primitives::{Arc, AtomicU32, Ordering::Relaxed, thread},
+        user_code,
     },
     reactor::{
         flags::{Direction, Flags},
@@ -68,7 +68,7 @@ impl Socket {
         for waiter in woken {
             match waiter {
                 Waiter::Task(number) => self.tasks[number as usize].1.wake_by_ref(),
-                Waiter::Foreign(waker) => foreign::wake(waker),
+                Waiter::Waker(waker) => user_code::wake(waker),
             }
         }
     }
@@ -82,7 +82,7 @@ impl Socket {
     fn waiter(&self, number: usize, who: As) -> Waiter {
         match who {
             As::Task => Waiter::Task(number as u64),
-            As::Foreigner => Waiter::Foreign(self.tasks[number].1.clone()),
+            As::Foreigner => Waiter::Waker(self.tasks[number].1.clone()),
         }
     }
 

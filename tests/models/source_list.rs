@@ -16,7 +16,7 @@ use super::{
     source::{As, Socket, beside, forget},
 };
 use crate::engine::{
-    base::{foreign, primitives::Arc},
+    base::{primitives::Arc, user_code},
     reactor::{
         flags::{Direction::Read, Flags},
         registration::Watch,
@@ -69,13 +69,13 @@ fn one_comes_back_to_the_list_as_it_is_emptied() {
 fn comes_to_wait(readiness: &Readiness, waker: Waker) -> bool {
     let wait = |waiter| readiness.wait(Read, &mut Caller::Future(&mut 0), waiter);
     readiness.is_watched_by(POOL)
-        && matches!(wait(Waiter::Foreign(waker)), Waited::Kept(_))
+        && matches!(wait(Waiter::Waker(waker)), Waited::Kept(_))
         && readiness.is_watched_by(POOL)
 }
 
 fn wake(waiter: Waiter) {
-    let Waiter::Foreign(waker) = waiter else { panic!("nobody waits by number") };
-    foreign::wake(waker);
+    let Waiter::Waker(waker) = waiter else { panic!("nobody waits by number") };
+    user_code::wake(waker);
 }
 
 /// A task comes to wait at its loop as another loop has the source move, which it does unless somebody waits.

@@ -2,10 +2,10 @@
 //!
 //! A ring has four slots here, and its counts begin two below their wrap. loom checks by itself that
 //! no two touch a slot unordered. What is left to ask is conservation: all that was pushed comes out,
-//! once, wherever that is; and whoever takes several from one ring takes them in the order in which
+//! once, wherever that is; and a thread that takes several from one ring takes them in the order in which
 //! they were pushed.
 //!
-//! The rival is a list of all histories that are right. There are thousands, and what makes them right
+//! **Alternative:** a list of all histories that are right. There are thousands, and what makes them right
 //! is these two things.
 
 use super::{bounded_model, seeded_bug_is_caught};
@@ -141,7 +141,7 @@ fn two_owners_steal_from_each_other() {
     });
 }
 
-/// The sentry empties the queue of a worker that is stuck: share by share, to the last item.
+/// The guard empties the queue of a worker that is stuck: share by share, to the last item.
 #[test]
 fn a_queue_can_be_stolen_whole() {
     loom::model(|| {

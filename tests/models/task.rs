@@ -16,9 +16,11 @@
 use std::{
     cell::RefCell,
     future::Future,
+    mem,
     panic::Location,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    sync,
+    task::{Context, Poll, Wake, Waker},
 };
 
 use futures_task::{ArcWake, waker};
@@ -27,7 +29,7 @@ use super::{bounded_model, seeded_bug_is_caught};
 use crate::engine::{
     base::{
         id::TaskId,
-        primitives::{Arc, AtomicU32, Mutex, Ordering::Relaxed, lock, thread},
+        primitives::{Arc, AtomicBool, AtomicU32, Mutex, Ordering::Relaxed, lock, thread},
     },
     task::{
         join::{JoinError, JoinHandle},
@@ -181,7 +183,7 @@ impl Spawned {
     }
 
     /// Has the list take the task in, and tells the handle its key. The list is then the thread's.
-    fn own(&self) {
+    fn own(&mut self) {
         let index = self.stub.owned.insert(&self.task).expect("the list is open");
         self.handle.set_key(KEY + u64::from(index));
         STUB.set(Some(self.stub.clone()));
@@ -318,6 +320,69 @@ fn a_handle_is_dropped_as_the_task_ends() {
         worker.join().unwrap();
         assert_eq!(stub.ends.load(Relaxed), 1);
         assert_eq!(seen.drops.load(Relaxed), 1);
+    });
+}
+
+/// The same beside a cancel handle, which stays: it keeps neither the future nor the output, which loom would call
+/// leaked at the end of the run.
+#[test]
+fn a_handle_is_dropped_as_the_task_ends_beside_its_cancel_handle() {
+    loom::model(|| {
+        let Spawned { stub, seen, task, handle } = spawn(1);
+        seen.data.store(1, Relaxed);
+        drop(task);
+        let cancel = handle.share().expect("it has not ended");
+        let worker = Stub::worker(&stub);
+        drop(handle);
+        worker.join().unwrap();
+        assert!(cancel.is_finished() && !cancel.cancel());
+        assert_eq!(stub.ends.load(Relaxed), 1);
+        assert_eq!(seen.drops.load(Relaxed), 1);
+        // loom looks for what was never dropped when the run is over: this is not.
+        mem::forget(cancel);
+    });
+}
+
+/// A detached task is cancelled through its cancel handle, before, during or after its poll.
+#[test]
+fn a_detached_task_is_cancelled_as_it_is_polled() {
+    loom::model(|| {
+        let mut spawned = spawn(NEVER);
+        spawned.own();
+        let Spawned { stub, seen, task, handle } = spawned;
+        let cancel = handle.share().expect("it has not ended");
+        drop((task, handle));
+        let worker = Stub::worker(&stub);
+        assert!(cancel.cancel(), "nothing else ends it");
+        worker.join().unwrap();
+        stub.work();
+        STUB.take();
+        assert!(cancel.is_finished(), "the task has not ended");
+        assert_eq!(seen.drops.load(Relaxed), 1);
+    });
+}
+
+/// A task awaits the handle as a cancel handle is made and as the end comes. It is woken.
+#[test]
+fn a_cancel_handle_is_made_as_the_task_ends() {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: sync::Arc<Self>) {
+            self.0.store(true, Relaxed);
+        }
+    }
+    loom::model(|| {
+        let mut spawned = spawn(1);
+        spawned.seen.data.store(1, Relaxed);
+        let woken = sync::Arc::new(Woken(AtomicBool::new(false)));
+        let waker = Waker::from(woken.clone());
+        let polled = Pin::new(&mut spawned.handle).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        let worker = Stub::worker(&spawned.stub);
+        drop(spawned.handle.share());
+        worker.join().unwrap();
+        assert!(woken.0.load(Relaxed), "the one that awaits was not woken");
+        assert!(spawned.end(1).is_ok());
     });
 }
 
@@ -481,4 +546,24 @@ fn a_late_task_is_caught() {
         "owned_takes_a_late_task",
     );
     assert!(finding.contains("a task was taken in after the close"), "{finding}");
+}
+
+/// A handle that leaves its side behind without asking whether the task has just ended: no one takes the outcome out.
+#[test]
+fn a_handle_that_leaves_without_a_look_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::task::a_handle_is_dropped_as_the_task_ends_beside_its_cancel_handle",
+        "shared_joiner_leaves_without_a_look",
+    );
+    assert!(finding.contains("leaked"), "{finding}");
+}
+
+/// A cancel handle that is made as the task ends, in place of the waker that the end did not find.
+#[test]
+fn a_forgotten_waiter_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::task::a_cancel_handle_is_made_as_the_task_ends",
+        "shared_joiner_forgets_a_waiter",
+    );
+    assert!(finding.contains("was not woken"), "{finding}");
 }

@@ -1,9 +1,9 @@
 //! `Runtime`, as its users see it: what it owes them (`basics`, `sockets`), its settings and hooks, the guard, the
-//! end of it, what its workers tell the trace, and how it bears with foreign code that misbehaves.
-
-use std::{process, sync::mpsc, thread, time::Duration};
+//! end of it, what its workers tell the trace, and how it bears with user code that misbehaves.
 
 use whirligig::Runtime;
+
+use self::watchdog::Watchdog;
 
 mod basics;
 mod guard;
@@ -12,23 +12,8 @@ mod settings;
 mod shutdown;
 mod sockets;
 mod trace;
-
-/// Ends the whole program if the test that holds this is not over in time: what is tested here fails by
-/// hanging. No test is meant to come near it.
-struct Watchdog(#[expect(dead_code, reason = "dropped, it calls the dog off")] mpsc::Sender<()>);
-
-impl Watchdog {
-    fn new(test: &'static str) -> Self {
-        let (alive, over) = mpsc::channel();
-        thread::spawn(move || {
-            if over.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                eprintln!("{test} hangs");
-                process::abort();
-            }
-        });
-        Self(alive)
-    }
-}
+#[path = "../support/watchdog.rs"]
+mod watchdog;
 
 /// With one worker, with two, and with more than there may be processors.
 fn runtimes() -> impl Iterator<Item = Runtime> {

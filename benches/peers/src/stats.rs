@@ -1,7 +1,7 @@
 //! Medians and their company, for every table `peers` prints.
 //!
 //! On a shared machine the mean follows the worst disturbance, so tables quote the median with the
-//! smallest and largest sample beside it. The rival is a confidence interval; seven rounds do not
+//! smallest and largest sample beside it. **Alternative:** a confidence interval; seven rounds do not
 //! carry one honestly.
 
 use serde::Serialize;

@@ -1,12 +1,12 @@
 //! The ground: what any file may need, and what needs none of them.
 
 pub(crate) mod clock;
-pub(crate) mod foreign;
 pub(crate) mod id;
 pub(crate) mod local_key;
-pub(crate) mod place;
+pub(crate) mod location;
 pub(crate) mod prefetch;
 pub(crate) mod primitives;
 pub(crate) mod stats;
 pub(crate) mod this_poll;
 pub(crate) mod trace;
+pub(crate) mod user_code;

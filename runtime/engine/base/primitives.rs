@@ -38,7 +38,7 @@ pub(crate) mod counter {
 }
 
 /// Locks `mutex`. A panic elsewhere while it was held does not spread: every critical section of
-/// this crate leaves its data whole at each step, and no foreign code runs inside one.
+/// this crate leaves its data whole at each step, and no user code runs inside one.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

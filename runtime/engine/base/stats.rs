@@ -99,7 +99,7 @@ worker_counters! {
     turns,
     /// Polls of tasks.
     polls,
-    /// Times it stole from a neighbour: up to half of what waited there each time.
+    /// Times it stole from another worker: up to half of what waited there each time.
     steals,
     /// Times it took its share of what was injected.
     injected,

@@ -31,7 +31,7 @@ use std::{
 use crate::engine::base::{
     id::TaskId,
     local_key,
-    place::{Wait, WaitsFor, WaitsOn},
+    location::{Wait, WaitsFor, WaitsOn},
 };
 
 /// Ready operations in one poll.
@@ -102,7 +102,7 @@ pub(crate) fn gave_way_at() -> Option<&'static Location<'static>> {
 }
 
 /// What the task waits for after this poll, or after the one that has just ended, and at which line: its next turn
-/// if it gave way, or else what the last leaf noted. `None` if only foreign futures wait.
+/// if it gave way, or else what the last leaf noted. `None` if only other crates' futures wait.
 #[inline(always)]
 pub(crate) fn wait() -> Option<Wait> {
     local_key::with(&THIS, |this| match this.again.get() {

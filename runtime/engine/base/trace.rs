@@ -12,7 +12,7 @@
 //! without.
 //!
 //! When and where is known to the loop that runs the thread. This file stands below it, so the loop hands a
-//! function up that says it ([`set_stamp`]), which is called only if somebody listens.
+//! function up that says it ([`set_stamp`]), which is called only with a listener.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,10 +23,11 @@ use std::{
 };
 
 use crate::engine::base::{
-    clock, foreign,
+    clock,
     id::TaskId,
     local_key,
-    place::{WaitsFor, WaitsOn},
+    location::{WaitsFor, WaitsOn},
+    user_code,
 };
 
 /// What woke a task.
@@ -135,14 +136,14 @@ pub enum EventKind {
         /// Which, in the order of creation on this loop.
         timer: u64,
     },
-    /// This worker took over what waited at a neighbour that is stuck in a poll.
+    /// This worker took over what waited at another worker, which is stuck in a poll.
     TookOver {
-        /// The neighbour's number.
+        /// The other worker's number.
         worker: usize,
     },
-    /// This worker stole tasks that waited at a neighbour.
+    /// This worker stole tasks that waited at another.
     Stole {
-        /// The neighbour's number.
+        /// The other worker's number.
         worker: usize,
     },
     /// The test clock jumped ahead.
@@ -249,7 +250,7 @@ pub(crate) fn on() -> bool {
     local_key::with(&LISTENING, Cell::get)
 }
 
-/// Reports an event. `kind` is called only if somebody listens.
+/// Reports an event. `kind` is called only with a listener.
 #[inline(always)]
 pub(crate) fn report(kind: impl FnOnce() -> EventKind) {
     if on() {
@@ -267,11 +268,11 @@ fn deliver(kind: EventKind) {
     for (id, listener) in listeners {
         let heard = catch_unwind(AssertUnwindSafe(|| listener(&event)));
         if let Err(payload) = heard {
-            foreign::panicked("a trace listener, which hears no more,", payload);
-            foreign::discard_value("a trace listener's drop", remove(id));
+            user_code::panicked("a trace listener, which hears no more,", payload);
+            user_code::discard_value("a trace listener's drop", remove(id));
         }
         // The last of it, if its guard was dropped in that call.
-        foreign::discard_value("a trace listener's drop", listener);
+        user_code::discard_value("a trace listener's drop", listener);
     }
     DELIVERING.set(false);
     update();

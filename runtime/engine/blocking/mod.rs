@@ -51,12 +51,13 @@ use slab::Slab;
 use crate::engine::{
     base::{
         clock::Hold,
-        foreign, id,
-        place::Origin,
+        id,
+        location::Origin,
         primitives::{
             Arc, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, lock, seeded, thread,
             wait_timeout,
         },
+        user_code,
     },
     task::{
         poll::{OriginFn, PollArgs},
@@ -107,7 +108,7 @@ impl Job {
 
     /// Drops a job that has not begun. Its closure is user code.
     pub(crate) fn discard(self) {
-        foreign::call("a blocking call that was dropped", || drop(self));
+        user_code::call("a blocking call that was dropped", || drop(self));
     }
 }
 
@@ -300,7 +301,7 @@ impl Pool {
 
     /// The lines of the calls that have begun and not ended.
     pub(crate) fn running(&self) -> Vec<&'static Location<'static>> {
-        self.shared.lock().running.iter().map(|(_, place)| *place).collect()
+        self.shared.lock().running.iter().map(|(_, location)| *location).collect()
     }
 
     /// Waits until all calls have ended, or nothing is `left` of the time for it. Once closed.
@@ -411,7 +412,7 @@ impl Shared {
         let complain = !mem::replace(&mut state.has_complained, true);
         drop(state);
         if complain {
-            foreign::say(format_args!(
+            user_code::say(format_args!(
                 "the system gives no thread for a blocking call now, and is asked again: {error}"
             ));
         }
@@ -453,7 +454,7 @@ impl Shared {
         if !seeded("blocking_leaves_jobs_uncalled") {
             Self::carry_out(shared, call);
         }
-        foreign::call("a blocking call's outcome", || job.run());
+        user_code::call("a blocking call's outcome", || job.run());
         let mut state = shared.lock();
         state.running.remove(running);
         state.look_ups_running -= is_look_up;

@@ -4,10 +4,10 @@
 //! always that is one: of the loop that first had to wait for it. The rule is this:
 //!
 //! - A wait registers the descriptor with the loop that waits, unless that watches already.
-//! - If nobody waits at that moment, all other registrations end: the source *moves*.
-//! - If somebody does, they stay. A waiter at another loop is told of the event by its own loop, which may be
+//! - If nothing waits at that moment, all other registrations end: the source *moves*.
+//! - If something does, they stay. A waiter at another loop is told of the event by its own loop, which may be
 //!   the only one of them that turns: the new one may compute for a second, or have returned from its
-//!   `block_on`. Each loop hears of each event, and the readiness is the same.
+//!   `block_on`. Each loop is told of each event, and the readiness is the same.
 //!
 //! So two loops that share a listener pay for it: both are woken for each connection, and after it the first
 //! to wait again is alone until the second comes (two `epoll_ctl` a connection). A program that wants several
@@ -18,13 +18,13 @@
 //!
 //! What must hold: a waiter is watched for by a loop that is open, or it is woken. So a wait asks whether its own
 //! loop watches, before it leaves a waiter and after; a loop that watches from now on says so before its reactor
-//! can close with the source in it; and a loop that ends says so first, then wakes who waits
+//! can close with the source in it; and a loop that ends says so first, then wakes what waits
 //! ([`Registry::close`]). `tests/models/registration.rs` runs all of this.
 //!
 //! **Alternative:** to move always, and wake the waiters elsewhere, to come and take the source back. Two
 //! loops that wait at once would take it from each other without end.
 //!
-//! **Alternative:** to remember for each registration who asked for it last, and end those that nobody asked for
+//! **Alternative:** to remember for each registration which loop asked for it last, and end those that none asked for
 //! in a while. It spares a shared listener its two `epoll_ctl`, and a `try_clone` spares all of it.
 
 use std::{
@@ -187,7 +187,7 @@ impl Registration {
         self.readiness.is_watched_by(loop_id) || self.is_watched_by_several(loop_id)
     }
 
-    /// [`is_watched_by`](Self::is_watched_by), where several may. `false` as well if nobody waits: to attach it
+    /// [`is_watched_by`](Self::is_watched_by), where several may. `false` as well if nothing waits: to attach it
     /// anew ends the others' watches.
     #[cold]
     fn is_watched_by_several(&self, loop_id: u64) -> bool {
@@ -270,7 +270,7 @@ impl Registration {
         let loop_id = registry.loop_id;
         let mut reactors = lock(&self.reactors);
         let is_new = !reactors.have(loop_id);
-        // Who waits may be the caller, polled elsewhere before. Then this is one watch too many, until the
+        // What waits may be the caller, polled elsewhere before. Then this is one watch too many, until the
         // next event: a wake-up for nothing, and never one too few.
         let end_others = || {
             reactors.end(&self.readiness, fd, |other| {

@@ -11,9 +11,9 @@
 //! There is one *alarm*, for the earliest timer of those workers that are parked. Any thread may set it
 //! to an earlier moment, which ends the present wait in time.
 //!
-//! **Alternative:** a reactor for each worker. Each then hears of its own sockets alone, and is unparked
-//! for the few of its own though a busy neighbour could do them all; and what is ready at one that is
-//! stuck waits until another thinks of looking there.
+//! **Alternative:** a reactor for each worker. Each then has its own sockets alone, and is unparked
+//! for the few of its own though a busy worker could do them all; and what is ready at one that is
+//! stuck waits until another looks there.
 
 use std::{io, time::Duration};
 
@@ -142,8 +142,8 @@ impl SharedReactor {
         Ok(true)
     }
 
-    /// Asks the kernel without waiting, for a worker that is awake and has room for so many events. Who is
-    /// to be woken is put into `woken`. `None`: another worker is here, and hears of everything.
+    /// Asks the kernel without waiting, for a worker that is awake and has room for so many events. What
+    /// is to be woken is put into `woken`. `None`: another worker is here, and is told of everything.
     ///
     /// Unparker and alarm are edges. What this look finds of the unparker was for a wait that is over: a
     /// worker is told to wait (`Parker::enter_reactor`) only while it has the lock. The alarm is the
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_worker_waiting_nobody_else_looks_or_waits() {
+    fn with_a_worker_waiting_no_other_looks_or_waits() {
         let reactor = SharedReactor::new(1, 16).unwrap();
         let leading = reactor.lead().expect("no worker waits here");
         assert!(reactor.lead().is_none() && reactor.try_look(16, &mut Woken::default()).is_none());

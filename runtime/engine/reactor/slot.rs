@@ -79,7 +79,7 @@ impl RawWaiter {
                 data: ptr::without_provenance_mut(*bits as usize),
                 functions: ptr::null_mut(),
             },
-            Waiter::Foreign(waker) => Self {
+            Waiter::Waker(waker) => Self {
                 data: waker.data().cast_mut(),
                 functions: ptr::from_ref(waker.vtable()).cast_mut(),
             },
@@ -96,7 +96,7 @@ impl RawWaiter {
     ///
     /// # Safety
     /// These were read while the slot was claimed or waiting, it has not changed since, and it is the
-    /// caller, and nobody else, who takes its waiter out.
+    /// caller, and no other thread, that takes its waiter out.
     #[inline]
     #[allow(unsafe_code)]
     pub(super) unsafe fn into_waiter(self) -> Waiter {
@@ -104,8 +104,8 @@ impl RawWaiter {
         if functions.is_null() {
             return Waiter::Task(data.addr() as u64);
         }
-        // SAFETY: `write` took a waker apart into these, and forgot it. By the caller's promise nobody
+        // SAFETY: `write` took a waker apart into these, and forgot it. By the caller's promise no thread
         // else puts it together again.
-        Waiter::Foreign(unsafe { Waker::new(data, &*functions) })
+        Waiter::Waker(unsafe { Waker::new(data, &*functions) })
     }
 }

@@ -169,7 +169,7 @@ impl Readiness {
         }
         end();
         let mask = if is_new { !FLAGS } else { u64::MAX };
-        // Written in any case: who waits from here on finds that its loop watches no more.
+        // Written in any case: what waits from here on finds that its loop watches no more.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             Some((word & mask).wrapping_add(TICK))
         });
@@ -263,7 +263,7 @@ impl Readiness {
         }
     }
 
-    /// It may be that nobody watches the descriptor: as if fresh, the next operation asks the kernel. What
+    /// It may be that no loop watches the descriptor: as if fresh, the next operation asks the kernel. What
     /// else is known of it stays, for if a loop does watch, it is not told again.
     pub(crate) fn refresh(&self) {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
@@ -295,7 +295,7 @@ impl Readiness {
                 Err(now) => word = now,
             }
         }
-        // Nobody else writes a slot that is claimed.
+        // No other thread writes a slot that is claimed.
         slot.write(waiter, caller.set_key(word / TICK + 1));
         // If the word has not changed, no event came since the claim. The next will find us waiting.
         let waiting = word ^ taken;
@@ -380,7 +380,7 @@ impl Readiness {
         Some(left)
     }
 
-    /// Takes out all who wait: nobody would wake them any more.
+    /// Takes out all waiters: nothing would wake them any more.
     pub(crate) fn take_waiters(&self, woken: &mut Vec<Waiter>) {
         let mut woken = |waiter| woken.push(waiter);
         let both = Direction::Read.slot(WAITING) | Direction::Write.slot(WAITING);
@@ -456,7 +456,7 @@ impl Readiness {
             let next = word ^ bits;
             match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: the slot is claimed by this thread, which wrote it; and it never was waiting,
-                // so nobody else takes it out.
+                // so no other thread takes it out.
                 Ok(_) if ready => return Waited::Ready(unsafe { raw.into_waiter() }),
                 Ok(_) => return Waited::Kept(None),
                 Err(now) => word = now,

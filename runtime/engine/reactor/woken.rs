@@ -33,7 +33,7 @@ impl Woken {
         }
     }
 
-    /// Whether there is nobody to wake, and nothing to tell the trace.
+    /// Whether there is nothing to wake, and nothing to tell the trace.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.waiters.is_empty() && self.traced.is_empty()
@@ -41,8 +41,8 @@ impl Woken {
 
     /// Has `wake` wake them all. That calls user code: with nothing borrowed and no lock held.
     ///
-    /// While nobody listens, an event loop's own tasks were woken as they were found, and only the others are
-    /// here. So while somebody does, they come first as well: to listen must not change the order.
+    /// Without a listener, an event loop's own tasks were woken as they were found, and only the others are
+    /// here. So with one they come first as well: listening must not change the order.
     pub(crate) fn wake_all(&mut self, wake: impl Fn(Waiter)) {
         let mut others = Vec::new();
         let mut waiters = self.waiters.drain(..);
@@ -52,7 +52,7 @@ impl Woken {
             for waiter in waiters.by_ref().take(count) {
                 match waiter {
                     Waiter::Task(_) => wake(waiter),
-                    Waiter::Foreign(_) => others.push((source, waiter)),
+                    Waiter::Waker(_) => others.push((source, waiter)),
                 }
             }
             trace::set_cause(before);

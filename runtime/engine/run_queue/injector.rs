@@ -5,14 +5,14 @@
 //! beside it: a worker that finds nothing has paid one load. A worker takes a fair share at once, the
 //! first of it to run and the rest for its own ring, so the lock is taken once for many.
 //!
-//! An empty look says nothing about what comes a moment later. Who is about to park must first make
-//! that known, and then look here again; who pushes must push, and then look for who is parked. The
-//! words for that are the pool's.
+//! An empty look says nothing about what comes a moment later. A worker about to park must first make
+//! that known, and then look here again; a thread that pushes must push, and then look for a parked worker.
+//! The words for that are the pool's.
 //!
-//! A closed injector hands back what it is given, to be dropped in the open. No foreign code runs
-//! under the lock: items are moved, never dropped.
+//! A closed injector hands back what it is given, to be dropped with no lock held. No user code
+//! runs under the lock: items are moved, never dropped.
 //!
-//! The rival is a list without a lock, or several. What comes here is the exception, and comes in
+//! **Alternative:** a list without a lock, or several. What comes here is the exception, and comes in
 //! batches; a lock that is free costs two atomic steps, as many as the lists would.
 
 use std::{collections::VecDeque, mem};

@@ -17,7 +17,7 @@
 //!     +-------+ <--------------------------------+
 //!                      carried away
 //!
-//!     EMPTY: the owner may touch the item      FULL: nobody      CLAIMED: the thief
+//!     EMPTY: the owner may touch the item      FULL: neither     CLAIMED: the thief
 // END: states
 //! ```
 //!
@@ -26,11 +26,11 @@
 //! where the owner was seen to make no progress (`scheduler/pool/guard.rs`). Should the owner come back
 //! in that very moment, a fresh task is carried off: that costs time, and nothing else.
 //!
-//! An owner that puts and takes pays one read-modify-write, for the take: into an empty slot nobody else
+//! An owner that puts and takes pays one read-modify-write, for the take: into an empty slot no other thread
 //! puts, so a put there is a plain store. To replace an occupant is one more. A take without any would
 //! need a fence, so that owner and thief cannot both believe to be first; it costs the same.
 //!
-//! **Alternative:** a slot that nobody steals from, as tokio had it for years: then the task in it waits
+//! **Alternative:** a slot that no thief steals from, as tokio had it for years: then the task in it waits
 //! as long as the poll before it takes.
 
 #![allow(unsafe_code)]
@@ -104,7 +104,7 @@ impl<T> LifoSlot<T> {
         let claimed = if seeded("lifo_empties_first") { EMPTY } else { CLAIMED };
         // Acquire: comes after the put of this occupant.
         self.word.compare_exchange(FULL, claimed, Acquire, Relaxed).ok()?;
-        // SAFETY: nobody but the thief whose exchange made it CLAIMED touches the item. Model:
+        // SAFETY: only the thief whose exchange made it CLAIMED touches the item. Model:
         // `models::lifo::a_thief_beside_take_and_put`.
         let item = self.item.with_mut(|cell| unsafe { (*cell).take() });
         // Release: comes before the next put.

@@ -1,7 +1,7 @@
 //! Run queues: where runnables wait.
 //!
-//! The event loop's is `batches.rs`, plain data. A worker's is `stealing.rs`, a ring that its
-//! neighbours may steal from, with the lifo slot of `lifo.rs` before it. What belongs to no worker yet
+//! The event loop's is `batches.rs`, plain data. A worker's is `stealing.rs`, a ring that
+//! other workers may steal from, with the lifo slot of `lifo.rs` before it. What belongs to no worker yet
 //! waits in `injector.rs`.
 
 pub(crate) mod batches;

@@ -1,8 +1,8 @@
 //! A worker's local queue: a ring that its owner pushes and pops, and others steal half of.
 //!
-//! First in, first out. The [`Owner`] is held by the worker, a [`Thief`] by each of its neighbours;
+//! First in, first out. The [`Owner`] is held by the worker, a [`Thief`] by each other worker;
 //! both also reach the lifo slot, which lies in the same allocation (`lifo.rs`). The queue knows no
-//! task, and calls no foreign code.
+//! task, and calls no user code.
 //!
 //! ```text
 // ANCHOR: ring
@@ -16,17 +16,17 @@
 //!
 //!   tail    owner, by what it pushes
 //!   head    owner, by one (pop); thief, by half (steal); owner, by half (overflow)
-//!   freed   with head, while nobody carries half away; else by who does, when done
+//!   freed   with head, while no thread carries half away; else by the one that does, when done
 //! ```
 //!
 //! `freed <= head <= tail <= freed + CAPACITY`, always. The three are counts that wrap, and the low
 //! bits of a count name a slot. A slot has one user at any time:
 //!
-//! | slots             | who may touch them                                  |
-//! | ----------------- | --------------------------------------------------- |
-//! | `freed` to `head` | whoever moved `head` over them, each a part         |
-//! | `head` to `tail`  | nobody                                              |
-//! | all others        | the owner                                           |
+//! | slots             | which threads may touch them                         |
+//! | ----------------- | ---------------------------------------------------- |
+//! | `freed` to `head` | the threads that moved `head` over them, each a part |
+//! | `head` to `tail`  | none                                                 |
+//! | all others        | the owner                                            |
 //!
 //! `freed` and `head` share one word, so that a thief takes its share and marks it as being carried
 //! away in a single exchange. Until it is done, `freed` differs from `head`: other thieves go
@@ -43,13 +43,13 @@
 //! | pop, empty        | 0                  | 2     | 0      |
 //! | steal of any size | 2                  | 6     | 1      |
 //!
-//! The rivals. A ring whose thieves read first and claim after needs no `freed`, and reads slots that
-//! the owner may be writing: a data race, unless each slot is an atomic. A pop without a
-//! read-modify-write needs a fence, which costs no less; or it takes several at once into a list of its
-//! own, and behind a long poll those would wait where nobody can steal them.
+//! **Alternatives:** a ring whose thieves read first and claim after. It needs no `freed`, and reads slots that
+//! the owner may be writing: a data race, unless each slot is an atomic. Or a pop without a
+//! read-modify-write. It needs a fence, which costs no less; or it takes several at once into a list of its
+//! own, and behind a long poll those would wait where no thief reaches them.
 //!
-//! A count of 32 bits comes round after 4 billion pops. Who sleeps between its look and its exchange
-//! while exactly so many pass, to the item, is deceived: minutes, at the least.
+//! A count of 32 bits comes round after 4 billion pops. A thread that is suspended between its load and its
+//! exchange while exactly so many pass, to the item, exchanges in error: minutes, at the least.
 
 #![allow(unsafe_code)]
 
@@ -71,42 +71,42 @@ const LIMIT: u32 = sized(256, 4);
 const FIRST: u32 = 0u32.wrapping_sub(LIMIT / 2);
 
 /// Room for one item. The tables above say who may use it when.
-struct Place<T>(UnsafeCell<MaybeUninit<T>>);
+struct Slot<T>(UnsafeCell<MaybeUninit<T>>);
 
-impl<T> Place<T> {
+impl<T> Slot<T> {
     fn empty() -> Self {
         Self(UnsafeCell::new(MaybeUninit::uninit()))
     }
 
     /// # Safety
-    /// The caller is the place's one user.
+    /// The caller is the one user of the slot.
     #[inline(always)]
     unsafe fn fill(&self, item: T) {
         // SAFETY: by the caller's promise. loom checks it at each access, in all models.
-        self.0.with_mut(|place| unsafe { (*place).write(item) });
+        self.0.with_mut(|slot| unsafe { (*slot).write(item) });
     }
 
     /// # Safety
-    /// The caller is the place's one user, and it was filled since it was last emptied.
+    /// The caller is the one user of the slot, and it was filled since it was last emptied.
     #[inline(always)]
     unsafe fn empty_out(&self) -> T {
         // SAFETY: by the caller's promise, as above.
-        self.0.with_mut(|place| unsafe { (*place).assume_init_read() })
+        self.0.with_mut(|slot| unsafe { (*slot).assume_init_read() })
     }
 }
 
 /// What owner and thieves share. Aligned to two cache lines, which some processors fetch together, so
-/// that what a neighbour writes never lies on them.
+/// that what lies beside it in memory shares no line with them.
 #[repr(align(128))]
 struct Shared<T> {
     front: AtomicU64,
     tail: AtomicU32,
     lifo: LifoSlot<T>,
-    slots: [Place<T>; CAPACITY],
+    slots: [Slot<T>; CAPACITY],
 }
 
 // SAFETY: items are moved in by one thread and out by another, which is what `T: Send` allows. No
-// reference to one is ever given out. The tables above say why no place has two users at once; the
+// reference to one is ever given out. The tables above say why no slot has two users at once; the
 // models in `tests/models/stealing.rs` check it.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
@@ -126,14 +126,14 @@ impl Front {
         (self.freed as u64) << 32 | self.head as u64
     }
 
-    /// Whether somebody is carrying items away.
+    /// Whether a thread is carrying items away.
     const fn is_claimed(self) -> bool {
         self.freed != self.head
     }
 }
 
 impl<T> Shared<T> {
-    fn slot(&self, count: u32) -> &Place<T> {
+    fn slot(&self, count: u32) -> &Slot<T> {
         &self.slots[(count % LIMIT) as usize]
     }
 
@@ -149,7 +149,7 @@ impl<T> Shared<T> {
     }
 
     /// Takes the older half of what waits, rounded up, but no more than `most`. `None`: nothing
-    /// waits, or somebody else is carrying items away.
+    /// waits, or another thread is carrying items away.
     // ANCHOR: claim
     fn claim(&self, most: u32) -> Option<Claim<'_, T>> {
         let mut front = self.front();
@@ -232,7 +232,7 @@ impl<T> Drop for Claim<'_, T> {
 }
 
 /// The owner's half: `Send`, and not `Sync`, so that its methods need no `&mut`. None of them runs
-/// foreign code, so none of them finds another half-done.
+/// user code, so none of them finds another half-done.
 pub(crate) struct Owner<T> {
     shared: Arc<Shared<T>>,
     _not_sync: PhantomData<Cell<()>>,
@@ -244,7 +244,7 @@ impl<T> Owner<T> {
             front: AtomicU64::new(Front { freed: FIRST, head: FIRST }.pack()),
             tail: AtomicU32::new(FIRST),
             lifo: LifoSlot::new(),
-            slots: std::array::from_fn(|_| Place::empty()),
+            slots: std::array::from_fn(|_| Slot::empty()),
         };
         Self { shared: Arc::new(shared), _not_sync: PhantomData }
     }
@@ -406,7 +406,7 @@ impl<T> Thief<T> {
     }
 }
 
-/// What did not fit into a ring, oldest first. To be carried off soon: until it is dropped, nobody
+/// What did not fit into a ring, oldest first. To be carried off soon: until it is dropped, no thread
 /// can steal from that ring.
 pub(crate) struct Overflow<'a, T> {
     older: Option<Claim<'a, T>>,

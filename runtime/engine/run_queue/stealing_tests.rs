@@ -151,7 +151,7 @@ fn a_queue_may_be_its_own_victim() {
     assert_eq!(rest, (3..CAPACITY).chain([2]).collect::<Vec<_>>());
 }
 
-/// While an overflow is carried off nobody steals, and what is pushed meanwhile goes with it alone.
+/// While an overflow is carried off no thread steals, and what is pushed meanwhile goes with it alone.
 #[test]
 fn an_overflow_in_progress_keeps_its_slots() {
     let (queue, thief) = (Owner::new(), Owner::new());

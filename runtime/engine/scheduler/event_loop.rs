@@ -32,12 +32,12 @@ use super::{
 use crate::engine::{
     base::{
         clock::{Clock, NEVER, nanos},
-        foreign,
         id::{TaskId, TaskIds},
-        place::Origin,
+        location::Origin,
         primitives::Arc,
         stats::{Counters, Stats},
         trace::{self, Cause, EventKind, Stamp},
+        user_code,
     },
     blocking::Pool,
     inbox::{self, Address, Inbox, Message, Number},
@@ -217,7 +217,9 @@ impl Core {
             let is_over = message.is_none() | self.is_interval_over();
             match message {
                 Some(Message::Wake(key)) => self.table.wake(Key::from_bits(key)),
-                Some(Message::Call(call)) => foreign::call("a closure sent to an event loop", call),
+                Some(Message::Call(call)) => {
+                    user_code::call("a closure sent to an event loop", call)
+                }
                 None => break,
             }
             self.counters.messages.add(1);
@@ -437,7 +439,7 @@ impl Core {
         let (messages, unparker) = self.inbox.close();
         // Each by itself: a panic in the drop of one must not meet that of another.
         for message in self.messages.take().into_iter().chain(messages) {
-            foreign::call("a message to a loop that is gone", || drop(message));
+            user_code::call("a message to a loop that is gone", || drop(message));
         }
         self.remote.blocking.close();
         let left = self.table.close();

@@ -7,7 +7,7 @@
 //!
 //! What must hold:
 //! - The loop parks only after the inbox agreed ([`Inbox::park`](crate::engine::inbox::Inbox::park)).
-//! - A listener that hears of a look or a park may spawn, wake and set timers. So those are reported
+//! - A listener that is told of a look or a park may spawn, wake and set timers. So those are reported
 //!   *before* it is decided whether to wait, and for how long.
 
 use std::{io, time::Duration};

@@ -25,7 +25,7 @@
 //! | state    | contents         | interest         | who frees the cell     |
 //! | -------- | ---------------- | ---------------- | ---------------------- |
 //! | EMPTY    | completer        | joiner           | the last to leave      |
-//! | WAITING  | completer        | nobody           | the last to leave      |
+//! | WAITING  | completer        | neither          | the last to leave      |
 //! | LOCKED   | completer        | completer        | the last to leave      |
 //! | COMPLETE | joiner           | joiner           | joiner                 |
 //! | DETACHED | completer        | completer        | completer              |
@@ -64,7 +64,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr::NonNull,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     thread::Result as Caught,
 };
 
@@ -73,9 +73,9 @@ use super::{
     poll::{OriginFn, PollArgs, PollOutcome},
 };
 use crate::engine::base::{
-    foreign,
-    place::Origin,
+    location::Origin,
     primitives::{AtomicU8, AtomicU64, Ordering, UnsafeCell, seeded, thread},
+    user_code,
 };
 
 const EMPTY: u8 = 0;
@@ -280,7 +280,7 @@ impl<F: Future> Completer<F> {
     /// The completer again.
     ///
     /// # Safety
-    /// The pointer is that of [`into_head`](Self::into_head) of a completer of this type, and nobody else makes one of
+    /// The pointer is that of [`into_head`](Self::into_head) of a completer of this type, and no other is made of
     /// it.
     #[inline(always)]
     pub(super) unsafe fn from_head(head: NonNull<Head>) -> Self {
@@ -364,7 +364,7 @@ impl<F: Future> Drop for DropsFuture<F> {
     fn drop(&mut self) {
         let whole = self.whole;
         // SAFETY: inside `Completer::poll`, which has the completer, and gives it up when this was called.
-        foreign::call("a future's drop, after a panic of its poll,", || unsafe {
+        user_code::call("a future's drop, after a panic of its poll,", || unsafe {
             drop_future(whole)
         });
     }
@@ -422,7 +422,7 @@ impl<F: Future> Drop for Completer<F> {
     fn drop(&mut self) {
         let (emptied, dropped) = Self { whole: self.whole }.empty();
         if let Err(payload) = dropped {
-            foreign::panicked("a future's drop", payload);
+            user_code::panicked("a future's drop", payload);
         }
         drop(emptied.publish(Err(Failure::Cancelled)));
     }
@@ -520,7 +520,7 @@ unsafe fn complete_late<T>(pointer: NonNull<Cell<T>>, mut state: u8) -> Unobserv
     };
     // The waker is user code: it is called when we are done with the cell.
     if let Interest::Waker(waker) = interest {
-        foreign::wake(waker);
+        user_code::wake(waker);
     }
     unobserved
 }
@@ -639,7 +639,7 @@ impl<T> Joiner<T> {
 
     /// Whether the outcome is there.
     pub(crate) fn is_complete(&self) -> bool {
-        // Acquire: who is told relies on the task being gone.
+        // Acquire: what reads COMPLETE relies on the task being gone.
         let acquire =
             if seeded("join_looks_relaxed") { Ordering::Relaxed } else { Ordering::Acquire };
         self.head().state.load(acquire) == COMPLETE
@@ -660,17 +660,49 @@ impl<T> Joiner<T> {
         }
         if state != COMPLETE {
             // Cloning and dropping wakers is user code; nothing is held here but the interest.
-            let old = self.replace_interest(Interest::Waker(cx.waker().clone()));
+            let (old, waits) = self.wait_with(cx.waker().clone());
             old.discard();
-            if self.exchange(EMPTY, WAITING) {
+            if waits {
                 return Err(self);
             }
-            // It completed meanwhile; the Acquire that the exchange lacks on failure:
-            let state = self.head().state.load(Ordering::Acquire);
-            debug_assert_eq!(state, COMPLETE);
-            self.replace_interest(Interest::None(None)).discard();
         }
         Ok(self.into_outcome())
+    }
+
+    /// Has `waker` woken when the outcome is there, and gives the waker that waited before.
+    ///
+    /// # Errors
+    /// The outcome is there. A waker that waited before and was not woken is to be woken by the caller.
+    pub(super) fn watch(&mut self, waker: Waker) -> Result<Option<Waker>, Option<Waker>> {
+        loop {
+            match self.head().state.load(Ordering::Acquire) {
+                COMPLETE => return Err(None),
+                // The completer is about to be done, and wakes the old waker.
+                LOCKED => thread::yield_now(),
+                WAITING if !self.to_empty() => {}
+                _empty => break,
+            }
+        }
+        let (old, waits) = self.wait_with(waker);
+        let old = match old {
+            Interest::Waker(old) => Some(old),
+            Interest::None(_) => None,
+        };
+        if waits { Ok(old) } else { Err(old) }
+    }
+
+    /// From EMPTY to WAITING, with this waker. Gives the old interest; and `false` if the outcome came meanwhile.
+    #[inline]
+    fn wait_with(&mut self, waker: Waker) -> (Interest<T>, bool) {
+        let old = self.replace_interest(Interest::Waker(waker));
+        if self.exchange(EMPTY, WAITING) {
+            return (old, true);
+        }
+        // It completed meanwhile; the Acquire that the exchange lacks on failure:
+        let state = self.head().state.load(Ordering::Acquire);
+        debug_assert_eq!(state, COMPLETE);
+        self.replace_interest(Interest::None(None)).discard();
+        (old, false)
     }
 
     /// Lets the task go on alone. An outcome that is there, or comes, is reported by `report`; without one, only a

@@ -2,7 +2,7 @@
 //!
 //! A [`JoinHandle`] is the handle's side of a join cell (`cell.rs`), what is known of the task from
 //! the start, and a way to wake it for cancellation. One type serves tasks of both variants of the
-//! runtime and jobs of the blocking pool.
+//! runtime and jobs of the blocking pool. With cancel handles beside it, its side of the cell is in `shared_joiner.rs`.
 //!
 //! **Alternative:** a handle for each of them. Then what awaits a task would have to know where it runs.
 
@@ -11,23 +11,24 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    mem,
     panic::{Location, RefUnwindSafe, UnwindSafe},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex as StdMutex, PoisonError},
     task::{Context, Poll, Wake, Waker, ready},
     thread::{self, Thread},
 };
 
 use super::{
     cell::Joiner,
-    outcome::{Failure, Outcome},
+    outcome::{Failure, Outcome, Report},
+    shared_joiner::{Cancel, SharedJoiner},
 };
 use crate::engine::base::{
-    foreign,
     id::TaskId,
-    place::{Origin, WaitsFor, WaitsOn},
-    primitives::has_own_locals,
-    this_poll,
+    location::{Origin, WaitsFor, WaitsOn},
+    primitives::{Mutex, has_own_locals, lock},
+    this_poll, user_code,
 };
 
 /// A task's handle: await its output, or cancel it.
@@ -58,8 +59,8 @@ use crate::engine::base::{
 /// ```
 #[doc(alias = "Task")]
 pub struct JoinHandle<T> {
-    /// `None` once the output was taken.
-    joiner: Option<Joiner<T>>,
+    /// Behind a lock for `&self`, in which a cancel handle may be made. What has the handle by `&mut` takes none.
+    side: Mutex<Side<T>>,
     origin: Origin,
     /// How a cancelled task is woken, so that its poll finds out: by the key that is in the cell. The
     /// handle knows no scheduler.
@@ -68,11 +69,30 @@ pub struct JoinHandle<T> {
     location: Option<&'static Location<'static>>,
 }
 
+/// The handle's side of the cell.
+enum Side<T> {
+    Own(Joiner<T>),
+    /// The handle was asked for a cancel handle.
+    Shared(Arc<SharedJoiner<T>>),
+    /// The output was taken.
+    Taken,
+}
+
+impl<T> Side<T> {
+    fn leave(self, report: Option<Report<T>>, origin: &Origin) {
+        match self {
+            Self::Own(joiner) => joiner.leave(report, origin),
+            Self::Shared(shared) => shared.leave(report),
+            Self::Taken => {}
+        }
+    }
+}
+
 impl<T> JoinHandle<T> {
     /// The handle of a task that `wake` wakes by its key.
     #[inline(always)]
     pub(crate) fn new(joiner: Joiner<T>, origin: Origin, wake: fn(u64)) -> Self {
-        Self { joiner: Some(joiner), origin, wake, location: None }
+        Self { side: Mutex::new(Side::Own(joiner)), origin, wake, location: None }
     }
 
     /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
@@ -82,22 +102,68 @@ impl<T> JoinHandle<T> {
     /// A job of `spawn_blocking` is cancelled only if it has not begun.
     #[doc(alias = "abort")]
     pub fn cancel(&self) {
-        if let Some(key) = self.joiner.as_ref().and_then(Joiner::cancel) {
-            (self.wake)(key);
+        let side = lock(&self.side);
+        match &*side {
+            Side::Own(joiner) => {
+                let key = joiner.cancel();
+                drop(side);
+                if let Some(key) = key {
+                    (self.wake)(key);
+                }
+            }
+            Side::Shared(shared) => {
+                let shared = shared.clone();
+                drop(side);
+                shared.cancel();
+            }
+            Side::Taken => {}
         }
     }
 
     /// Tells by which key to wake the task, before anybody else has the handle.
-    pub(crate) fn set_key(&self, key: u64) {
-        if let Some(joiner) = &self.joiner {
+    pub(crate) fn set_key(&mut self, key: u64) {
+        if let Side::Own(joiner) = self.side_mut() {
             joiner.set_address(key);
         }
+    }
+
+    /// The side, of a handle that is held by one. Without a lock.
+    fn side_mut(&mut self) -> &mut Side<T> {
+        self.side.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this handle and its cancel handles share, from now on. `None`: the task has ended.
+    pub(crate) fn share(&self) -> Option<Arc<dyn Cancel>>
+    where
+        T: Send + 'static,
+    {
+        let mut side = lock(&self.side);
+        let (shared, missed) = match mem::replace(&mut *side, Side::Taken) {
+            Side::Own(joiner) if !joiner.is_complete() => {
+                SharedJoiner::new(joiner, self.origin.clone(), self.wake)
+            }
+            Side::Shared(shared) => (shared, None),
+            ended => {
+                *side = ended;
+                return None;
+            }
+        };
+        *side = Side::Shared(shared.clone());
+        drop(side);
+        if let Some(waker) = missed {
+            user_code::wake(waker);
+        }
+        Some(shared)
     }
 
     /// Whether the task has ended and awaiting the handle will not wait.
     #[doc(alias = "done")]
     pub fn is_finished(&self) -> bool {
-        self.joiner.as_ref().is_none_or(Joiner::is_complete)
+        match &*lock(&self.side) {
+            Side::Own(joiner) => joiner.is_complete(),
+            Side::Shared(shared) => shared.is_finished(),
+            Side::Taken => true,
+        }
     }
 
     /// The task's identity.
@@ -159,21 +225,19 @@ impl<T, E: fmt::Display> JoinHandle<Result<T, E>> {
     pub fn detach_reporting(mut self) {
         let report: fn(&Outcome<Result<T, E>>, &Origin) = |outcome, origin| {
             if let Ok(Err(error)) = outcome {
-                foreign::say(format_args!("{origin}, failed and nobody awaits it: {error}"));
+                user_code::say(format_args!("{origin}, failed and nobody awaits it: {error}"));
             }
         };
-        if let Some(joiner) = self.joiner.take() {
-            joiner.leave(Some(report), &self.origin);
-        }
+        let side = mem::replace(self.side_mut(), Side::Taken);
+        side.leave(Some(report), &self.origin);
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(joiner) = self.joiner.take() {
-            joiner.leave(None, &self.origin);
-        }
+        let side = mem::replace(self.side_mut(), Side::Taken);
+        side.leave(None, &self.origin);
     }
 }
 
@@ -184,17 +248,22 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(this_poll::poll_budget(cx, Location::caller()));
         let this = &mut *self;
-        let Some(joiner) = this.joiner.take() else {
-            panic!("a JoinHandle was polled after it had given its task's output");
+        let polled = match mem::replace(this.side_mut(), Side::Taken) {
+            Side::Own(joiner) => joiner.poll_outcome(cx).map_err(Side::Own),
+            Side::Shared(shared) => match shared.poll_outcome(cx) {
+                Poll::Ready(outcome) => Ok(outcome),
+                Poll::Pending => Err(Side::Shared(shared)),
+            },
+            Side::Taken => panic!("a JoinHandle was polled after it had given its task's output"),
         };
-        match joiner.poll_outcome(cx) {
+        match polled {
             Ok(outcome) => {
                 this_poll::charge();
                 let error = |failure| JoinError::new(failure, this.origin.clone());
                 Poll::Ready(outcome.map_err(error))
             }
-            Err(joiner) => {
-                this.joiner = Some(joiner);
+            Err(side) => {
+                *this.side_mut() = side;
                 let id = this.origin.id;
                 if has_own_locals() && this_poll::task() == Some(id) {
                     awaits_itself(&this.origin);
@@ -241,7 +310,7 @@ pub struct JoinError {
 struct Panic {
     text: String,
     /// Behind a lock only because a payload need not be `Sync`, and an error should be.
-    payload: Mutex<Box<dyn Any + Send>>,
+    payload: StdMutex<Box<dyn Any + Send>>,
 }
 
 impl JoinError {
@@ -249,8 +318,8 @@ impl JoinError {
         let panic = match failure {
             Failure::Cancelled => None,
             Failure::Panicked(payload) => Some(Panic {
-                text: foreign::panic_text(payload.as_ref()).to_owned(),
-                payload: Mutex::new(payload),
+                text: user_code::panic_text(payload.as_ref()).to_owned(),
+                payload: StdMutex::new(payload),
             }),
         };
         Self { origin, panic }

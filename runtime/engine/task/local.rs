@@ -41,11 +41,10 @@ use super::{
 };
 use crate::engine::{
     base::{
-        foreign,
         id::TaskId,
-        place::{Origin, Wait},
+        location::{Origin, Wait},
         stats::Counters,
-        this_poll, trace,
+        this_poll, trace, user_code,
     },
     inbox,
     run_queue::batches::RunQueue,
@@ -141,7 +140,7 @@ pub(crate) fn wake_bits(bits: u64) {
 pub(crate) fn waiter_of(waker: &Waker) -> Waiter {
     match waker::key_of(waker) {
         Some(key) => Waiter::Task(key.bits()),
-        None => Waiter::Foreign(waker.clone()),
+        None => Waiter::Waker(waker.clone()),
     }
 }
 
@@ -150,7 +149,7 @@ pub(crate) fn waiter_of(waker: &Waker) -> Waiter {
 pub(crate) fn is_waiter_of(waiter: &Waiter, waker: &Waker) -> bool {
     match waiter {
         Waiter::Task(bits) => waker::key_of(waker).is_some_and(|key| key.bits() == *bits),
-        Waiter::Foreign(kept) => kept.will_wake(waker),
+        Waiter::Waker(kept) => kept.will_wake(waker),
     }
 }
 
@@ -158,7 +157,7 @@ pub(crate) fn is_waiter_of(waiter: &Waiter, waker: &Waker) -> bool {
 pub(crate) fn wake_waiter(waiter: Waiter) {
     match waiter {
         Waiter::Task(bits) => wake_bits(bits),
-        Waiter::Foreign(waker) => foreign::wake(waker),
+        Waiter::Waker(waker) => user_code::wake(waker),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{any::Any, task::Waker};
 
-use crate::engine::base::{foreign, place::Origin};
+use crate::engine::base::{location::Origin, user_code};
 
 /// How a task ended.
 pub(crate) type Outcome<T> = Result<T, Failure>;
@@ -35,7 +35,7 @@ impl<T> Interest<T> {
     #[inline]
     pub(super) fn discard(self) {
         if let Self::Waker(waker) = self {
-            foreign::discard_value("a waker's drop", waker);
+            user_code::discard_value("a waker's drop", waker);
         }
     }
 }
@@ -53,7 +53,7 @@ impl<T> Unobserved<T> {
         match self {
             Self::No => {}
             Self::Yes(Ok(output), Interest::None(None)) => {
-                foreign::discard_value("an output's drop", output);
+                user_code::discard_value("an output's drop", output);
             }
             Self::Yes(outcome, interest) => report(outcome, interest, origin),
         }
@@ -68,7 +68,7 @@ fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -
         (Err(Failure::Cancelled), _) => {}
         (Err(Failure::Panicked(payload)), _) => report_panic(&origin(), payload.as_ref()),
         (outcome, Interest::None(Some(report))) => {
-            foreign::call("the report of an error that nobody awaits", || {
+            user_code::call("the report of an error that nobody awaits", || {
                 report(outcome, &origin())
             });
         }
@@ -81,14 +81,14 @@ fn report<T>(outcome: Outcome<T>, interest: Interest<T>, origin: impl FnOnce() -
 /// Drops an outcome that no handle will see.
 pub(super) fn discard<T>(outcome: Outcome<T>) {
     match outcome {
-        Ok(output) => foreign::discard_value("an output's drop", output),
-        Err(Failure::Panicked(payload)) => foreign::discard(payload),
+        Ok(output) => user_code::discard_value("an output's drop", output),
+        Err(Failure::Panicked(payload)) => user_code::discard(payload),
         Err(Failure::Cancelled) => {}
     }
 }
 
 /// Reports a panic that no handle will.
 fn report_panic(origin: &Origin, payload: &(dyn Any + Send)) {
-    let text = foreign::panic_text(payload);
-    foreign::say(format_args!("{origin}, panicked and nobody awaits it: {text}"));
+    let text = user_code::panic_text(payload);
+    user_code::say(format_args!("{origin}, panicked and nobody awaits it: {text}"));
 }

@@ -5,7 +5,7 @@
 
 use std::task::Context;
 
-use crate::engine::base::place::Origin;
+use crate::engine::base::location::Origin;
 
 /// Says where a task comes from, for a report. Called only if there is one.
 pub(crate) type OriginFn<'a> = &'a dyn Fn() -> Origin;

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::engine::base::{
     id::TaskId,
-    place::{Origin, Wait},
+    location::{Origin, Wait},
     primitives::{AtomicU32, Ordering},
     this_poll, trace,
 };

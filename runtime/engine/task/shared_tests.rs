@@ -1,5 +1,5 @@
 //! The shared task on one thread, with a scheduler of one queue: what a poll makes of the task, and
-//! who is told.
+//! what is told.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use std::{
 
 use super::{super::owned::Owned, *};
 use crate::{
-    engine::base::{id::TaskId, place::WaitsFor},
+    engine::base::{id::TaskId, location::WaitsFor},
     trace::Recorder,
 };
 
@@ -28,7 +28,7 @@ struct Stub {
     number: usize,
 }
 
-/// All stubs, by number: whoever cancels a task has nothing but its key.
+/// All stubs, by number: a handle that cancels a task has nothing but its key.
 static STUBS: Mutex<Vec<Weak<Stub>>> = Mutex::new(Vec::new());
 
 fn wake_by_key(key: u64) {
@@ -96,7 +96,7 @@ where
 {
     let name = name.map(|name| sync::Arc::new(name.into()));
     let new = NewTask::new(future, name, Location::caller());
-    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
+    let (task, mut handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
     task.report_spawned();
     let index = stub.owned.insert(&task).expect("the list is open");
     handle.set_key((stub.number as u64) << 32 | u64::from(index));
@@ -226,7 +226,7 @@ fn a_dump_says_what_an_idle_task_waits_for() {
     assert_eq!((wait.what(), wait.location.line()), (WaitsFor::Task, line));
     assert!(wait.location.file().ends_with("shared_tests.rs"));
     assert!(task.waits().is_some(), "a look takes nothing away");
-    assert!(waited_for.waits().is_none(), "a foreign future notes nothing");
+    assert!(waited_for.waits().is_none(), "another crate's future notes nothing");
     assert_eq!(task.origin().location.line(), line);
     assert_eq!(task.origin().name.as_ref().map(|name| &***name), Some("short"));
     assert_eq!(waited_for.shut_down(), Shut::Dropped);

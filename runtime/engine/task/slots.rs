@@ -33,7 +33,7 @@ use std::{
 use super::{key::Key, spawned::Spawned};
 use crate::engine::base::{
     id::TaskId,
-    place::{Name, Origin, Wait},
+    location::{Name, Origin, Wait},
 };
 
 /// One task's slot.

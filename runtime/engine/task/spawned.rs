@@ -21,7 +21,7 @@ use super::{
 };
 use crate::engine::base::{
     id::TaskId,
-    place::{Name, Origin},
+    location::{Name, Origin},
     prefetch::{LINE, prefetch},
     this_poll,
 };
@@ -216,7 +216,7 @@ impl<F: Future> Completer<F> {
 }
 
 /// # Safety
-/// `head` is that of a `Completer<F>`, and nobody else uses that. Unless the answer is `Pending`, it is
+/// `head` is that of a `Completer<F>`, and nothing else uses that. Unless the answer is `Pending`, it is
 /// used up.
 #[allow(unsafe_code)]
 unsafe fn poll<F: Future>(head: NonNull<Head>, args: &mut PollArgs<'_>) -> PollOutcome {

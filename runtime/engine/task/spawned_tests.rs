@@ -1,4 +1,4 @@
-//! A task's memory, in the hands of one thread: whatever its types, however it ends, and whoever leaves last,
+//! A task's memory, in the hands of one thread: whatever its types, however it ends, and whichever side leaves last,
 //! each thing in it is dropped once. What two threads do to it at once is told in `tests/models/join.rs`.
 //!
 //! Memcheck runs these too: it sees memory read before it is written, and memory that is lost.

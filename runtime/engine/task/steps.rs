@@ -1,14 +1,14 @@
 //! A task's steps, as the trace tells them: the same for the tasks of both variants.
 //!
-//! Called only if somebody listens (`trace::on`), with nothing borrowed: a listener is user code.
-//! None of it is inlined, so that what a task pays when nobody listens is one branch a step.
+//! Called only with a listener (`trace::on`), with nothing borrowed: a listener is user code.
+//! None of it is inlined, so that what a task pays without one is a branch a step.
 
 use std::sync::Arc;
 
 use super::poll::PollOutcome;
 use crate::engine::base::{
     id::TaskId,
-    place::{Origin, Wait},
+    location::{Origin, Wait},
     trace::{self, Cause, EventKind},
 };
 

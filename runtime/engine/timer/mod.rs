@@ -8,7 +8,7 @@
 //! loop's [`LocalTimers`] are borrowed, a worker's [`SharedTimers`] are locked. A task moves between
 //! workers, and its timer does not: it stays in the wheel it was inserted into, and fires there. So
 //! other workers may cancel it or have it wake another waker; other threads may insert one; and while a
-//! worker is stuck in a poll, a neighbour fires what is due. Mostly it is the worker itself, and then
+//! worker is stuck in a poll, another worker fires what is due. Mostly it is the worker itself, and then
 //! the lock is free.
 //!
 //! Whether anything is due is asked in each turn, and costs one load: a moment no later than the
@@ -19,7 +19,7 @@
 //! Wakers and calls are user code: none is cloned, called or dropped while the shell is open.
 //!
 //! **Alternative:** to post each insert and cancel to the owner, as other threads do to an event loop.
-//! That needs no lock; and nobody could fire the timers of a worker that is stuck.
+//! That needs no lock; and no other thread could fire the timers of a worker that is stuck.
 
 use std::{cell::RefCell, fmt, mem, task::Waker};
 
@@ -31,9 +31,9 @@ use self::{
 use crate::engine::{
     base::{
         clock::NEVER,
-        foreign,
         primitives::{AtomicU64, Mutex, Ordering, seeded},
         trace::{self, Cause, EventKind},
+        user_code,
     },
     waiting::shell::Shell,
 };
@@ -176,7 +176,7 @@ impl<V: Variant> Timers<V> {
         armed
     }
 
-    /// Moves a deadline. `false` if the timer has fired. Nobody is unparked for it: only for timers of
+    /// Moves a deadline. `false` if the timer has fired. No thread is unparked for it: only for timers of
     /// the loop that runs this thread.
     pub(crate) fn re_arm(&self, key: TimerKey, deadline: u64) -> bool {
         let mut core = self.shell.open();
@@ -293,16 +293,16 @@ impl<C: FnOnce()> Action<C> {
     /// Does it. A panic of one is reported, and harms none of the others.
     fn run(self) {
         match self {
-            Self::Wake(waker) => foreign::wake(waker),
-            Self::Call(call) => foreign::call("a closure called by a timer", *call),
+            Self::Wake(waker) => user_code::wake(waker),
+            Self::Call(call) => user_code::call("a closure called by a timer", *call),
         }
     }
 
     /// Its moment never comes: a task that waits for it is polled, and a call is dropped.
     fn give_up(self) {
         match self {
-            Self::Wake(waker) => foreign::wake(waker),
-            Self::Call(call) => foreign::call("a closure that a timer held", || drop(call)),
+            Self::Wake(waker) => user_code::wake(waker),
+            Self::Call(call) => user_code::call("a closure that a timer held", || drop(call)),
         }
     }
 }

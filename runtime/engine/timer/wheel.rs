@@ -420,7 +420,7 @@ impl<T: Default> Wheel<T> {
         (entry.next, entry.prev) = (next, FIRST | (slot * LISTS + list) as u32);
     }
 
-    /// Takes a timer out of its slot's list, given what it says of its neighbours.
+    /// Takes a timer out of its slot's list, given the links to the timers before and after it.
     #[inline]
     fn unlink(&mut self, deadline: u64, next: u32, prev: u32) {
         // Another timer that is as early stays the answer only by luck: look again.

@@ -110,7 +110,7 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
 }
 
 /// The rest of a poll that did not find its object ready at once: one step, or two if a waiter must be made.
-/// `place` is the line that made the future; `note` notes what it waits for.
+/// `location` is the line that made the future; `note` notes what it waits for.
 ///
 /// # Panics
 ///
@@ -118,7 +118,7 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
 #[inline]
 pub(crate) fn poll_wait<R>(
     cx: &Context<'_>,
-    place: &'static Location<'static>,
+    location: &'static Location<'static>,
     note: impl FnOnce(),
     mut step: impl FnMut(&mut Offer<'_>) -> Step<R>,
 ) -> Poll<R> {
@@ -136,7 +136,7 @@ pub(crate) fn poll_wait<R>(
                 return Poll::Pending;
             }
             Step::NeedsWaiter => offer.waiter = Some(waiter_of(offer.waker)),
-            Step::Spent => panic!("the future made at {place} was polled after it was ready"),
+            Step::Spent => panic!("the future made at {location} was polled after it was ready"),
         }
     }
     // END: steps

@@ -20,7 +20,7 @@ use crate::engine::base::primitives::{Mutex, MutexGuard, lock};
 
 /// Something that holds a `T` and opens for one visitor at a time: a `RefCell` or a `Mutex`.
 ///
-/// It is `pub` to bound public types. Nobody else can name it, so nobody else implements it.
+/// It is `pub` to bound public types. No other crate can name it, so none implements it.
 #[allow(unreachable_pub)]
 pub trait Shell<T> {
     /// The open shell. It closes when this is dropped.

@@ -21,7 +21,7 @@
 
 use std::{collections::BTreeMap, mem};
 
-use crate::engine::{base::foreign, waiting::waiter::Waiter};
+use crate::engine::{base::user_code, waiting::waiter::Waiter};
 
 /// One waiter's number in its list. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(crate) fn discard(waiters: impl IntoIterator<Item = Waiter>) {
     for waiter in waiters {
         match waiter {
             Waiter::Task(_) => {}
-            Waiter::Foreign(waker) => foreign::call("a waker", || drop(waker)),
+            Waiter::Waker(waker) => user_code::call("a waker", || drop(waker)),
         }
     }
 }

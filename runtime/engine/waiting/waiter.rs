@@ -13,5 +13,5 @@ pub(crate) enum Waiter {
     /// A task of an event loop: the bits of its waker.
     Task(u64),
     /// Anything else.
-    Foreign(Waker),
+    Waker(Waker),
 }

@@ -2,8 +2,8 @@
 //!
 //! It prints its address, serves until every connection has been closed, and prints the processor
 //! time it used between the last request of the warm-up and the last of all. It ends by itself, so
-//! it can be put under `callgrind` or `strace -c` as it is. The rival, reading a child's usage from
-//! outside when it ends, would charge start-up and a thousand accepts to the requests.
+//! it can be put under `callgrind` or `strace -c` as it is. **Alternative:** reading a child's usage from
+//! outside when it ends. That would charge start-up and a thousand accepts to the requests.
 
 use std::{
     io,

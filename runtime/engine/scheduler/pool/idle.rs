@@ -1,7 +1,7 @@
 //! Which workers are parked, how many of the others search, and which one is unparked next.
 //!
-//! The workers of a pool share one word, how many are awake and how many of those search their
-//! neighbours' queues for work, and one short list of those that are parked. Everything here is a
+//! The workers of a pool share one word, how many are awake and how many of those search the
+//! others' queues for work, and one short list of those that are parked. Everything here is a
 //! decision; the system calls are made by the callers (`parking.rs`, `mod.rs`), so that loom can run all
 //! of it.
 //!
@@ -18,10 +18,10 @@
 //!
 //! What must hold:
 //! - *No lost wake.* A worker announces that it parks, then looks at the injector and at its timers once
-//!   more, then waits. Whoever injects publishes the task, then reads the word. One of the two sees the
+//!   more, then waits. A thread that injects publishes the task, then reads the word. One of the two sees the
 //!   other. (A worker's own queue needs no such care: its owner is awake.)
-//! - *Work-conserving.* Whoever makes work visible while a worker is parked and none searches unparks
-//!   one, which searches; a worker that has found work and leaves more behind unparks the next.
+//! - *Work-conserving.* A thread that makes work visible while a worker is parked and none searches
+//!   unparks one, which searches; a worker that has found work and leaves more behind unparks the next.
 //!   (`sharing.rs` says when that is known not to be worth it.)
 //! - *Searching is bounded.* No more than half of the awake workers, rounded up, search at once: thieves
 //!   that find nothing only slow down those that work. The last one to give up looks everywhere once
@@ -68,7 +68,7 @@ struct Parked {
 pub(crate) enum LastLook {
     /// The injector.
     Injector,
-    /// The neighbours' queues as well: it was the last to search.
+    /// The other workers' queues as well: it was the last to search.
     Everywhere,
 }
 
@@ -146,8 +146,8 @@ impl Idle {
         }
         parked.workers.push(worker);
         drop(parked);
-        // Announced. What is looked at from here on was either there before, or whoever puts it there
-        // sees us parked.
+        // Announced. What is looked at from here on was either there before, or the thread that puts
+        // it there sees us parked.
         if !seeded("idle_parks_without_fence") {
             fence(Ordering::SeqCst);
         }
@@ -159,11 +159,11 @@ impl Idle {
     }
     // END: park
 
-    /// What a parked worker is to do, asked before each time it waits. Whoever changes the answer
+    /// What a parked worker is to do, asked before each time it waits. A thread that changes the answer
     /// notifies it.
     #[must_use]
     pub(crate) fn duty(&self, worker: usize) -> Duty {
-        // First the reset, then the look: whoever changes the answer after it finds the parker reset.
+        // First the reset, then the look: a thread that changes the answer after it finds the parker reset.
         let late = seeded("idle_resets_after_its_look");
         if !late {
             self.parkers[worker].reset();

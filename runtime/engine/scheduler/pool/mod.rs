@@ -1,8 +1,8 @@
 //! What the workers of a runtime share, and what others may reach of them.
 //!
-//! A [`Pool`] is a row of workers and what stands between them: the injector, the reactor, and who is
+//! A [`Pool`] is a row of workers and what stands between them: the injector, the reactor, and which are
 //! parked. A worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one,
-//! which neighbours steal from. Everybody else, a task's waker, a handle, a `block_on`, comes through
+//! which other workers steal from. All else, a task's waker, a handle, a `block_on`, comes through
 //! `Member`'s `schedule` or [`Pool::spawn`]: on a worker's thread into its own queue, elsewhere into the
 //! injector.
 //!
@@ -106,7 +106,7 @@ pub(crate) type Runnable = shared::Runnable<Member>;
 
 /// What a task knows of its pool.
 ///
-/// When a pool closes, each of its tasks ends. So whoever comes too late with one, and puts it into
+/// When a pool closes, each of its tasks ends. So one that comes too late, into
 /// the queue of a later pool of that number, does no harm: it is dropped there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
@@ -251,8 +251,8 @@ impl Pool {
     /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
     /// the task to drop.
     fn inject(&self, task: Runnable) {
-        // A closed injector hands the task back, and it is dropped here. Its future is not: whoever
-        // shut the pool down has it, through the list of its owner.
+        // A closed injector hands the task back, and it is dropped here. Its future is not: the
+        // thread that shut the pool down has it, through the list of its owner.
         if self.injector.push(task).is_ok()
             && let Some(notified) = self.idle.unpark_for_injected(|| self.comes_one_soon())
         {
@@ -327,7 +327,7 @@ impl Pool {
             .blocking
             .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)));
         // It is there, then the look at the flag; `close` does it the other way round. One of the two
-        // sees the other, or a job would begin in a pool that nobody closes.
+        // sees the other, or a job would begin in a pool that nothing closes.
         fence(SeqCst);
         if self.is_closed() {
             blocking.close();
@@ -335,7 +335,7 @@ impl Pool {
         blocking
     }
 
-    /// The last thread has ended: closes the reactor, and wakes whoever else waits on its sources.
+    /// The last thread has ended: closes the reactor, and wakes all that still wait on its sources.
     fn close_reactor(&self) {
         self.reactor.close().into_iter().for_each(local::wake_waiter);
     }
@@ -359,7 +359,7 @@ impl Pool {
         self.blocking.get()
     }
 
-    /// Takes in nothing from here on, drops each task that nobody polls, and has the workers drop
+    /// Takes in nothing from here on, drops each task that no thread polls, and has the workers drop
     /// the others and end. Returns at once. May be called again.
     pub(crate) fn close(&self) {
         self.closed.store(true, SeqCst);
@@ -408,7 +408,7 @@ impl Pool {
         new: NewTask<SpawnedSend, T>,
     ) -> (Option<Runnable>, JoinHandle<T>) {
         let member = Member { pool: self.number, list: list as u16 };
-        let (task, handle) = Task::new(new, id, member, wake_by_key);
+        let (task, mut handle) = Task::new(new, id, member, wake_by_key);
         let Ok(index) = self.owned[list].insert(&task) else {
             task.shut_down();
             return (None, handle);

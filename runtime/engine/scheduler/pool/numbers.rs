@@ -2,11 +2,11 @@
 //!
 //! A task that held its pool by a counted reference would pay for that twice in its life, in a cache
 //! line that all tasks write to. So it holds the pool's number. A worker compares that with its own
-//! pool's and is done; any other thread asks the table here, which knows the living by their numbers.
+//! pool's and is done; any other thread asks the table here, which has each pool by its number.
 //!
-//! Numbers are used again: who asks late may meet another, and must not mind.
+//! Numbers are used again: a number kept too long may find a later pool, and that must do no harm.
 //!
-//! The rival is never to free a pool: a plain reference in each task, no table, and a leak.
+//! **Alternative:** never to free a pool: a plain reference in each task, no table, and a leak.
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use std::{
 
 use slab::Slab;
 
-/// The living, by their numbers.
+/// The pools there are, by their numbers.
 pub(super) struct Numbers<T>(RwLock<Slab<Weak<T>>>);
 
 impl<T> Numbers<T> {

@@ -1,8 +1,8 @@
 //! Where a thread waits that has nothing to do: on a condition variable, or in the reactor.
 //!
 //! A worker has one of these, and so has the thread of a `block_on`, which polls one future and is no
-//! worker. One word says where the thread is, so that whoever has something for it makes a system call
-//! only for one that waits, and the right one.
+//! worker. One word says where the thread is, so that a thread that has something for it makes a system call
+//! only if it waits, and the right one.
 //!
 //! ```text
 //!              park              notify: the condition variable

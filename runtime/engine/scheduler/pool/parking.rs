@@ -1,15 +1,15 @@
 //! What a worker does when nothing is ready: it parks.
 //!
 //! It announces that, looks once more, and waits (`idle.rs` has the rules). Of all workers that are
-//! parked, one waits in the reactor, which has the sockets of all: so readiness is heard of at once,
-//! whatever the other workers are busy with. The others wait on their parkers. Whoever comes out of the
+//! parked, one waits in the reactor, which has the sockets of all: so readiness is noticed at once,
+//! whatever the other workers are busy with. The others wait on their parkers. A worker that comes out of the
 //! reactor leaves it to the next that parks, or to the guard at its next look: *leader and followers*,
 //! with no message between them.
 //!
 //! The one in the reactor also keeps the time for all that are parked, by the reactor's one alarm. A
 //! worker that parks with an earlier timer sets the alarm, which ends that wait in time.
 //!
-//! **Alternative:** a reactor for each worker, so that none hears of another's sockets. Then a socket's
+//! **Alternative:** a reactor for each worker, so that each has only its own sockets. Then a socket's
 //! readiness waits as long as its worker is busy, unless the others look there now and then.
 
 use std::{io, time::Duration};
@@ -74,7 +74,7 @@ impl Worker {
             || everywhere && pool.workers.iter().any(|worker| worker.is_worth_sharing(now))
     }
 
-    /// Waits, again and again, until there is a reason to be awake. Who is to be woken then is put into
+    /// Waits, again and again, until there is a reason to be awake. What is to be woken then is put into
     /// `woken`. (`early` is a mistake that a model makes.)
     fn wait(&self, early: Option<u64>, woken: &mut Woken) -> io::Result<Found> {
         let Pool { idle, reactor, .. } = &*self.pool;
@@ -91,7 +91,7 @@ impl Worker {
                     Guarded::Until(due) => tick = due,
                 }
             }
-            // After the announcement: whoever inserts a timer that is earlier sees us parked.
+            // After the announcement: a thread that inserts an earlier timer sees us parked.
             let next = early.unwrap_or_else(|| self.timers().wake_up_at());
             if next <= now {
                 return Ok(Found::default());

@@ -1,12 +1,12 @@
-//! How workers share what there is to do: when one unparks another, and from whom one steals.
+//! How workers share what there is to do: when one unparks another, and from which one it steals.
 //!
-//! A worker with more than it can run at once hands nothing over: it unparks a neighbour, which steals
+//! A worker with more than it can run at once hands nothing over: it unparks another, which steals
 //! half of what waits. That one, having found work and left more, unparks the next. So a burst of tasks
 //! reaches all workers in a few steps, and nothing runs alone while a worker is parked.
 //!
 //! Nothing of this is done while it is known not to be worth it (`cost.rs`).
 //!
-//! **Alternative:** to hand tasks over, one worker to another. Then nobody searches, and by the time a task
+//! **Alternative:** to hand tasks over, one worker to another. Then no worker searches, and by the time a task
 //! arrives its worker may be the busier one.
 
 use super::{Shared, cost::worth_sharing, worker::Worker};
@@ -29,7 +29,7 @@ impl Shared {
 
 impl Worker {
     // ANCHOR: unpark_for_backlog
-    /// There may be more to do than this worker can run at once: unparks a neighbour, unless it is known
+    /// There may be more to do than this worker can run at once: unparks another worker, unless it is known
     /// that it is not worth it.
     #[cold]
     pub(super) fn unpark_for_backlog(&self) {
@@ -38,20 +38,20 @@ impl Worker {
         }
         let waiting = self.queue.len() + self.pool.injector.len();
         if worth_sharing(waiting, self.shared().poll_cost.known(self.interval.last_reading())) {
-            self.unpark_neighbour();
+            self.unpark_another();
         }
     }
     // END: unpark_for_backlog
 
-    /// Unparks a neighbour, if one is parked and none searches anyway.
-    pub(super) fn unpark_neighbour(&self) {
+    /// Unparks another worker, if one is parked and none searches anyway.
+    pub(super) fn unpark_another(&self) {
         if let Some(notified) = self.pool.idle.unpark_one() {
             self.counters().unparked.add(1);
             self.pool.carry_out(notified);
         }
     }
 
-    /// The queue has run dry: looks for work in the injector, then at the neighbours.
+    /// The queue has run dry: looks for work in the injector, then at the other workers.
     pub(super) fn find_work(&self) -> bool {
         if !self.pool.injector.is_empty() {
             return true;
@@ -68,9 +68,9 @@ impl Worker {
         let first = self.next_victim.get();
         let now = self.read_clock();
         for victim in (first..first + workers).map(|index| index % workers) {
-            let neighbour = &self.pool.workers[victim];
+            let other = &self.pool.workers[victim];
             let is_other = victim != self.index();
-            if is_other && neighbour.is_worth_sharing(now) && self.steal_from(victim) {
+            if is_other && other.is_worth_sharing(now) && self.steal_from(victim) {
                 self.next_victim.set(victim);
                 return true;
             }
@@ -78,7 +78,7 @@ impl Worker {
         false
     }
 
-    /// Steals half of what waits in a neighbour's ring.
+    /// Steals half of what waits in another worker's ring.
     pub(super) fn steal_from(&self, victim: usize) -> bool {
         let stolen = self.queue.steal_from(&lock(&self.pool.workers[victim].thief));
         let Some(task) = stolen else { return false };
@@ -98,7 +98,7 @@ impl Worker {
         }
         let victim = &self.pool.workers[self.next_victim.get() % self.pool.workers.len()];
         if victim.is_worth_sharing(self.interval.last_reading()) {
-            self.unpark_neighbour();
+            self.unpark_another();
         } else {
             self.unpark_for_backlog();
         }

@@ -102,7 +102,7 @@ mod tests {
     fn a_watch_that_lapsed_begins_anew() {
         let mut watch = Watch::new(1);
         let long_after = 10 * LONGEST_TICK;
-        assert!(!watch.is_due(long_after, |_| 7), "who is awake now may just have been unparked");
+        assert!(!watch.is_due(long_after, |_| 7), "what is awake now may just have been unparked");
         assert_eq!(watch.due, long_after + TICK);
         assert!(watch.is_stuck(0, 7), "compared with what was seen then");
     }

@@ -3,7 +3,7 @@
 //! [`Worker::turn`] is the loop; what it does when nothing is ready is in `parking.rs`. It reads like the
 //! event loop's (`scheduler/event_loop.rs`), and what differs is what more than one thread makes
 //! different: the messages are in the injector, the reactor is shared, a queue that has run dry may be
-//! filled from a neighbour's, and before a worker waits it announces that.
+//! filled from another's, and before a worker waits it announces that.
 //!
 //! A worker is not a thread. It has a queue, timers and a number, and some thread runs it; one that is about
 //! to block leaves it to another thread (`threads.rs`).
@@ -15,7 +15,7 @@
 //!   injector, and to timers, its own and those of workers that do not get round to theirs.
 //!
 //! **Alternative:** work that is handed over, not stolen: each task to a worker of its own, by some rule.
-//! Then nobody searches, and one busy worker may have a queue while its neighbour is parked.
+//! Then no worker searches, and a busy one may have a queue while another is parked.
 
 use std::{
     cell::{Cell, RefCell},
@@ -74,7 +74,7 @@ pub(crate) struct Worker {
     spawned: Cell<bool>,
     /// Another thread runs this worker by now.
     pub(crate) handed_off: Cell<bool>,
-    /// Who is about to be woken, kept for its memory.
+    /// What is about to be woken, kept for its memory.
     pub(super) woken: RefCell<Woken>,
     /// Polls when the clock was last read.
     pub(super) polls_sampled: Cell<u64>,
@@ -89,12 +89,12 @@ enum Batch {
     LookDue,
 }
 
-const NOBODY: ManuallyDrop<Option<Rc<Worker>>> = ManuallyDrop::new(None);
+const NO_WORKER: ManuallyDrop<Option<Rc<Worker>>> = ManuallyDrop::new(None);
 
 thread_local! {
     // Without a destructor it is there to the thread's very end. The guard empties it.
     static CURRENT: RefCell<ManuallyDrop<Option<Rc<Worker>>>> =
-        const { RefCell::new(NOBODY) };
+        const { RefCell::new(NO_WORKER) };
 }
 
 impl Schedule for Member {
@@ -173,8 +173,8 @@ impl Worker {
                 panic!("a worker cannot wait: {error}");
             }
         }
-        // What was put here after the hand-off nobody could steal. Of a closed pool, whoever closed it has
-        // dropped what these hold; they hold the pool.
+        // What was put here after the hand-off could not be stolen. Of a closed pool, the thread that closed it
+        // has dropped what these hold; they hold the pool.
         while let Some(task) = self.next() {
             self.pool.inject(task);
         }
@@ -188,7 +188,7 @@ impl Worker {
         let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
         let batch = self.run_ready(first);
-        // 3. The reactor; and with nothing left to run, first a neighbour's tasks, then the wait.
+        // 3. The reactor; and with nothing left to run, first another worker's tasks, then the wait.
         if batch == Batch::LookDue || self.is_timer_due() {
             self.look()?;
         } else if !self.find_work() {
@@ -270,7 +270,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Wakes whoever waited for what was found. Wakers are foreign code: with nothing borrowed.
+    /// Wakes the tasks that waited for what was found. Wakers are user code: with nothing borrowed.
     pub(super) fn wake(&self, found: Found, mut woken: Woken) {
         self.counters().events.add(found.events as u64);
         woken.wake_all(local::wake_waiter);
@@ -414,7 +414,7 @@ impl Worker {
             self.pool.inject(task);
         }
         self.shared().poll_cost.forget();
-        CURRENT.with(|current| drop(ManuallyDrop::into_inner(current.replace(NOBODY))));
+        CURRENT.with(|current| drop(ManuallyDrop::into_inner(current.replace(NO_WORKER))));
         self.pool.hand_off(self.index);
         HandedOff(self.clone())
     }
@@ -463,7 +463,7 @@ pub(crate) struct Entered(());
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let worker = CURRENT.with(|current| current.replace(NOBODY));
+        let worker = CURRENT.with(|current| current.replace(NO_WORKER));
         drop(ManuallyDrop::into_inner(worker));
     }
 }

@@ -10,7 +10,7 @@ use super::{
     worker::Worker,
 };
 use crate::engine::{
-    base::{foreign, primitives::lock},
+    base::{primitives::lock, user_code},
     run_queue::stealing::Owner,
 };
 
@@ -53,6 +53,6 @@ fn take_vacant(pool: &Pool) -> Option<FirstWorker> {
 /// Hooks are user code: one that panics is reported, and the thread goes on.
 fn call_hook(what: &str, hook: &Option<Hook>, worker: usize) {
     if let Some(hook) = hook {
-        foreign::call(what, || hook(worker));
+        user_code::call(what, || hook(worker));
     }
 }

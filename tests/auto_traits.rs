@@ -1,0 +1,94 @@
+//! What may cross threads, and what may cross a caught panic: a table of the public types.
+//!
+//! All of it is asserted by the compiler. `Send`, `Sync` and unwind safety are worked out from a type's fields, so
+//! a field may take them away without anybody having meant it; here that does not compile.
+
+use std::{
+    panic::{RefUnwindSafe, UnwindSafe},
+    rc::Rc,
+};
+
+use whirligig::{
+    BlockingStats, Builder, Dump, Enter, EventLoop, Handle, LoopGone, Runtime, RuntimeBuilder,
+    Stats, StillRunning, TaskDump, Turn, WaitsFor, WaitsOn, WorkerStats,
+    io::Source,
+    net::{
+        Accept, AddressError, Bind, Connect, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
+        TcpListener, TcpSocket, TcpStream, WriteHalf,
+    },
+    queue::{self, GetError, PutError, Queue, TryGetError, TryPutError},
+    task::{
+        self, CancelHandle, ConsumeBudget, JoinError, JoinHandle, SpawnBlocking, TaskId,
+        TrySpawnError, YieldNow,
+    },
+    time::{Hold, Instant, Interval, MissedTicks, Sleep, TestClock, Tick, TimedOut, Timeout},
+    trace::{Cause, Event, EventKind, Listening, Recorder},
+};
+
+fn send_and_sync<T: Send + Sync>() {}
+
+fn send<T: Send>() {}
+
+fn crosses_a_panic<T: UnwindSafe + RefUnwindSafe>() {}
+
+/// Asserts all of `traits` of all these types.
+macro_rules! all {
+    ($traits:ident: $($type:ty),+ $(,)?) => { $($traits::<$type>();)+ };
+}
+
+/// Asserts that a type lacks a trait: if it had it, there would be two ways to read the call.
+macro_rules! not {
+    ($trait:ident: $($type:ty),+ $(,)?) => {
+        $({
+            trait Has<Which> {
+                fn it() {}
+            }
+            impl<T: ?Sized> Has<()> for T {}
+            impl<T: ?Sized + $trait> Has<u8> for T {}
+            <$type as Has<_>>::it();
+        })+
+    };
+}
+
+#[test]
+fn what_threads_may_share() {
+    all![send_and_sync:
+        Runtime, RuntimeBuilder, Handle, LoopGone, StillRunning, Dump, TaskDump, Turn,
+        Stats, WorkerStats, BlockingStats, WaitsFor, WaitsOn,
+        JoinHandle<u8>, JoinError, CancelHandle, SpawnBlocking<u8>, TrySpawnError, TaskId,
+        YieldNow, ConsumeBudget,
+        Queue<u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
+        queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
+        Sleep, Timeout<Sleep>, TimedOut, Interval, Tick<'static>, Instant, MissedTicks, TestClock, Hold,
+        Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
+        ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
+        Event, EventKind, Cause,
+    ];
+    // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are
+    // the queue's own.
+    all![send: Connect, Bind, queue::local::Queue<u8>];
+}
+
+#[test]
+fn what_stays_on_its_thread() {
+    not![Send: EventLoop, Enter, Queue<Rc<u8>>, JoinHandle<Rc<u8>>, Listening, Recorder];
+    not![Sync: EventLoop, Enter, Queue<Rc<u8>>, JoinHandle<Rc<u8>>, queue::local::Queue<u8>];
+}
+
+#[test]
+fn what_may_cross_a_caught_panic() {
+    all![crosses_a_panic:
+        EventLoop, Builder, Runtime, Handle, Enter, LoopGone, StillRunning, Dump, TaskDump,
+        Turn, Stats, WorkerStats, BlockingStats, WaitsFor, WaitsOn,
+        JoinHandle<Rc<u8>>, JoinError, CancelHandle, SpawnBlocking<u8>, TrySpawnError, TaskId,
+        YieldNow, ConsumeBudget, task::Builder,
+        Queue<u8>, queue::local::Queue<u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
+        queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
+        Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
+        Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
+        ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,
+        Event, EventKind, Cause, Listening, Recorder,
+    ];
+    // Not `Connect` and `Bind`, which cannot go on after a panic within, nor what holds an `io::Error`, as std's
+    // own does not, nor the builder that holds a user's hooks.
+}
