@@ -10,32 +10,23 @@
 
 use std::{
     pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
 };
 
-use super::seeded_bug_is_caught;
+use super::{join::Sleeper, seeded_bug_is_caught};
 use crate::{
     engine::base::primitives::thread,
     queue::{GetError, PutError, Queue},
 };
 
-/// Unparks the thread that blocks on a future.
-struct Unpark(thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
+/// Not with loom's `park`: there a thread that waits for a lock forgets that it was unparked.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (sleeper, waker) = Sleeper::new();
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
+            Poll::Pending => sleeper.sleep(),
         }
     }
 }

@@ -136,6 +136,14 @@ fn closing_a_wheel_in_two_steps_is_caught() {
     );
 }
 
+#[test]
+fn a_new_waker_taken_for_kept_is_caught() {
+    seeded_bug_is_caught(
+        "models::timers::a_waker_is_replaced_or_its_timer_fires",
+        "timers_lose_a_new_waker",
+    );
+}
+
 /// A deadline noted when the lock is let go may be older than what stands there.
 #[test]
 fn noting_a_deadline_unlocked_is_caught() {
