@@ -16,7 +16,7 @@
 //! and each task that becomes ready is worth a system call if a worker is parked: tokio's way.
 
 use super::{
-    watch::{LONGEST_TICK, QUIET_LOOKS, SHORTEST_TICK},
+    watch::{LONGEST_TICK, QUIET_LOOKS},
     worker::Worker,
 };
 use crate::engine::{
@@ -70,9 +70,12 @@ impl Worker {
                 took |= self.steal_from(index);
             }
         }
-        lock(&pool.watch).end(now, took_over);
-        took |= took_over;
-        if took { Guarded::Took } else { Guarded::Until(now.saturating_add(SHORTEST_TICK)) }
+        let due = {
+            let mut watch = lock(&pool.watch);
+            watch.end(now, took_over);
+            watch.due
+        };
+        if took || took_over { Guarded::Took } else { Guarded::Until(due) }
     }
 
     // ANCHOR: take_over
