@@ -57,7 +57,8 @@ pub(crate) struct Threads {
 struct State {
     /// Workers that no thread runs, the longest vacant first.
     vacant: Vec<usize>,
-    /// Spare threads that wait for one, and were not notified.
+    /// Spare threads that are inside their wait for one. More workers may be vacant than that; each thread
+    /// looks at `vacant` before it waits again.
     spare: usize,
     /// Threads that have not ended.
     alive: usize,
@@ -102,7 +103,12 @@ impl Threads {
         let started = builder.spawn(run);
         let mut state = lock(&self.state);
         match started {
-            Ok(handle) => state.handles.push(handle),
+            Ok(handle) => {
+                // A thread that has ended keeps its stack until it is joined or its handle is dropped.
+                #[cfg(not(loom))]
+                state.handles.retain(|handle| !handle.is_finished());
+                state.handles.push(handle);
+            }
             Err(error) => {
                 state.alive -= 1;
                 return Err(error);
@@ -116,8 +122,8 @@ impl Threads {
     pub(crate) fn declare_vacant(&self, worker: usize) -> bool {
         let mut state = lock(&self.state);
         state.vacant.push(worker);
-        if state.spare > 0 {
-            state.spare -= 1;
+        // Some may be on their way to a worker that was vacant before.
+        if state.spare >= state.vacant.len() {
             self.vacancy.notify_one();
             return false;
         }
@@ -149,8 +155,8 @@ impl Threads {
             state.spare += 1;
             let timed_out;
             (state, timed_out) = wait_timeout(&self.vacancy, state, KEEP_ALIVE);
+            state.spare -= 1;
             if timed_out && state.vacant.is_empty() {
-                state.spare = state.spare.saturating_sub(1);
                 return None;
             }
         }
