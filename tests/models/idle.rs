@@ -23,6 +23,7 @@ use crate::engine::{
         threads::ThreadSettings,
         worker::Worker,
     },
+    task::spawned::NewTask,
 };
 
 /// A pool and its workers, all awake, whose threads are the model's.
@@ -36,7 +37,7 @@ pub(super) fn pool(workers: usize) -> (StdArc<Pool>, Vec<Worker>) {
 }
 
 fn inject(pool: &Pool) {
-    drop(pool.spawn(async {}, None, Location::caller()));
+    drop(pool.spawn(NewTask::new(async {}, None, Location::caller())));
 }
 
 /// A worker without work of its own waits for what is injected. `true`: it has run a task.

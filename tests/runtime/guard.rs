@@ -291,7 +291,9 @@ async fn all_at_once(tasks: usize) {
     let tasks: Vec<_> = (0..tasks)
         .map(|_| {
             let all_here = all_here.clone();
-            spawn(async move { drop(all_here.wait()) })
+            spawn(async move {
+                all_here.wait();
+            })
         })
         .collect();
     for task in tasks {
