@@ -276,7 +276,7 @@ fn two_wakes_meet_a_poll() {
 #[test]
 fn a_cancel_meets_a_poll() {
     loom::model(|| {
-        let spawned = spawn(NEVER);
+        let mut spawned = spawn(NEVER);
         spawned.own();
         let worker = Stub::worker(&spawned.stub);
         spawned.handle.cancel();
