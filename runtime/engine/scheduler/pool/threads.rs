@@ -207,3 +207,26 @@ impl Threads {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn threads(most: usize) -> Arc<Threads> {
+        Arc::new(Threads::new(ThreadSettings::usual(), most))
+    }
+
+    #[test]
+    fn a_spare_thread_comes_for_one_vacant_worker() {
+        let threads = threads(1);
+        let theirs = threads.clone();
+        let spare = thread::spawn(move || theirs.take());
+        while lock(&threads.state).spare == 0 {
+            thread::yield_now();
+        }
+        assert!(!threads.declare_vacant(3), "one is there to come for it");
+        assert_eq!(spare.join().unwrap(), Some(3));
+        assert!(threads.declare_vacant(4), "and is not there any more");
+        assert!(threads.take_back(4) && !threads.take_back(4));
+    }
+}
