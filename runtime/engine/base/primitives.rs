@@ -55,6 +55,17 @@ pub(crate) fn wait_timeout<'a, T>(
     (guard, waited.timed_out())
 }
 
+/// Whether a thread has ended. In a model none is known to have.
+pub(crate) fn has_ended<T>(thread: &thread::JoinHandle<T>) -> bool {
+    #[cfg(not(loom))]
+    return thread.is_finished();
+    #[cfg(loom)]
+    {
+        let _ = thread;
+        false
+    }
+}
+
 /// A cell whose every access loom checks for data races.
 #[cfg(not(loom))]
 #[derive(Debug)]

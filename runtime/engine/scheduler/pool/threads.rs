@@ -18,7 +18,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crate::engine::base::primitives::{Condvar, Mutex, lock, seeded, thread, wait_timeout};
+use crate::engine::base::primitives::{
+    Condvar, Mutex, has_ended, lock, seeded, thread, wait_timeout,
+};
 
 /// How long a spare thread waits for a worker to run.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -105,8 +107,7 @@ impl Threads {
         match started {
             Ok(handle) => {
                 // A thread that has ended keeps its stack until it is joined or its handle is dropped.
-                #[cfg(not(loom))]
-                state.handles.retain(|handle| !handle.is_finished());
+                state.handles.retain(|handle| !has_ended(handle));
                 state.handles.push(handle);
             }
             Err(error) => {
