@@ -36,7 +36,7 @@ use crate::engine::{
         owned::Owned,
         poll::PollOutcome,
         shared::{Ran, Runnable, Schedule, Shut, Task},
-        spawned::{NewTask, Stage},
+        spawned::{NewTask, TaskStage},
     },
 };
 
@@ -173,7 +173,7 @@ fn spawn(data: u32) -> Spawned {
 fn spawn_idle(data: u32) -> Spawned {
     let spawned = spawn(data);
     spawned.stub.work();
-    assert_eq!(spawned.task.stage(), Some(Stage::Idle));
+    assert_eq!(spawned.task.stage(), Some(TaskStage::Idle));
     spawned
 }
 
@@ -276,7 +276,7 @@ fn two_wakes_meet_a_poll() {
 #[test]
 fn a_cancel_meets_a_poll() {
     loom::model(|| {
-        let spawned = spawn(NEVER);
+        let mut spawned = spawn(NEVER);
         spawned.own();
         let worker = Stub::worker(&spawned.stub);
         spawned.handle.cancel();

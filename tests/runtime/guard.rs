@@ -497,7 +497,7 @@ fn waits_of(prefix: &str) -> Vec<String> {
 /// parkers, and none with a timeout. Whatever does not come from outside never comes.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn with_all_workers_parked_nothing_ticks() {
+fn with_all_workers_parked_nothing_looks() {
     let _watchdog = Watchdog::new("a guard duty that should lapse");
     let runtime = Runtime::builder().worker_threads(3).thread_name("dormouse").build().unwrap();
     drop(runtime.spawn(pending::<()>()));

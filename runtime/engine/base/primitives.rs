@@ -7,7 +7,8 @@
 //!
 //! Outside the models, and std's in both builds, are statics (loom's objects live only within one of its
 //! runs), the test clock, the payload of a panic, and a pool's count of whose turn it is. What is only ever
-//! counted, such as the next identity, uses [`counter`], which is std's too.
+//! counted, such as the next identity, uses [`counter`], which is std's too. What no model runs is shared by std's
+//! `Arc`, imported as `StdArc` where this file's `Arc` is near.
 
 use std::time::Duration;
 #[cfg(not(loom))]

@@ -8,7 +8,7 @@
 //! timers that are due. Its sockets need nothing of the sort: they are in the reactor of all, where one
 //! of the parked workers waits (`parking.rs`).
 //!
-//! So what becomes ready while any worker is parked runs within two ticks of a millisecond, whatever the
+//! So what becomes ready while any worker is parked runs within two milliseconds, whatever the
 //! others are stuck in; and mostly at once, for a worker with a backlog whose polls are not known to be
 //! short unparks others itself (`sharing.rs`). The guard is for polls that were short and suddenly are not.
 //!
@@ -16,7 +16,7 @@
 //! and each task that becomes ready is worth a system call if a worker is parked: tokio's way.
 
 use super::{
-    watch::{LONGEST_TICK, QUIET_LOOKS, SHORTEST_TICK},
+    watch::{LONGEST_PAUSE, QUIET_LOOKS, SHORTEST_PAUSE},
     worker::Worker,
 };
 use crate::engine::{
@@ -58,7 +58,7 @@ impl Worker {
                 worker.stuck.set(u64::from(stuck && !pool.idle.is_parked(index)));
             }
             // Until it is done with this look, no other guard begins one.
-            watch.due = now.saturating_add(LONGEST_TICK);
+            watch.due = now.saturating_add(LONGEST_PAUSE);
         }
         let mut took = !pool.injector.is_empty();
         let mut took_over = false;
@@ -72,7 +72,7 @@ impl Worker {
         }
         lock(&pool.watch).end(now, took_over);
         took |= took_over;
-        if took { Guarded::Took } else { Guarded::Until(now.saturating_add(SHORTEST_TICK)) }
+        if took { Guarded::Took } else { Guarded::Until(now.saturating_add(SHORTEST_PAUSE)) }
     }
 
     // ANCHOR: take_over
