@@ -10,23 +10,36 @@
 
 use std::{
     pin::pin,
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
 };
 
-use super::{join::Sleeper, seeded_bug_is_caught};
+use loom::sync::Notify;
+
+use super::{bounded_model, seeded_bug_is_caught};
 use crate::{
     engine::base::primitives::thread,
     queue::{GetError, PutError, Queue},
 };
 
-/// Not with loom's `park`: there a thread that waits for a lock forgets that it was unparked.
+/// Ends the wait of the thread that blocks on a future. Not by loom's `unpark`: a thread that waits for a
+/// lock just then forgets it.
+struct Unpark(Notify);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.notify();
+    }
+}
+
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
-    let (sleeper, waker) = Sleeper::new();
+    let unpark = Arc::new(Unpark(Notify::new()));
+    let waker = Waker::from(unpark.clone());
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            Poll::Pending => sleeper.sleep(),
+            Poll::Pending => unpark.0.wait(),
         }
     }
 }
@@ -76,7 +89,7 @@ fn close_ends_a_get_and_returns_a_put() {
 
 #[test]
 fn a_cancelled_get_loses_no_item_and_passes_its_wake_on() {
-    loom::model(|| {
+    bounded_model(3, || {
         let queue = loom::sync::Arc::new(Queue::unbounded());
         let getter = thread::spawn({
             let queue = queue.clone();
@@ -98,7 +111,7 @@ fn a_cancelled_get_loses_no_item_and_passes_its_wake_on() {
 
 #[test]
 fn a_cancelled_put_passes_its_room_on() {
-    loom::model(|| {
+    bounded_model(3, || {
         let queue = loom::sync::Arc::new(Queue::bounded(1));
         queue.try_put(0).unwrap();
         let putter = thread::spawn({
@@ -121,7 +134,7 @@ fn a_cancelled_put_passes_its_room_on() {
 
 #[test]
 fn nobody_overtakes_a_get_that_was_promised_an_item() {
-    loom::model(|| {
+    bounded_model(3, || {
         let queue = loom::sync::Arc::new(Queue::unbounded());
         let getter = thread::spawn({
             let queue = queue.clone();
@@ -142,7 +155,7 @@ fn nobody_overtakes_a_get_that_was_promised_an_item() {
 
 #[test]
 fn join_waits_for_the_last_task_done() {
-    loom::model(|| {
+    bounded_model(3, || {
         let queue = loom::sync::Arc::new(Queue::unbounded());
         queue.try_put(1).unwrap();
         queue.try_put(2).unwrap();

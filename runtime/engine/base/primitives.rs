@@ -56,6 +56,17 @@ pub(crate) fn wait_timeout<'a, T>(
     (guard, waited.timed_out())
 }
 
+/// Whether a thread has ended. In a model, which cannot ask that, none has.
+#[cfg(not(loom))]
+pub(crate) fn has_ended<T>(thread: &thread::JoinHandle<T>) -> bool {
+    thread.is_finished()
+}
+
+#[cfg(loom)]
+pub(crate) fn has_ended<T>(_thread: &thread::JoinHandle<T>) -> bool {
+    false
+}
+
 /// A cell whose every access loom checks for data races.
 #[cfg(not(loom))]
 #[derive(Debug)]

@@ -123,19 +123,24 @@ impl SharedReactor {
         unparker.expect("the reactor is open").wait_heard();
     }
 
-    /// Sets the alarm to this moment, unless it is set to an earlier one that is still to come. `true`: it
-    /// took a system call.
+    /// Sets the alarm to this moment, unless it goes off earlier anyway. `true`: it took a system call.
+    ///
+    /// One whose moment is past has gone off, and the worker that finds it looks at the timers of all. Setting
+    /// it anew before that would take back what the kernel has not told yet.
     pub(crate) fn alarm_no_later_than(&self, at: u64, now: u64) -> io::Result<bool> {
         let mut set = lock(&self.alarm);
-        if at >= set.at && set.at > now {
+        let is_past = set.at <= now;
+        let goes_off_earlier = at >= set.at && !is_past || is_past && Alarm::ENDS_WAITS;
+        if goes_off_earlier {
             return Ok(false);
         }
-        set.at = at;
         let Some(alarm) = &set.alarm else { return Ok(false) };
         if Alarm::ENDS_WAITS {
             alarm.set(at.saturating_sub(now))?;
+            set.at = at;
         } else {
             // The wait has a timeout of its own, and must begin anew.
+            set.at = at;
             drop(set);
             self.unpark();
         }
@@ -222,12 +227,14 @@ impl Leading<'_> {
         let mut timeout = None;
         let mut arms = 0;
         if until != NEVER {
-            if !Alarm::ENDS_WAITS {
+            if Alarm::ENDS_WAITS {
+                match self.reactor.alarm_no_later_than(until, now) {
+                    Ok(armed) => arms = u64::from(armed),
+                    Err(error) => return (Err(error), 0),
+                }
+            } else {
                 timeout = Some(Duration::from_nanos(until.saturating_sub(now)));
-            }
-            match self.reactor.alarm_no_later_than(until, now) {
-                Ok(armed) => arms = u64::from(armed && Alarm::ENDS_WAITS),
-                Err(error) => return (Err(error), 0),
+                lock(&self.reactor.alarm).at = until;
             }
         }
         let found = self.reactor.ask(wait, timeout, woken);
@@ -292,8 +299,21 @@ mod tests {
         assert!(reactor.alarm_no_later_than(now + 2 * second, now).unwrap());
         assert!(!reactor.alarm_no_later_than(now + 3 * second, now).unwrap(), "it comes sooner");
         assert!(reactor.alarm_no_later_than(now + second, now).unwrap());
-        let later = now + 5 * second;
-        assert!(reactor.alarm_no_later_than(later + 1, later).unwrap(), "that one is long past");
+    }
+
+    #[test]
+    fn an_alarm_that_went_off_is_not_taken_back_before_it_was_found() {
+        let reactor = SharedReactor::new(1, 16).unwrap();
+        let now = clock::real_now();
+        let soon = now + 1_000_000;
+        assert!(reactor.alarm_no_later_than(soon, now).unwrap());
+        while clock::real_now() < soon + 1_000_000 {
+            std::thread::yield_now();
+        }
+        // A worker parks with a timer that is far off.
+        let now = clock::real_now();
+        assert!(!reactor.alarm_no_later_than(now + 3_600_000_000_000, now).unwrap());
+        assert!(look(&reactor).alarm, "the timer it was set for would be an hour late");
     }
 
     #[test]

@@ -109,6 +109,12 @@ impl PollInterval {
         self.began.set(clock::cycles().wrapping_sub(self.length.get()));
     }
 
+    /// The next poll is the last, whatever the interval goes by.
+    pub(crate) fn end(&self) {
+        self.polls.set(u32::MAX - 1);
+        self.cut_short();
+    }
+
     /// The interval is over, and the next begins. `true`: look.
     pub(crate) fn sample(&self, now: u64) -> bool {
         let cycles = clock::cycles();

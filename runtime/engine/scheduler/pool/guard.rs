@@ -15,10 +15,7 @@
 //! **Alternative:** a thread of its own for that, which Go has, to do what an idle worker can; or none,
 //! and each task that becomes ready is worth a system call if a worker is parked: tokio's way.
 
-use super::{
-    watch::{LONGEST_PAUSE, QUIET_LOOKS, SHORTEST_PAUSE},
-    worker::Worker,
-};
+use super::{watch::QUIET_LOOKS, worker::Worker};
 use crate::engine::{
     base::{
         primitives::{lock, seeded},
@@ -57,8 +54,7 @@ impl Worker {
                 let stuck = watch.is_stuck(index, polls_of(index));
                 worker.stuck.set(u64::from(stuck && !pool.idle.is_parked(index)));
             }
-            // Until it is done with this look, no other guard begins one.
-            watch.due = now.saturating_add(LONGEST_PAUSE);
+            watch.begin_look(now);
         }
         let mut took = !pool.injector.is_empty();
         let mut took_over = false;
@@ -70,9 +66,12 @@ impl Worker {
                 took |= self.steal_from(index);
             }
         }
-        lock(&pool.watch).end(now, took_over);
-        took |= took_over;
-        if took { Guarded::Took } else { Guarded::Until(now.saturating_add(SHORTEST_PAUSE)) }
+        let due = {
+            let mut watch = lock(&pool.watch);
+            watch.end(now, took_over);
+            watch.due
+        };
+        if took || took_over { Guarded::Took } else { Guarded::Until(due) }
     }
 
     // ANCHOR: take_over

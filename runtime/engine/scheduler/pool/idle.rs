@@ -185,7 +185,7 @@ impl Idle {
 
     /// A worker stops being parked, if another did not unpark it already. `leaves_reactor`: it has waited in
     /// the reactor, and may be away from it for long: the guard is to come there now, and not at its next
-    /// tick.
+    /// look.
     #[must_use]
     pub(crate) fn unparked(&self, worker: usize, leaves_reactor: bool) -> Unparked {
         let mut parked = lock(&self.parked);
@@ -336,12 +336,15 @@ mod tests {
             [Duty::Guard, Duty::None, Duty::None]
         );
         for worker in [2, 1, 0] {
+            assert!(idle.can_unpark());
             assert_eq!(idle.unpark_one(), Some(Notified::Done));
             assert_eq!(idle.duty(worker), Duty::Work);
+            assert!(!idle.can_unpark(), "one searches");
             assert_eq!(idle.unpark_one(), None, "one searches");
             let _ = idle.unparked(worker, false);
             assert!(idle.found());
         }
+        assert!(!idle.can_unpark(), "all are awake");
         assert_eq!(idle.unpark_one(), None, "all are awake");
     }
 
@@ -357,6 +360,17 @@ mod tests {
         let expected = Unparked { searching: true, assigned: Some(Notified::InReactor) };
         assert_eq!(unparked, expected, "0 is alone, and must be told to guard");
         assert_eq!(idle.duty(0), Duty::Guard);
+    }
+
+    #[test]
+    fn the_duty_goes_to_one_outside_the_reactor() {
+        let idle = Idle::new(4);
+        let _ = idle.park(0, false);
+        assert!(idle.parker(0).enter_reactor());
+        let _ = (idle.park(1, false), idle.park(2, false));
+        assert_eq!(idle.duty(1), Duty::Guard);
+        assert_eq!(idle.unparked(1, false).assigned, Some(Notified::Done));
+        assert_eq!(idle.duty(2), Duty::Guard);
     }
 
     #[test]
@@ -379,6 +393,10 @@ mod tests {
         assert_eq!(idle.unparked(1, false), expected);
         assert_eq!(idle.duty(0), Duty::Guard);
         assert!(!idle.end_guard(0), "worker 1 is awake");
+        assert_eq!(idle.duty(0), Duty::Guard, "so it goes on");
+        let _ = idle.park(1, false);
+        assert!(idle.end_guard(1));
+        assert_eq!(idle.duty(0), Duty::Guard, "nobody ends another's duty");
     }
 
     #[test]

@@ -39,6 +39,8 @@ impl Worker {
             return Ok(());
         }
         let early = seeded("parking_reads_its_timers_early").then(|| self.timers().wake_up_at());
+        // What is injected is not left to a worker that is parked.
+        self.shared().poll_cost.forget();
         let last_look = self.pool.idle.park(self.index(), self.searching.take());
         let mut woken = self.woken.take();
         let found = match self.sees_work(last_look) {

@@ -12,6 +12,7 @@
 use super::{WorkerShared, cost::worth_sharing, worker::Worker};
 use crate::engine::base::{
     primitives::lock,
+    primitives::{Ordering, fence},
     trace::{self, EventKind},
 };
 
@@ -96,6 +97,8 @@ impl Worker {
         if !self.pool.idle.found() {
             return;
         }
+        // Then the look: a thread that injects, and still counts on this search, is seen.
+        fence(Ordering::SeqCst);
         let victim = &self.pool.workers[self.next_victim.get() % self.pool.workers.len()];
         if victim.is_worth_sharing(self.interval.last_reading()) {
             self.unpark_another();

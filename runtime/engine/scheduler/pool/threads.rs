@@ -18,7 +18,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use crate::engine::base::primitives::{Condvar, Mutex, lock, seeded, thread, wait_timeout};
+use crate::engine::base::primitives::{
+    Condvar, Mutex, has_ended, lock, seeded, thread, wait_timeout,
+};
 
 /// How long a spare thread waits for a worker to run.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -57,7 +59,8 @@ pub(crate) struct Threads {
 struct State {
     /// Workers that no thread runs, the longest vacant first.
     vacant: Vec<usize>,
-    /// Spare threads that wait for one, and were not notified.
+    /// Spare threads that are inside their wait for one. More workers may be vacant than that; each thread
+    /// looks at `vacant` before it waits again.
     spare: usize,
     /// Threads that have not ended.
     alive: usize,
@@ -102,7 +105,11 @@ impl Threads {
         let started = builder.spawn(run);
         let mut state = lock(&self.state);
         match started {
-            Ok(handle) => state.handles.push(handle),
+            Ok(handle) => {
+                // A thread that has ended keeps its stack until it is joined or its handle is dropped.
+                state.handles.retain(|handle| !has_ended(handle));
+                state.handles.push(handle);
+            }
             Err(error) => {
                 state.alive -= 1;
                 return Err(error);
@@ -116,8 +123,8 @@ impl Threads {
     pub(crate) fn declare_vacant(&self, worker: usize) -> bool {
         let mut state = lock(&self.state);
         state.vacant.push(worker);
-        if state.spare > 0 {
-            state.spare -= 1;
+        // Some may be on their way to a worker that was vacant before.
+        if state.spare >= state.vacant.len() {
             self.vacancy.notify_one();
             return false;
         }
@@ -149,8 +156,8 @@ impl Threads {
             state.spare += 1;
             let timed_out;
             (state, timed_out) = wait_timeout(&self.vacancy, state, KEEP_ALIVE);
+            state.spare -= 1;
             if timed_out && state.vacant.is_empty() {
-                state.spare = state.spare.saturating_sub(1);
                 return None;
             }
         }
@@ -199,5 +206,28 @@ impl Threads {
             // A worker that panicked has said so.
             let _ = handle.join();
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn threads(most: usize) -> Arc<Threads> {
+        Arc::new(Threads::new(ThreadSettings::usual(), most))
+    }
+
+    #[test]
+    fn a_spare_thread_comes_for_one_vacant_worker() {
+        let threads = threads(1);
+        let theirs = threads.clone();
+        let spare = thread::spawn(move || theirs.take());
+        while lock(&threads.state).spare == 0 {
+            thread::yield_now();
+        }
+        assert!(!threads.declare_vacant(3), "one is there to come for it");
+        assert_eq!(spare.join().unwrap(), Some(3));
+        assert!(threads.declare_vacant(4), "and is not there any more");
+        assert!(threads.take_back(4) && !threads.take_back(4));
     }
 }

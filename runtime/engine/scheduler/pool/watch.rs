@@ -10,10 +10,12 @@ pub(super) const LONGEST_PAUSE: u64 = 1_000_000;
 /// After so many looks in a row that found no worker awake the duty lapses.
 pub(super) const QUIET_LOOKS: u32 = 3;
 
-/// What the guard knows of the workers, and when it has to look again.
+/// What the guard knows of the workers.
 pub(crate) struct GuardState {
     /// When the next look is due.
     pub(super) due: u64,
+    /// When the last look began.
+    began: u64,
     /// Between the last look and the next.
     pause: u64,
     /// How many polls each worker had begun.
@@ -26,7 +28,14 @@ pub(crate) struct GuardState {
 
 impl GuardState {
     pub(crate) fn new(workers: usize) -> Self {
-        Self { due: 0, pause: SHORTEST_PAUSE, polls: vec![0; workers], quiet: 0, lapsed: true }
+        Self {
+            due: 0,
+            began: 0,
+            pause: SHORTEST_PAUSE,
+            polls: vec![0; workers],
+            quiet: 0,
+            lapsed: true,
+        }
     }
 
     /// Whether a look is due at `now`. `polls_of` says how many polls a worker has begun.
@@ -47,6 +56,12 @@ impl GuardState {
         self.due = now.saturating_add(self.pause);
     }
 
+    /// A look begins at `now`. Until it ends, or has taken very long, no other guard begins one.
+    pub(super) fn begin_look(&mut self, now: u64) {
+        self.began = now;
+        self.due = now.saturating_add(LONGEST_PAUSE);
+    }
+
     /// Whether a worker that is awake, and has begun so many polls, is stuck. Notes that for the next look.
     pub(super) fn is_stuck(&mut self, worker: usize, polls: u64) -> bool {
         std::mem::replace(&mut self.polls[worker], polls) == polls
@@ -55,6 +70,10 @@ impl GuardState {
     /// Ends the look that began at `now`. Soon there is another if something was taken over, for more is
     /// likely to come while that poll goes on; else each pause is twice the one before.
     pub(super) fn end(&mut self, now: u64, took_over: bool) {
+        // It has taken so long that another guard has begun one.
+        if now < self.began {
+            return;
+        }
         self.pause = if took_over { SHORTEST_PAUSE } else { LONGEST_PAUSE.min(2 * self.pause) };
         self.due = now.saturating_add(self.pause);
     }

@@ -142,6 +142,8 @@ impl Worker {
     pub(crate) fn new(pool: StdArc<Pool>, index: usize, queue: Owner<Runnable>) -> Self {
         let now = clock::real_now();
         let Settings { look_interval, lifo_uses, .. } = pool.settings;
+        // Another thread may have run this worker before.
+        let polls = pool.workers[index].counters.polls.get();
         Self {
             index,
             pool,
@@ -156,7 +158,7 @@ impl Worker {
             spawned: Cell::new(false),
             handed_off: Cell::new(false),
             woken: RefCell::default(),
-            polls_sampled: Cell::new(0),
+            polls_sampled: Cell::new(polls),
         }
     }
 
@@ -194,8 +196,10 @@ impl Worker {
         } else if !self.find_work() {
             self.park()?;
         }
-        // 4. The timers that are due.
-        self.fire_timers();
+        // 4. The timers that are due, if they are this thread's still.
+        if !self.handed_off.get() {
+            self.fire_timers();
+        }
         Ok(())
     }
     // END: turn
@@ -254,7 +258,9 @@ impl Worker {
         }
         // No more than the queue has room for: the rest waits in the kernel, in order, and ahead of what
         // becomes ready later. An overflow would turn that round.
-        let room = (CAPACITY - self.queue.len()).clamp(LEAST_ROOM, ROOM);
+        // (Of two sizes, for each change of size makes a new buffer.)
+        let has_room = CAPACITY - self.queue.len() >= ROOM;
+        let room = if has_room { ROOM } else { LEAST_ROOM };
         let mut woken = self.woken.take();
         let Some(found) = self.pool.reactor.try_look(room, &mut woken) else {
             self.woken.replace(woken);
@@ -410,6 +416,10 @@ impl Worker {
     /// Its thread is about to block: leaves the worker to another thread, until the guard is dropped.
     /// What this thread wakes and spawns meanwhile goes to the injector.
     pub(crate) fn hand_off(self: &Rc<Self>) -> HandedOff {
+        // Called from a waker, it may be searching still; its next thread would not know.
+        if self.searching.take() {
+            let _ = self.pool.idle.found();
+        }
         while let Some(task) = self.next() {
             self.pool.inject(task);
         }
@@ -427,7 +437,7 @@ impl Worker {
         }
         let now = clock::real_now();
         let polls = self.counters().polls.get();
-        let sampled = polls - self.polls_sampled.replace(polls);
+        let sampled = polls.saturating_sub(self.polls_sampled.replace(polls));
         let cost = (now - self.interval.last_reading()) / sampled.max(1);
         let look = self.interval.sample(now);
         if self.spawned.take() {
@@ -453,7 +463,7 @@ impl Drop for HandedOff {
         } else {
             worker.handed_off.set(true);
             // The poll that goes on is the last that this thread runs of it.
-            worker.interval.cut_short();
+            worker.interval.end();
         }
     }
 }

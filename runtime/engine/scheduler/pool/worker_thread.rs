@@ -26,8 +26,22 @@ use crate::engine::{
 /// Makes a worker this thread's, and calls the closure with it: `enter_worker` of `runtime.rs`.
 pub(crate) type Enter = fn(Worker, &mut dyn FnMut(&Worker));
 
+/// Ends the runtime, unless it is dropped in order: a worker that cannot wait has panicked, and what it had is
+/// not to hang. What waits is cancelled, and told so.
+struct CloseOnPanic<'a>(&'a Arc<Pool>);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.close();
+            self.0.threads.end(|| self.0.close_reactor());
+        }
+    }
+}
+
 /// The thread's life.
 pub(crate) fn run(pool: &Arc<Pool>, mut next: Option<FirstWorker>, enter: Enter) {
+    let _close_on_panic = CloseOnPanic(pool);
     let Threads { settings, .. } = &pool.threads;
     let mut first = None;
     while let Some((index, queue)) = next.take().or_else(|| take_vacant(pool)) {
