@@ -1,5 +1,5 @@
 //! No worker idles beside work, and nothing waits behind a worker that is stuck in one long poll: not a
-//! task, not a socket, not a timer. And with all of them parked nothing ticks.
+//! task, not a socket, not a timer. And with all of them parked nothing looks.
 //!
 //! What is long here lasts until what waits for it was served. So there is nothing to measure: with a
 //! worker that idles each of these tests hangs, and the watchdog ends it.

@@ -35,7 +35,7 @@
 //! **Alternative:** a queue without a lock. Both sides hold this lock for some hundred nanoseconds; what a
 //! call costs is the unparking of threads. Another alternative: let a running thread that has been quick
 //! so far take the next job too, and unpark none. That makes calls that do nothing cheaper, until one is
-//! slow: then a further thread has to watch for that, and jobs wait for its ticks.
+//! slow: then a further thread has to watch for that, and jobs wait until it looks.
 
 use std::{
     cell::Cell,

@@ -225,7 +225,7 @@ impl Worker {
         now
     }
 
-    /// Inserts a timer from a task of this worker, which is awake, and looks before it sleeps. `None`:
+    /// Inserts a timer from a task of this worker, which is awake, and looks before it parks. `None`:
     /// the pool is closed.
     pub(crate) fn insert_timer(
         &self,
