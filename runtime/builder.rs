@@ -234,7 +234,7 @@ impl RuntimeBuilder {
     /// Makes the runtime and starts its workers.
     ///
     /// # Errors
-    /// What the system says when it cannot give each worker its descriptors and its thread; and
+    /// What the system says when it cannot give the runtime its descriptors, or each worker its thread; and
     /// `InvalidInput` for settings that cannot work, by name.
     pub fn build(self) -> io::Result<Runtime> {
         let Self { settings, threads } = self;

@@ -8,11 +8,11 @@ use std::{fmt, panic::Location};
 use crate::engine::{
     base::{
         id::TaskId,
-        location::{Origin, Wait, WaitsFor, WaitsOn},
+        location::{Origin, WaitNote, WaitsFor, WaitsOn},
     },
     current::{self, Current},
     scheduler::{event_loop::Core, pool::Pool},
-    task::spawned::Stage,
+    task::spawned::TaskStage,
 };
 
 /// Each task of the loop or the runtime that runs this thread. See
@@ -83,16 +83,16 @@ impl Dump {
 }
 
 impl TaskDump {
-    fn new(origin: Origin, wait: Option<Wait>, stage: Stage) -> Self {
+    fn new(origin: Origin, wait: Option<WaitNote>, stage: TaskStage) -> Self {
         Self {
             id: origin.id,
             name: origin.name.map(|name| name.to_string()),
             spawned_at: origin.location,
             waits: wait.map(|wait| (wait.what(), wait.location)),
-            waits_on: wait.and_then(Wait::object),
+            waits_on: wait.and_then(WaitNote::object),
             parent: origin.parent,
-            scheduled: stage == Stage::Scheduled,
-            running: stage == Stage::Running,
+            scheduled: stage == TaskStage::Scheduled,
+            running: stage == TaskStage::Running,
         }
     }
 }

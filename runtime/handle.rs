@@ -248,7 +248,7 @@ pub struct Enter {
 #[expect(dead_code, reason = "dropped, they leave again")]
 enum Entered {
     /// On its own thread.
-    Loop(current::Guard<local::Entered>),
+    Loop(current::Guard<local::EnteredTable>),
     FromOutside(current::Guard<()>),
 }
 

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! That is the single-threaded [`EventLoop`], whose tasks need not be `Send`. A [`Runtime`] is several
-//! such loops, one a thread, that steal tasks from each other. Sockets, timers and queues are the same:
+//! workers, one a thread, that steal tasks from each other and share one reactor. Sockets, timers and queues are
+//! the same:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -96,27 +97,47 @@
 //!   base/                 clock, identities, counters, trace events, the switch between std and loom
 //! ```
 //!
+//! `seeded("...")`, all over the code, is a mistake that can be made on purpose. It exists in the models alone,
+//! which must catch it; in an ordinary build it is the constant `false` (`base/primitives.rs`).
+//!
 //! What serves the `EventLoop` alone and what serves the `Runtime` alone lie side by side: `event_loop.rs` and
 //! `pool/worker.rs` in `engine/scheduler/`, `local.rs` and `shared.rs` in `engine/task/`, `batches.rs` and
 //! `stealing.rs` in `engine/run_queue/`. Compare them to see what `Send` costs.
 //!
-//! A file imports only from files above it in the list in `tests/house/imports.rs`. That list is the order in
-//! which to read the library from the ground up, without ever meeting a name not seen before.
+//! A file imports only from files earlier in the list in `tests/house/imports.rs`. That list is an order in
+//! which to read the library without ever meeting a name not seen before.
 //!
 //! Or follow one wake of the event loop, from the kernel to the task:
 //!
-//! 1. `engine/scheduler/waiting.rs`: `park` waits in the kernel, by way of `engine/reactor/mod.rs`, whose
-//!    `wait` returns with events and finds the source of each.
-//! 2. `engine/reactor/source.rs`: `set` notes the readiness and takes out the waiter.
-//! 3. `engine/task/local.rs`: `waking` knows the loop's own tasks by their numbers.
-//! 4. `engine/task/tasks.rs`: `schedule` marks the task's slot as scheduled.
-//! 5. `engine/run_queue/batches.rs`: `push` puts the slot's number into the run queue.
-//! 6. `engine/task/local.rs` again: in the next turn `run_batch` takes it out.
-//! 7. `engine/task/spawned.rs`: `poll` calls `Future::poll`.
+//! 1. `engine/scheduler/waiting.rs`: `park` waits for the kernel, by way of the reactor.
+//! 2. `engine/reactor/mod.rs`: `wait` makes the system call (`engine/wait.rs`), returns from it with events, and
+//!    finds the source of each (`engine/reactor/sources.rs`).
+//! 3. `engine/reactor/source.rs`: `set` notes the readiness and takes the waiter out of its slot
+//!    (`engine/reactor/slot.rs`).
+//! 4. `engine/task/local.rs`: `waking` knows the loop's own tasks by their numbers.
+//! 5. `engine/task/tasks.rs`: `schedule` marks the task's slot as scheduled.
+//! 6. `engine/run_queue/batches.rs`: `push` puts the slot's number into the run queue.
+//! 7. `engine/task/local.rs` again: in the next turn `run_batch` takes it out.
+//! 8. `engine/task/spawned.rs`: `poll` finds the functions that know the future's type.
+//! 9. `engine/task/cell.rs`: `poll` calls `Future::poll`.
 //!
-//! On a runtime the readiness comes from `engine/reactor/shared.rs` to the same source, and the wake goes by
-//! `engine/task/state.rs` (must the task be scheduled?) to `engine/scheduler/pool/worker.rs`, whose `turn`
-//! polls the task by way of `engine/task/shared.rs`.
+//! And one wake of a runtime:
+//!
+//! 1. `engine/scheduler/pool/parking.rs`: `wait` of a parked worker waits for the kernel, by way of the reactor. (Of
+//!    one that is awake `look`, in `worker.rs`, asks without waiting.)
+//! 2. `engine/reactor/shared.rs`: `ask` makes the system call (`engine/wait.rs`), and finds the source of each event
+//!    (`engine/reactor/sources.rs`).
+//! 3. `engine/reactor/source.rs`: `set` notes the readiness and takes the waiter out of its slot
+//!    (`engine/reactor/slot.rs`).
+//! 4. `engine/reactor/woken.rs`: `note` keeps it until the reactor's locks are released; then `wake_all` hands it on.
+//! 5. `engine/task/local.rs`: `wake_waiter` finds a waker, as of any other crate.
+//! 6. `engine/base/user_code.rs`: `wake` calls that waker, which is a reference to the task.
+//! 7. `engine/task/shared.rs`: `wake` asks `engine/task/state.rs` whether the task must be scheduled.
+//! 8. `engine/scheduler/pool/worker.rs`: `schedule` and `push` put the task into the worker's ring
+//!    (`engine/run_queue/stealing.rs`).
+//! 9. `engine/scheduler/pool/worker.rs` again: `run_ready` takes it out, unless another worker steals it before.
+//! 10. `engine/task/shared.rs` again: `run` claims the task.
+//! 11. `engine/task/spawned.rs` and `engine/task/cell.rs`: as on the event loop, down to `Future::poll`.
 //!
 //! # What holds
 //!
@@ -135,8 +156,8 @@
 //!   another worker each time, and dropped on any thread.
 //! - A worker that has tasks waiting in its run queue unparks another, unless they are known to be done sooner
 //!   than that one would arrive.
-//! - A worker stuck in a long poll holds up its queued tasks, sockets and timers for at most about two
-//!   milliseconds, wherever another worker is free. With all workers parked, only timers, sockets and other
+//! - A worker stuck in a long poll holds up its queued tasks and timers for at most about two milliseconds,
+//!   wherever another worker is free, and no socket. With all workers parked, only timers, sockets and other
 //!   threads unpark one.
 //!
 //! On both:

@@ -26,8 +26,8 @@ use crate::{
     shutdown::{self, StillRunning},
 };
 
-/// A multi-threaded runtime: a number of workers, each a loop of its own with sockets and timers, that
-/// steal tasks from each other. Its tasks are `Send`.
+/// A multi-threaded runtime: a number of workers, each a loop with a run queue and timers of its own, that
+/// steal tasks from each other and share one reactor. Its tasks are `Send`.
 ///
 /// A task may be polled by another worker each time. While any worker is parked, what becomes ready is
 /// run within two milliseconds, also behind a worker that is stuck in a long poll, and mostly at once.
@@ -63,7 +63,7 @@ impl Runtime {
     /// Makes a runtime with the usual settings: a worker for each processor.
     ///
     /// # Errors
-    /// What the system says when it cannot give each worker its descriptors and its thread.
+    /// What the system says when it cannot give the runtime its descriptors, or each worker its thread.
     pub fn new() -> io::Result<Self> {
         Self::with_settings(Settings::usual(), ThreadSettings::usual())
     }

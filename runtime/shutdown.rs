@@ -13,7 +13,7 @@ use crate::{
     dump::TaskDump,
     engine::{
         base::{clock, user_code},
-        blocking::Pool,
+        blocking::BlockingPool,
     },
 };
 
@@ -72,7 +72,7 @@ pub(crate) fn countdown(time: Duration) -> impl Fn() -> Duration {
 ///
 /// # Errors
 /// The calls that go on.
-pub(crate) fn wait_for_calls(pool: &Pool, timeout: Duration) -> Result<(), StillRunning> {
+pub(crate) fn wait_for_calls(pool: &BlockingPool, timeout: Duration) -> Result<(), StillRunning> {
     // A call that drops its own runtime would wait for itself.
     if pool.owns_this_thread() {
         return Ok(());
@@ -82,7 +82,7 @@ pub(crate) fn wait_for_calls(pool: &Pool, timeout: Duration) -> Result<(), Still
 }
 
 /// The same at a drop, where nobody takes an error.
-pub(crate) fn wait_for_calls_or_say(pool: &Pool) {
+pub(crate) fn wait_for_calls_or_say(pool: &BlockingPool) {
     if let Err(left) = wait_for_calls(pool, GRACE) {
         user_code::say(format_args!("{left}"));
     }

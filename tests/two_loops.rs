@@ -197,11 +197,11 @@ fn a_refused_watch_takes_no_knowledge_from_another_loop() {
         let handle = runtime.handle();
         drop(runtime);
         thread::scope(|scope| {
-            let guest = scope.spawn(|| {
+            let blocked = scope.spawn(|| {
                 let _entered = handle.enter();
                 block_on(ours.readable()).unwrap_err()
             });
-            assert!(guest.join().unwrap().to_string().contains("shut down"));
+            assert!(blocked.join().unwrap().to_string().contains("shut down"));
         });
         let mut all = Vec::new();
         assert_eq!(ours.read_to_end(&mut all).await.unwrap(), 10);

@@ -94,7 +94,7 @@ impl ArmedTimer {
             InWheel::EventLoop(address) => current::event_loop().is_some_and(|core| {
                 core.id == address.loop_id && core.timers.re_arm(self.key(), deadline)
             }),
-            // Its worker may have parked, and would have to be unparked.
+            // Its worker may have parked, and the reactor's alarm would have to be set anew.
             InWheel::Worker(_) => false,
         }
     }

@@ -47,7 +47,7 @@ use crate::engine::{
     },
     task::{
         join::JoinHandle,
-        local::{self, Entered},
+        local::{self, EnteredTable},
         spawned::{NewTask, Spawned, SpawnedSend},
     },
     waiting::waiter::Waiter,
@@ -113,13 +113,13 @@ pub(crate) fn loop_of_this_thread(loop_id: u64) -> Option<Rc<Core>> {
 }
 
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
-pub(crate) fn enter(core: Rc<Core>) -> Guard<Entered> {
+pub(crate) fn enter(core: Rc<Core>) -> Guard<EnteredTable> {
     let table = local::enter(core.table.clone());
     Guard::new(Current::EventLoop(core), table)
 }
 
 /// The same for a worker, which is its thread's for good.
-pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::Entered> {
+pub(crate) fn enter_worker(worker: Rc<Worker>) -> Guard<pool::worker::EnteredWorker> {
     let entered = worker.enter();
     Guard::new(Current::Worker(worker), entered)
 }
@@ -140,7 +140,7 @@ pub(crate) fn enter_from_outside(scheduler: Scheduler) -> Guard<()> {
 }
 
 /// The same for a thread that blocks on a future, which `own` runs.
-pub(crate) fn enter_with_own(remote: StdArc<Remote>, own: Rc<Core>) -> Guard<Entered> {
+pub(crate) fn enter_with_own(remote: StdArc<Remote>, own: Rc<Core>) -> Guard<EnteredTable> {
     let table = local::enter(own.table.clone());
     Guard::new(Current::Outside(Outside { remote, own: Some(own) }), table)
 }
@@ -379,7 +379,7 @@ pub(crate) fn blocking(what: &str) -> Blocking {
 
 /// A blocking pool, and what its calls enter.
 pub(crate) struct Blocking {
-    pub(crate) pool: Arc<blocking::Pool>,
+    pub(crate) pool: Arc<blocking::BlockingPool>,
     /// The test clock that its jobs hold up.
     pub(crate) clock: Option<TestClock>,
     pub(crate) scheduler: Scheduler,

@@ -1,7 +1,7 @@
-//! Where a thread sleeps, and what ends its sleep.
+//! Where a thread waits for the kernel, and what ends its wait.
 //!
-//! A loop sleeps in one system call, [`Wait::wait`]: mio's poll over epoll or kqueue. Another thread
-//! ends that sleep with the loop's [`Unparker`]: an eventfd, behind mio's `Waker`. Only the parking
+//! A loop waits in one system call, [`Wait::wait`]: mio's poll over epoll or kqueue. Another thread
+//! ends that wait with the loop's [`Unparker`]: an eventfd, behind mio's `Waker`. Only the parking
 //! protocol in `park.rs` decides when that call is worth making.
 //!
 //! loom cannot see the kernel. Under loom a wait is one on a flag and a condition variable, which the

@@ -15,7 +15,7 @@ use rustix::{
     io::retry_on_intr,
 };
 
-use super::source::{Source, Watch};
+use super::source::{Source, Watched};
 use crate::engine::{
     base::this_poll,
     reactor::{
@@ -336,7 +336,7 @@ where
 /// The future of [`Source::readable`] and [`Source::writable`], and of the functions of that name elsewhere.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Ready<'a> {
-    watch: Watch<'a>,
+    watch: Watched<'a>,
     direction: Direction,
     key: WaiterKey,
     location: &'static Location<'static>,
@@ -359,7 +359,7 @@ impl Drop for Ready<'_> {
 
 /// Asks the kernel whether an operation would not block, and waits while it would.
 pub(super) fn poll_ready(
-    watch: Watch<'_>,
+    watch: Watched<'_>,
     direction: Direction,
     mut caller: Caller<'_>,
     cx: &mut Context<'_>,

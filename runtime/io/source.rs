@@ -208,19 +208,19 @@ impl<T: AsFd> Source<T> {
 
     /// What concerns readiness, whatever is watched.
     #[inline]
-    pub(super) fn watch(&self) -> Watch<'_> {
-        Watch { registration: &self.registration, fd: self.as_fd() }
+    pub(super) fn watch(&self) -> Watched<'_> {
+        Watched { registration: &self.registration, fd: self.as_fd() }
     }
 }
 
 /// A source of any type, as far as its readiness is concerned.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Watch<'a> {
+pub(super) struct Watched<'a> {
     pub(super) registration: &'a Registration,
     pub(super) fd: BorrowedFd<'a>,
 }
 
-impl Watch<'_> {
+impl Watched<'_> {
     /// Waits for readiness. `false`: the descriptor became ready meanwhile.
     pub(super) fn wait(
         self,

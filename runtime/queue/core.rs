@@ -79,7 +79,7 @@ pub struct Stats {
 }
 
 /// The queue without its shell.
-pub(super) struct Core<T> {
+pub(super) struct QueueCore<T> {
     items: Items<T>,
     capacity: usize,
     /// How many items it takes in: the capacity, or 0 once it is closed.
@@ -95,7 +95,7 @@ pub(super) struct Core<T> {
     id: u64,
 }
 
-impl<T> Core<T> {
+impl<T> QueueCore<T> {
     pub(super) fn unbounded() -> Self {
         Self {
             id: 0,

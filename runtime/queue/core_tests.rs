@@ -52,7 +52,7 @@ fn a_used_up_budget_gives_way_and_loses_nothing() {
     left();
     let (mut put, mut get) = (pin!(queue.put(1)), pin!(queue.get()));
     assert!(poll(put.as_mut()).is_pending());
-    assert!(this_poll::wait().is_some_and(|wait| wait.what() == WaitsFor::Turn));
+    assert!(this_poll::noted().is_some_and(|wait| wait.what() == WaitsFor::Turn));
     assert!(poll(get.as_mut()).is_pending());
     assert_eq!(queue.stats().getters, 0, "it did not join the line");
     this_poll::begin(Waker::noop(), None);

@@ -110,7 +110,7 @@ impl<T, S: Sharing> Unpin for Put<'_, T, S> {}
 impl<T, S: Sharing> Put<'_, T, S> {
     /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
     #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
+    fn put_or_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
         let Self { queue, item, stage, location } = self;
         poll_wait(
             cx,
@@ -146,7 +146,7 @@ impl<T, S: Sharing> Future for Put<'_, T, S> {
                 return Poll::Ready(Ok(()));
             }
         }
-        this.wait(cx)
+        this.put_or_wait(cx)
     }
 }
 
@@ -176,7 +176,7 @@ pub struct Get<'a, T, S: Sharing = Shared> {
 impl<T, S: Sharing> Get<'_, T, S> {
     /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
     #[inline(never)]
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
+    fn get_or_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
         let Self { queue, stage, location } = self;
         poll_wait(
             cx,
@@ -211,7 +211,7 @@ impl<T, S: Sharing> Future for Get<'_, T, S> {
                 return Poll::Ready(Ok(item));
             }
         }
-        this.wait(cx)
+        this.get_or_wait(cx)
     }
 }
 

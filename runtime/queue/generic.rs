@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    core::{Core, Stats, TOO_OFTEN},
+    core::{QueueCore, Stats, TOO_OFTEN},
     error::{TryGetError, TryPutError},
 };
 use crate::engine::{base::primitives::Mutex, waiting::shell::Shell};
@@ -117,7 +117,7 @@ pub type Queue<T> = GenericQueue<T, Shared>;
 /// assert_eq!((drain(&local), drain(&shared)), (vec![1], vec![2]));
 /// ```
 pub struct GenericQueue<T, S: Sharing> {
-    core: S::Around<Core<T>>,
+    core: S::Around<QueueCore<T>>,
 }
 
 // No user code runs while the core is open, so a panic never finds it half changed.
@@ -134,7 +134,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     /// ```
     #[doc(alias = "unbounded_channel")]
     pub fn unbounded() -> Self {
-        Self { core: S::Around::around(Core::unbounded()) }
+        Self { core: S::Around::around(QueueCore::unbounded()) }
     }
 
     /// A queue that holds at most `capacity` items: a `put` waits while it is full. Memory is
@@ -151,7 +151,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[doc(alias = "maxsize")]
     #[track_caller]
     pub fn bounded(capacity: usize) -> Self {
-        Self { core: S::Around::around(Core::bounded(capacity)) }
+        Self { core: S::Around::around(QueueCore::bounded(capacity)) }
     }
 
     /// Puts `item` at the end if there is room now.
@@ -321,7 +321,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
 
     /// One visit to the core. No user code runs while it lasts.
     #[inline]
-    pub(super) fn open(&self) -> <S::Around<Core<T>> as Shell<Core<T>>>::Open<'_> {
+    pub(super) fn open(&self) -> <S::Around<QueueCore<T>> as Shell<QueueCore<T>>>::Open<'_> {
         self.core.open()
     }
 }

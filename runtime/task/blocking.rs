@@ -23,7 +23,7 @@ use crate::{
             primitives::Arc,
             this_poll,
         },
-        blocking::{ASK_AGAIN, Job, JobNumber, Kind, Pool, Refused},
+        blocking::{ASK_AGAIN, BlockingPool, Job, JobNumber, Kind, Refused},
         current::{self, Blocking, Current},
         task::{
             join::{JoinError, JoinHandle},
@@ -275,7 +275,7 @@ impl<T, F: FnOnce() -> T> Future for Call<F> {
 #[must_use = "the call runs unawaited; `drop` it if nobody wants its outcome"]
 pub struct SpawnBlocking<T> {
     handle: JoinHandle<T>,
-    pool: Arc<Pool>,
+    pool: Arc<BlockingPool>,
     /// None if the pool was closed.
     number: Option<JobNumber>,
     /// When the pool is to ask for a thread again, while there is none to be had.
@@ -286,7 +286,7 @@ pub struct SpawnBlocking<T> {
 impl<T> SpawnBlocking<T> {
     fn new(
         handle: JoinHandle<T>,
-        pool: Arc<Pool>,
+        pool: Arc<BlockingPool>,
         number: Option<JobNumber>,
         location: &'static Location<'static>,
     ) -> Self {

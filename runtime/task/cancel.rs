@@ -13,7 +13,7 @@ use std::{
 
 use crate::engine::{
     base::{id::TaskId, primitives::Arc},
-    blocking::{JobNumber, Pool},
+    blocking::{BlockingPool, JobNumber},
     task::{join::JoinHandle, shared_joiner::Cancel},
 };
 
@@ -42,13 +42,13 @@ pub struct CancelHandle {
     /// `None` if it had ended when the handle was made.
     task: Option<StdArc<dyn Cancel>>,
     /// If it is a blocking call, unless its pool was closed.
-    call: Option<(Arc<Pool>, JobNumber)>,
+    call: Option<(Arc<BlockingPool>, JobNumber)>,
 }
 
 impl CancelHandle {
     pub(super) fn of_call<T: Send + 'static>(
         handle: &JoinHandle<T>,
-        call: Option<(Arc<Pool>, JobNumber)>,
+        call: Option<(Arc<BlockingPool>, JobNumber)>,
     ) -> Self {
         Self { id: handle.id(), task: handle.share(), call }
     }

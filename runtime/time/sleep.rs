@@ -130,8 +130,8 @@ impl Sleep {
             // It fired, and the clock is back before the deadline: reset since; or it is elsewhere.
             _ => {
                 self.disarm();
-                // Refused by the budget, which has the task polled again, it needs no timer to fire.
-                // That there is one says at the next poll that it has waited.
+                // Refused by the budget, which has the task polled again, it needs no timer to fire. One that
+                // never does is put into the wheel as a flag: it says at the next poll that the sleep has waited.
                 let deadline = if due { NEVER } else { self.deadline };
                 self.timer = ArmedTimer::new(&current, turn, deadline, cx.waker().clone());
                 if self.timer.is_none() {

@@ -1,8 +1,8 @@
-//! Which file may know which: the floors of the house, bottom first, and a test that reads every path.
+//! Which file may import which: all files in one order, and a test that reads every path.
 //!
-//! A file imports from lower floors. On its own floor it imports only from files that stand above it
-//! in the list and that its line names. So no import cycle can exist, and a reader who goes upward
-//! from the ground never meets a name whose file is still to come.
+//! A file imports only from files earlier in the list: from all of the groups before its own, and from those
+//! files of its own group that its line names. So no import cycle can exist, and a reader who follows the list
+//! never meets a name whose file is still to come.
 //! How the imports are read stands in `edges.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +12,10 @@ use crate::{
     tree::{Finding, Tree, demand, demand_none},
 };
 
-/// To add a file: write it on the lowest floor that serves all who import it. After `<-` stand the
-/// files of the same floor, further up in this list, that it may import.
-const HOUSE: &str = "
-ground
+/// To add a file: write it into the earliest group that has all it imports. After `<-` stand the files of the same
+/// group, earlier in the list, that it may import.
+const ORDER: &str = "
+base
     engine/base/primitives.rs
     engine/base/prefetch.rs
     engine/base/local_key.rs
@@ -27,7 +27,7 @@ ground
     engine/base/mod.rs
     engine/base/clock.rs      <- engine/base/primitives.rs
     engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/location.rs engine/base/user_code.rs engine/base/clock.rs
-shelves
+queues and lists
     engine/waiting/mod.rs
     engine/waiting/shell.rs
     engine/waiting/waiter.rs
@@ -39,11 +39,11 @@ shelves
     engine/run_queue/mod.rs
     engine/timer/wheel.rs
     engine/timer/slack.rs          <- engine/timer/wheel.rs
-doors
+from thread to thread
     engine/wait.rs
     engine/park.rs
     engine/inbox.rs                <- engine/wait.rs engine/park.rs
-machines
+parts of a loop
     engine/task/mod.rs
     engine/task/key.rs
     engine/task/outcome.rs
@@ -90,11 +90,11 @@ schedulers
     engine/scheduler/pool/parking.rs <- engine/scheduler/pool/idle.rs engine/scheduler/pool/mod.rs engine/scheduler/pool/worker.rs engine/scheduler/pool/guard.rs
     engine/scheduler/pool/worker_thread.rs <- engine/scheduler/pool/mod.rs engine/scheduler/pool/threads.rs engine/scheduler/pool/worker.rs
     engine/scheduler/mod.rs
-who runs this thread
+what runs this thread
     engine/mod.rs
     engine/current.rs
     engine/armed_timer.rs   <- engine/current.rs
-front door
+owners and handles
     handle.rs
     dump.rs
     shutdown.rs             <- dump.rs
@@ -133,53 +133,53 @@ what users await
     net/split.rs            <- net/stream.rs
     net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
     net/mod.rs              <- net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/connect.rs net/split.rs net/listener.rs
-roof
+the public names
     lib.rs
 ";
 
-const WHERE: &str = "the table HOUSE in tests/house/imports.rs";
+const WHERE: &str = "the table ORDER in tests/house/imports.rs";
 
 /// One file's line in the table.
 #[derive(Debug)]
 struct Place<'a> {
-    floor: usize,
-    floor_name: &'a str,
+    group: usize,
+    group_name: &'a str,
     siblings: Vec<&'a str>,
 }
 
 fn read_table<'a>(table: &'a str) -> Result<BTreeMap<&'a str, Place<'a>>, String> {
-    let mut house: BTreeMap<&str, Place<'_>> = BTreeMap::new();
-    let (mut floor, mut floor_name) = (0, "");
+    let mut order: BTreeMap<&str, Place<'_>> = BTreeMap::new();
+    let (mut group, mut group_name) = (0, "");
     for line in table.lines().filter(|line| !line.trim().is_empty()) {
         if !line.starts_with(' ') {
-            (floor, floor_name) = (floor + 1, line.trim());
+            (group, group_name) = (group + 1, line.trim());
             continue;
         }
         let (file, siblings) = line.split_once("<-").unwrap_or((line, ""));
         let (file, siblings) = (file.trim(), siblings.split_whitespace().collect::<Vec<_>>());
         for sibling in &siblings {
-            if house.get(sibling).is_none_or(|place| place.floor != floor) {
-                return Err(format!("{file} names {sibling}, which is not above it on its floor"));
+            if order.get(sibling).is_none_or(|place| place.group != group) {
+                return Err(format!("{file} names {sibling}, which is not earlier in its group"));
             }
         }
-        if house.insert(file, Place { floor, floor_name, siblings }).is_some() {
+        if order.insert(file, Place { group, group_name, siblings }).is_some() {
             return Err(format!("{file} stands there twice"));
         }
     }
-    Ok(house)
+    Ok(order)
 }
 
 fn check(tree: &Tree, table: &str) -> Vec<Finding> {
-    let house = match read_table(table) {
-        Ok(house) => house,
+    let order = match read_table(table) {
+        Ok(order) => order,
         Err(error) => return vec![Finding::new("tests/house/imports.rs", 1, error)],
     };
     let mut findings = Vec::new();
     let (files, edges) = read_edges(tree, &mut findings);
     for file in &files {
-        // A file's unit tests stand outside the house.
-        if !house.contains_key(file.as_str()) && !file.ends_with("_tests.rs") {
-            let what = format!("stands on no floor: add it to {WHERE}");
+        // A file's unit tests are not in the list.
+        if !order.contains_key(file.as_str()) && !file.ends_with("_tests.rs") {
+            let what = format!("is not in the list: add it to {WHERE}");
             findings.push(Finding::new(&format!("runtime/{file}"), 1, what));
         }
     }
@@ -187,35 +187,35 @@ fn check(tree: &Tree, table: &str) -> Vec<Finding> {
         let at = include_str!("imports.rs").lines().position(|line| line.trim().starts_with(file));
         at.map_or(1, |at| at + 1)
     };
-    for (file, place) in &house {
+    for (file, place) in &order {
         let mut find =
             |what| findings.push(Finding::new("tests/house/imports.rs", line_of(file), what));
         if !files.contains(*file) {
-            find(format!("{file}: there is no such file: correct its line in HOUSE"));
+            find(format!("{file}: there is no such file: correct its line in ORDER"));
             continue;
         }
         for sibling in &place.siblings {
             if !edges.iter().any(|edge| edge.from == *file && edge.to == *sibling) {
-                find(format!("{file} does not import {sibling}: take it out of its line in HOUSE"));
+                find(format!("{file} does not import {sibling}: take it out of its line in ORDER"));
             }
         }
     }
     for edge in &edges {
-        let (Some(from), Some(to)) = (house.get(edge.from.as_str()), house.get(edge.to.as_str()))
+        let (Some(from), Some(to)) = (order.get(edge.from.as_str()), order.get(edge.to.as_str()))
         else {
             continue;
         };
         let Edge { path, to: file, .. } = edge;
-        let problem = if to.floor > from.floor {
-            format!("upward, from {} to {}", from.floor_name, to.floor_name)
-        } else if to.floor == from.floor && !from.siblings.contains(&file.as_str()) {
+        let problem = if to.group > from.group {
+            format!("later in the list, from {:?} to {:?}", from.group_name, to.group_name)
+        } else if to.group == from.group && !from.siblings.contains(&file.as_str()) {
             "a sibling that it does not know".to_owned()
         } else {
             continue;
         };
         let what = format!(
             "`{path}` lives in {file}: {problem}. Name the thing by the file that defines it; if that \
-             is {file}, move what is shared to a lower floor, or hand it in from above (floors: {WHERE})"
+             is {file}, move what is shared to an earlier file, or hand it in from a later one (the order: {WHERE})"
         );
         findings.push(Finding::new(&format!("runtime/{}", edge.from), edge.line, what));
     }
@@ -249,19 +249,20 @@ fn find_cycle(files: &BTreeSet<String>, edges: &BTreeSet<Edge>) -> Option<Findin
 }
 
 #[test]
-fn imports_go_downward() {
-    demand_none("a file imports only from below", check(&Tree::of_the_repository(), HOUSE));
+fn a_file_imports_only_earlier_files() {
+    let findings = check(&Tree::of_the_repository(), ORDER);
+    demand_none("a file imports only from files earlier in the list", findings);
 }
 
-/// A house of five files, and what the tests below build into it.
+/// An order of five files, and what the tests below put into it.
 const SMALL: &str = "
-ground
+first
     a.rs
     b.rs <- a.rs
 middle
     task/join.rs
     task/mod.rs <- task/join.rs
-roof
+last
     lib.rs
 ";
 
@@ -281,12 +282,12 @@ fn check_small(replaced: &[(&str, &str)]) -> Vec<Finding> {
 }
 
 #[test]
-fn a_clean_house_is_clean() {
+fn a_clean_order_is_clean() {
     assert_eq!(check_small(&[]), []);
 }
 
 #[test]
-fn upward_imports_are_found_however_they_are_written() {
+fn imports_from_later_files_are_found_however_they_are_written() {
     let source = "use crate::a::a;\n\
                   use crate::task;\n\
                   use super::{\n    a::{self},\n    task::{join::{Y as Z}},\n};\n\
@@ -306,7 +307,7 @@ fn upward_imports_are_found_however_they_are_written() {
         (5, "`super::task::join::Y` lives in task/join.rs"),
         (7, "`crate::task::g` lives in task/mod.rs"),
         (8, "`crate::task::join::Y` lives in task/join.rs"),
-        (9, "`crate::X` lives in lib.rs: upward, from ground to roof"),
+        (9, "`crate::X` lives in lib.rs: later in the list, from \"first\" to \"last\""),
         (10, "`task::g` lives in task/mod.rs"),
         (11, "`super::super::task::T` lives in task/mod.rs"),
     ] {
@@ -331,11 +332,11 @@ fn a_sibling_and_a_cycle_are_found() {
 #[test]
 fn missing_and_vanished_files_in_the_table_are_found() {
     let findings = check_small(&[("runtime/new.rs", ""), ("runtime/b.rs", "")]);
-    demand(&findings, "runtime/new.rs", 1, "stands on no floor");
+    demand(&findings, "runtime/new.rs", 1, "is not in the list");
     assert!(findings.iter().any(|f| f.what.contains("b.rs does not import a.rs")), "{findings:#?}");
-    let findings = check(&Tree::planted(&[("runtime/a.rs", "")]), "ground\n    a.rs\n    z.rs\n");
+    let findings = check(&Tree::planted(&[("runtime/a.rs", "")]), "first\n    a.rs\n    z.rs\n");
     assert!(findings[0].what.starts_with("z.rs: there is no such file"), "{findings:#?}");
-    for table in ["ground\n    a.rs <- b.rs\n    b.rs\n", "ground\n    a.rs\n    a.rs\n"] {
+    for table in ["first\n    a.rs <- b.rs\n    b.rs\n", "first\n    a.rs\n    a.rs\n"] {
         read_table(table).expect_err("the table contradicts itself");
     }
 }

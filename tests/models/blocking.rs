@@ -13,7 +13,7 @@ use crate::engine::{
         id::TaskId,
         primitives::{Arc, Condvar, Mutex, lock, thread},
     },
-    blocking::{Job, JobNumber, Kind, Pool},
+    blocking::{BlockingPool, Job, JobNumber, Kind},
     task::{join::JoinHandle, spawned::NewTask},
 };
 
@@ -46,7 +46,7 @@ impl Ended {
 }
 
 /// Submits a job that waits for so many others, then counts as ended.
-fn submit(pool: &Pool, ended: &Arc<Ended>, after: usize) -> (JobNumber, JoinHandle<()>) {
+fn submit(pool: &BlockingPool, ended: &Arc<Ended>, after: usize) -> (JobNumber, JoinHandle<()>) {
     let ended = ended.clone();
     let job = async move {
         ended.wait_for(after);
@@ -68,7 +68,7 @@ fn check(body: impl Fn() + Send + Sync + 'static) {
 #[test]
 fn one_thread_and_three_jobs() {
     check(|| {
-        let (pool, ended) = (Pool::new(1, 8), Ended::new());
+        let (pool, ended) = (BlockingPool::new(1, 8), Ended::new());
         for _ in 0..3 {
             drop(submit(&pool, &ended, 0));
         }
@@ -82,7 +82,7 @@ fn one_thread_and_three_jobs() {
 #[test]
 fn a_job_that_waits_for_another() {
     check(|| {
-        let (pool, ended) = (Pool::new(2, 8), Ended::new());
+        let (pool, ended) = (BlockingPool::new(2, 8), Ended::new());
         drop(submit(&pool, &ended, 1));
         drop(submit(&pool, &ended, 0));
         ended.wait_for(2);
@@ -94,7 +94,7 @@ fn a_job_that_waits_for_another() {
 #[test]
 fn close_beside_a_job() {
     check(|| {
-        let (pool, ended) = (Pool::new(1, 8), Ended::new());
+        let (pool, ended) = (BlockingPool::new(1, 8), Ended::new());
         drop(submit(&pool, &ended, 0));
         pool.close();
     });
@@ -104,7 +104,7 @@ fn close_beside_a_job() {
 #[test]
 fn a_cancel_beside_the_beginning() {
     check(|| {
-        let pool = Arc::new(Pool::new(1, 8));
+        let pool = Arc::new(BlockingPool::new(1, 8));
         let ended = Ended::new();
         let (number, handle) = submit(&pool, &ended, 0);
         let canceller = pool.clone();
@@ -123,7 +123,7 @@ fn a_cancel_beside_the_beginning() {
 #[test]
 fn the_end_of_what_has_begun() {
     check(|| {
-        let (pool, ended) = (Pool::new(1, 8), Ended::new());
+        let (pool, ended) = (BlockingPool::new(1, 8), Ended::new());
         let (_, handle) = submit(&pool, &ended, 0);
         pool.close();
         pool.wait_ended(|| std::time::Duration::MAX);

@@ -3,7 +3,7 @@
 //! A lost wake is a worker that waits for ever, which loom calls a deadlock. Pool and workers are the real
 //! ones, and so is all that a worker does from its announcement to its wait; only the system call is a stub
 //! (`wait.rs`), and it hears of nothing but its unparker. In a model there is no time: no wait has a timeout,
-//! and the guard never ticks. So nothing here is rescued by it.
+//! and the guard never looks. So nothing here is rescued by it.
 
 use std::{panic::Location, sync::Arc as StdArc, task::Waker};
 
@@ -266,7 +266,7 @@ fn the_duty_lapses_while_another_gets_up() {
     });
 }
 
-/// Two have work for a neighbour. One of them unparks it, and the other relies on it to search.
+/// Two have work for another worker. One of them unparks it, and the other relies on it to search.
 #[test]
 fn one_is_unparked_for_two() {
     loom::model(|| {
@@ -281,7 +281,7 @@ fn one_is_unparked_for_two() {
     });
 }
 
-/// A parked worker is unparked as it begins to wait, for work that it cannot see itself: a neighbour's
+/// A parked worker is unparked as it begins to wait, for work that it cannot see itself: another worker's
 /// queue. Or it is assigned the guard duty, because another gets up.
 fn notified_as_it_begins_to_wait(duty: Duty, notify: fn(&Idle)) {
     loom::model(move || {

@@ -268,7 +268,7 @@ fn a_failure_is_reported_once_though_the_handle_waited() {
     });
 }
 
-/// A task that was sent to a loop gets its address there, maybe just as it is cancelled. Either the
+/// A task that was sent to a loop gets its key there, maybe just as it is cancelled. Either the
 /// handle learns which task to wake, or the task's first poll sees that it was cancelled.
 #[test]
 fn a_cancel_meets_the_arrival_of_the_task() {
@@ -276,13 +276,13 @@ fn a_cancel_meets_the_arrival_of_the_task() {
     loom::model(|| {
         let (completer, joiner) = new(pending::<Output>());
         let task = thread::spawn(move || {
-            completer.publish_address(KEY);
+            completer.publish_key(KEY);
             completer.is_cancelled()
         });
         let key = joiner.cancel();
         let seen = task.join().unwrap();
         assert!(seen || key.is_some(), "the task waits, cancelled, and nobody wakes it");
-        assert!(key.is_none_or(|key| key == KEY), "not the task's address: {key:?}");
+        assert!(key.is_none_or(|key| key == KEY), "not the task's key: {key:?}");
     });
 }
 
@@ -292,7 +292,7 @@ fn of_two_cancels_one_wakes() {
     const KEY: u64 = 3 << 48 | 5;
     loom::model(|| {
         let (completer, joiner) = new(pending::<Output>());
-        completer.set_address(KEY);
+        completer.set_key(KEY);
         let joiner = Arc::new(joiner);
         let theirs = joiner.clone();
         let other = thread::spawn(move || theirs.cancel());
@@ -311,7 +311,7 @@ fn a_cancelled_task_ends_and_says_so() {
     loom::model(|| {
         let (completer, joiner) = new(pending::<Output>());
         let task = thread::spawn(move || {
-            completer.publish_address(KEY);
+            completer.publish_key(KEY);
             let outcome =
                 if completer.is_cancelled() { Err(Failure::Cancelled) } else { Ok(Arc::default()) };
             let cancelled = outcome.is_err();

@@ -43,7 +43,7 @@ impl Loop {
         static POLL: OnceLock<mio::Poll> = OnceLock::new();
         let poll = POLL.get_or_init(|| mio::Poll::new().expect("the kernel gives an epoll"));
         let sources = Arc::new(Mutex::new(Sources::new()));
-        let registry = Registry::new(poll.registry(), id, Where::Worker(sources.clone()));
+        let registry = Registry::new(poll.registry(), id, Where::Runtime(sources.clone()));
         Self { id, registry: Arc::new(registry.expect("it can be cloned")), sources }
     }
 

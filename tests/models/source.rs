@@ -39,7 +39,7 @@ pub(super) enum As {
     /// A task of an event loop, by its number.
     Task,
     /// Somebody with a waker. loom tells if it is dropped twice, or never.
-    Foreigner,
+    Waker,
 }
 
 impl Socket {
@@ -82,7 +82,7 @@ impl Socket {
     fn waiter(&self, number: usize, who: As) -> Waiter {
         match who {
             As::Task => Waiter::Task(number as u64),
-            As::Foreigner => Waiter::Waker(self.tasks[number].1.clone()),
+            As::Waker => Waiter::Waker(self.tasks[number].1.clone()),
         }
     }
 
@@ -159,8 +159,8 @@ fn a_byte_that_comes_is_read() {
 }
 
 #[test]
-fn a_byte_that_comes_is_read_by_a_foreigner() {
-    a_byte_comes(As::Foreigner);
+fn a_byte_that_comes_is_read_through_a_waker() {
+    a_byte_comes(As::Waker);
 }
 
 /// A second event may come while the first is being served.
@@ -175,13 +175,13 @@ fn a_second_byte_comes_while_the_first_is_read() {
             theirs.arrive(1);
         });
         socket.receive(0, As::Task, Caller::Future(&mut 0));
-        socket.receive(0, As::Foreigner, Caller::Future(&mut 0));
+        socket.receive(0, As::Waker, Caller::Future(&mut 0));
         reactor.join().unwrap();
         assert!(!socket.readiness.is_waited_on(), "somebody still waits");
     });
 }
 
-/// The tick alone: a try that met `WouldBlock` before an event says nothing of the time after it.
+/// The event count alone: a try that met `WouldBlock` before an event says nothing of the time after it.
 #[test]
 fn a_clear_from_before_the_event_is_void() {
     both_ways(|sides| {
@@ -258,11 +258,11 @@ fn one_event_wakes_two_waiters() {
 
 /// One in the slot and two in the list, at one event.
 #[test]
-fn one_event_wakes_three_foreigners() {
+fn one_event_wakes_three_wakers() {
     both_ways(|sides| {
         let socket = Socket::drained(3);
         for number in 0..3 {
-            assert!(socket.wait(Read, number, As::Foreigner, &mut Caller::Future(&mut 0)));
+            assert!(socket.wait(Read, number, As::Waker, &mut Caller::Future(&mut 0)));
         }
         let tasks = |socket: &Socket| (0..3).for_each(|number| socket.sleep(number));
         beside(&socket, sides, tasks, |socket| socket.event(Flags::READABLE));
@@ -289,7 +289,7 @@ fn leave_beside_a_neighbour(leaver: As, neighbours: Direction) {
 
 #[test]
 fn a_waiter_leaves_the_list_as_the_event_comes() {
-    leave_beside_a_neighbour(As::Foreigner, Read);
+    leave_beside_a_neighbour(As::Waker, Read);
 }
 
 #[test]
@@ -298,8 +298,8 @@ fn a_task_leaves_the_slot_as_the_event_comes() {
 }
 
 #[test]
-fn a_foreigner_leaves_the_slot_as_the_event_comes() {
-    leave_beside_a_neighbour(As::Foreigner, Write);
+fn a_waker_leaves_the_slot_as_the_event_comes() {
+    leave_beside_a_neighbour(As::Waker, Write);
 }
 
 /// One leaves the slot and another takes it, while the reactor reads whose it is.
@@ -325,7 +325,7 @@ fn a_slot_changes_hands_as_the_event_comes() {
 
 #[test]
 fn a_slot_changes_wakers_as_the_event_comes() {
-    a_slot_changes_hands(As::Foreigner);
+    a_slot_changes_hands(As::Waker);
 }
 
 /// A future that waits is polled by another task, as the event comes.
@@ -334,9 +334,9 @@ fn a_waiter_changes_its_waker_as_the_event_comes() {
     both_ways(|sides| {
         let socket = Socket::drained(2);
         let mut key = 0;
-        assert!(socket.wait(Read, 0, As::Foreigner, &mut Caller::Future(&mut key)));
+        assert!(socket.wait(Read, 0, As::Waker, &mut Caller::Future(&mut key)));
         let change = move |socket: &Socket| {
-            if socket.wait(Read, 1, As::Foreigner, &mut Caller::Future(&mut key)) {
+            if socket.wait(Read, 1, As::Waker, &mut Caller::Future(&mut key)) {
                 socket.sleep(1);
             }
         };
@@ -378,7 +378,7 @@ fn a_waiter_meets_its_waker_in_anothers_slot() {
 fn a_waker_left_behind_is_dropped() {
     loom::model(|| {
         let socket = Socket::drained(1);
-        assert!(socket.wait(Read, 0, As::Foreigner, &mut Caller::Future(&mut 0)));
+        assert!(socket.wait(Read, 0, As::Waker, &mut Caller::Future(&mut 0)));
     });
 }
 
@@ -421,17 +421,17 @@ fn an_event_of_one_direction_leaves_the_other() {
     });
 }
 
-/// A clear that ignores the tick wipes out an event that came since the try.
+/// A clear that ignores the event count wipes out an event that came since the try.
 #[test]
 fn clearing_without_the_tick_is_caught() {
     let finding = seeded_bug_is_caught(
         "models::source::a_clear_from_before_the_event_is_void",
-        "source_clear_ignores_tick",
+        "source_clear_ignores_the_count",
     );
     assert!(finding.contains("the event is lost"), "{finding}");
     let finding = seeded_bug_is_caught(
         "models::source::a_byte_that_comes_is_read",
-        "source_clear_ignores_tick",
+        "source_clear_ignores_the_count",
     );
     assert!(finding.contains("deadlock"), "{finding}");
 }
@@ -440,7 +440,7 @@ fn clearing_without_the_tick_is_caught() {
 #[test]
 fn waking_one_waiter_is_caught() {
     let finding = seeded_bug_is_caught(
-        "models::source::one_event_wakes_three_foreigners",
+        "models::source::one_event_wakes_three_wakers",
         "source_wakes_one_waiter",
     );
     assert!(finding.contains("deadlock"), "{finding}");
@@ -456,13 +456,13 @@ fn waiting_without_a_second_look_is_caught() {
     assert!(finding.contains("deadlock"), "{finding}");
 }
 
-/// A slot that is left with the tick as it was looks untouched once the next has moved in: the event
+/// A slot that is left with the event count as it was looks untouched once the next has moved in: the event
 /// wakes the one who left.
 #[test]
 fn leaving_without_a_tick_is_caught() {
     let finding = seeded_bug_is_caught(
         "models::source::a_slot_changes_hands_as_the_event_comes",
-        "source_leaves_without_tick",
+        "source_leaves_uncounted",
     );
     assert!(finding.contains("deadlock"), "{finding}");
 }

@@ -35,7 +35,7 @@ fn two_who_wait_leave() {
     both_ways(|sides| {
         let (socket, mut keys) = (Socket::drained(2), [0, 0]);
         for (number, key) in keys.iter_mut().enumerate() {
-            assert!(socket.wait(Read, number, As::Foreigner, &mut Caller::Future(key)));
+            assert!(socket.wait(Read, number, As::Waker, &mut Caller::Future(key)));
         }
         let leave = |key| move |socket: &Socket| drop(socket.readiness.leave(Read, key));
         beside(&socket, sides, leave(keys[0]), leave(keys[1]));

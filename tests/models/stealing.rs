@@ -166,7 +166,7 @@ fn a_queue_can_be_stolen_whole() {
     });
 }
 
-/// A neighbour goes by the length. It may be old; it is never one that the queue did not have.
+/// A thief goes by the length. It may be old; it is never one that the queue did not have.
 #[test]
 fn a_length_beside_a_thief() {
     loom::model(|| {

@@ -36,7 +36,7 @@ use crate::engine::{
         owned::Owned,
         poll::PollOutcome,
         shared::{Ran, Runnable, Schedule, Shut, Task},
-        spawned::{NewTask, Stage},
+        spawned::{NewTask, TaskStage},
     },
 };
 
@@ -173,7 +173,7 @@ fn spawn(data: u32) -> Spawned {
 fn spawn_idle(data: u32) -> Spawned {
     let spawned = spawn(data);
     spawned.stub.work();
-    assert_eq!(spawned.task.stage(), Some(Stage::Idle));
+    assert_eq!(spawned.task.stage(), Some(TaskStage::Idle));
     spawned
 }
 

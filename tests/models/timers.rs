@@ -1,5 +1,5 @@
 //! Models of a worker's timers (`timer/mod.rs`): handed over between threads, fired by the worker and by
-//! a neighbour that takes over, and inserted from outside while the worker parks.
+//! another worker that takes over, and inserted from outside while the worker parks.
 //!
 //! Each timer's waker is called, or handed back, exactly once. A worker that stays parked past a
 //! deadline stays so for ever here, for a model has no alarm; loom calls that a deadlock.
@@ -38,16 +38,16 @@ fn called(count: &Count) -> u32 {
     count.0.load(std::sync::atomic::Ordering::Acquire)
 }
 
-/// The worker is back from its poll just when a neighbour takes over.
+/// The worker is back from its poll just when another worker takes over.
 #[test]
-fn worker_and_neighbour_fire_a_timer_once() {
+fn two_workers_fire_a_timer_once() {
     loom::model(|| {
         let (timers, count, waker) = timers();
         assert!(timers.insert(NOW - 1, waker).is_ok());
         let theirs = timers.clone();
-        let neighbour = thread::spawn(move || theirs.fire(NOW));
+        let other = thread::spawn(move || theirs.fire(NOW));
         let ours = timers.fire(NOW);
-        assert_eq!(ours + neighbour.join().unwrap(), 1);
+        assert_eq!(ours + other.join().unwrap(), 1);
         assert_eq!(called(&count), 1);
     });
 }

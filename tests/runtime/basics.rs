@@ -253,7 +253,7 @@ fn blocking_calls_run_beside_the_workers() {
 /// What waits at a worker that is stuck in a poll: a task it woke, one it spawned, a timer, a socket.
 /// The poll lasts until all of that has happened, so it happens elsewhere or not at all.
 #[test]
-fn a_neighbour_takes_over_from_a_worker_that_is_stuck() {
+fn another_worker_takes_over_from_a_worker_that_is_stuck() {
     let runtime = Runtime::builder().worker_threads(2).build().unwrap();
     let done = Arc::new(AtomicUsize::new(0));
     let finish = |done: &Arc<AtomicUsize>| {

@@ -1,5 +1,5 @@
 //! No worker idles beside work, and nothing waits behind a worker that is stuck in one long poll: not a
-//! task, not a socket, not a timer. And with all of them parked nothing ticks.
+//! task, not a socket, not a timer. And with all of them parked nothing looks.
 //!
 //! What is long here lasts until what waits for it was served. So there is nothing to measure: with a
 //! worker that idles each of these tests hangs, and the watchdog ends it.
@@ -497,7 +497,7 @@ fn waits_of(prefix: &str) -> Vec<String> {
 /// parkers, and none with a timeout. Whatever does not come from outside never comes.
 #[test]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn with_all_workers_parked_nothing_ticks() {
+fn with_all_workers_parked_nothing_looks() {
     let _watchdog = Watchdog::new("a guard duty that should lapse");
     let runtime = Runtime::builder().worker_threads(3).thread_name("dormouse").build().unwrap();
     drop(runtime.spawn(pending::<()>()));

@@ -446,7 +446,7 @@ where
 {
     let handle = runtime.handle();
     let (begin, begun) = channel();
-    let guest = thread::spawn(move || {
+    let blocked = thread::spawn(move || {
         let _entered = handle.enter();
         let mut wait = pin!(wait());
         block_on(poll_fn(|cx| {
@@ -457,13 +457,13 @@ where
     });
     begun.recv().unwrap();
     drop(runtime);
-    guest.join()
+    blocked.join()
 }
 
-/// A guest waits on a socket. Nobody will tell it anything any more, so it must be told that.
+/// A blocked waits on a socket. Nobody will tell it anything any more, so it must be told that.
 #[test]
-fn a_guest_that_waits_on_a_socket_is_told_of_the_end() {
-    let _watchdog = Watchdog::new("a guest and its socket");
+fn a_blocked_thread_that_waits_on_a_socket_is_told_of_the_end() {
+    let _watchdog = Watchdog::new("a blocked thread and its socket");
     for runtime in runtimes() {
         let (reader, writer) = pipe().unwrap();
         let reader = Source::new(reader).unwrap();
@@ -476,8 +476,8 @@ fn a_guest_that_waits_on_a_socket_is_told_of_the_end() {
 
 /// The same with a sleep, which has no error to give.
 #[test]
-fn a_guest_that_sleeps_is_told_of_the_end() {
-    let _watchdog = Watchdog::new("a guest and its sleep");
+fn a_blocked_thread_that_sleeps_is_told_of_the_end() {
+    let _watchdog = Watchdog::new("a blocked thread and its sleep");
     for runtime in runtimes() {
         let ended = outlive(runtime, || time::sleep(Duration::MAX / 2));
         let text = *ended.unwrap_err().downcast::<String>().unwrap();

@@ -78,10 +78,6 @@ pub enum WaitsOn {
     Queue(u64),
     /// The source with the descriptor of this number.
     Source(u64),
-    /// The timer of this number.
-    Timer(u64),
-    /// The lock, or another object of `sync`, of this number.
-    Lock(u64),
 }
 
 impl fmt::Display for WaitsOn {
@@ -90,8 +86,6 @@ impl fmt::Display for WaitsOn {
             Self::Task(task) => write!(f, "task {task}"),
             Self::Queue(number) => write!(f, "queue {number}"),
             Self::Source(number) => write!(f, "descriptor {number}"),
-            Self::Timer(number) => write!(f, "timer {number}"),
-            Self::Lock(number) => write!(f, "lock {number}"),
         }
     }
 }
@@ -125,18 +119,18 @@ impl fmt::Display for Origin {
 /// things: what for, what kind of object, and which. Of an identity of more than 52 bits the upper ones are
 /// lost, and the object is not told apart from another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait {
+pub(crate) struct WaitNote {
     word: u64,
     pub(crate) location: &'static Location<'static>,
 }
 
 #[cfg(test)]
-const _: () = assert!(size_of::<Option<Wait>>() == 16, "a task's slot has one");
+const _: () = assert!(size_of::<Option<WaitNote>>() == 16, "a task's slot has one");
 
 const KIND_SHIFT: u32 = 8;
 const ID_SHIFT: u32 = 12;
 
-impl Wait {
+impl WaitNote {
     /// A wait for what has no identity.
     #[inline(always)]
     pub(crate) fn new(what: WaitsFor, location: &'static Location<'static>) -> Self {
@@ -154,8 +148,6 @@ impl Wait {
             WaitsOn::Task(task) => (1, task.get()),
             WaitsOn::Queue(number) => (2, number),
             WaitsOn::Source(number) => (3, number),
-            WaitsOn::Timer(number) => (4, number),
-            WaitsOn::Lock(number) => (5, number),
         };
         Self { word: what as u64 | kind << KIND_SHIFT | id << ID_SHIFT, location }
     }
@@ -171,16 +163,14 @@ impl Wait {
             1 => TaskId::from_number(id).map(WaitsOn::Task),
             2 => Some(WaitsOn::Queue(id)),
             3 => Some(WaitsOn::Source(id)),
-            4 => Some(WaitsOn::Timer(id)),
-            5 => Some(WaitsOn::Lock(id)),
             _ => None,
         }
     }
 }
 
-impl fmt::Debug for Wait {
+impl fmt::Debug for WaitNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait")
+        f.debug_struct("WaitNote")
             .field("what", &self.what())
             .field("object", &self.object())
             .field("location", &self.location)
@@ -197,7 +187,7 @@ mod tests {
         let location = Location::caller();
         let task = WaitsOn::Task(TaskId::draw());
         for what in WaitsFor::ALL {
-            let wait = Wait::new(what, location);
+            let wait = WaitNote::new(what, location);
             assert_eq!((wait.what(), wait.object()), (what, None));
             let most = (1 << 52) - 1;
             for object in [
@@ -205,10 +195,9 @@ mod tests {
                 WaitsOn::Queue(0),
                 WaitsOn::Queue(most),
                 WaitsOn::Source(1),
-                WaitsOn::Timer(2),
-                WaitsOn::Lock(most),
+                WaitsOn::Source(most),
             ] {
-                let wait = Wait::on(what, object, location);
+                let wait = WaitNote::on(what, object, location);
                 assert_eq!((wait.what(), wait.object()), (what, Some(object)));
             }
         }

@@ -31,7 +31,7 @@ use std::{
 use crate::engine::base::{
     id::TaskId,
     local_key,
-    location::{Wait, WaitsFor, WaitsOn},
+    location::{WaitNote, WaitsFor, WaitsOn},
 };
 
 /// Ready operations in one poll.
@@ -53,7 +53,7 @@ struct ThisPoll {
     /// The task wants to run again in the next turn: the line that gave way.
     again: Cell<Option<&'static Location<'static>>>,
     /// What the last leaf that noted something waits for, and where.
-    noted: Cell<Option<Wait>>,
+    noted: Cell<Option<WaitNote>>,
     /// The waker that the scheduler made for this poll. Only ever compared. Null outside any poll.
     waker: Cell<*const Waker>,
     /// The budget was lifted.
@@ -104,9 +104,9 @@ pub(crate) fn gave_way_at() -> Option<&'static Location<'static>> {
 /// What the task waits for after this poll, or after the one that has just ended, and at which line: its next turn
 /// if it gave way, or else what the last leaf noted. `None` if only other crates' futures wait.
 #[inline(always)]
-pub(crate) fn wait() -> Option<Wait> {
+pub(crate) fn noted() -> Option<WaitNote> {
     local_key::with(&THIS, |this| match this.again.get() {
-        Some(location) => Some(Wait::new(WaitsFor::Turn, location)),
+        Some(location) => Some(WaitNote::new(WaitsFor::Turn, location)),
         None => this.noted.get(),
     })
 }
@@ -148,7 +148,7 @@ pub(crate) struct Suspended {
     left: i32,
     again: Option<&'static Location<'static>>,
     is_lifted: bool,
-    noted: Option<Wait>,
+    noted: Option<WaitNote>,
     waker: *const Waker,
 }
 
@@ -270,23 +270,23 @@ pub(crate) fn lifted<R>(f: impl FnOnce() -> R) -> R {
 /// A leaf's last act before it returns `Pending`, unless it gives way.
 #[inline]
 pub(crate) fn note(what: WaitsFor, location: &'static Location<'static>) {
-    local_key::with(&THIS, |this| this.noted.set(Some(Wait::new(what, location))));
+    local_key::with(&THIS, |this| this.noted.set(Some(WaitNote::new(what, location))));
 }
 
 /// [`note`], with the object that is waited on.
 #[inline]
 pub(crate) fn note_on(what: WaitsFor, object: WaitsOn, location: &'static Location<'static>) {
-    local_key::with(&THIS, |this| this.noted.set(Some(Wait::on(what, object, location))));
+    local_key::with(&THIS, |this| this.noted.set(Some(WaitNote::on(what, object, location))));
 }
 
 /// Puts a note back that was taken.
-pub(crate) fn note_again(wait: Wait) {
+pub(crate) fn note_again(wait: WaitNote) {
     local_key::with(&THIS, |this| this.noted.set(Some(wait)));
 }
 
 /// Takes the last note back.
-pub(crate) fn take_note() -> Option<Wait> {
-    let wait = wait();
+pub(crate) fn take_note() -> Option<WaitNote> {
+    let wait = noted();
     local_key::with(&THIS, |this| this.noted.set(None));
     wait
 }

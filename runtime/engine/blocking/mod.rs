@@ -23,7 +23,7 @@
 //! closure is dropped, its handle resolves, its room is free. Once begun, nothing ends a call from outside.
 //!
 //! **The end.** A closed pool drops the jobs that have not begun. Those that have go on, and
-//! [`wait_ended`](Pool::wait_ended) waits for them: a file is not left half written.
+//! [`wait_ended`](BlockingPool::wait_ended) waits for them: a file is not left half written.
 //!
 //! **No thread to be had.** The system may refuse one (`EAGAIN`). That is said once on standard error.
 //! The job stays in line; each job that ends asks again, and so does each handle that is awaited, every
@@ -35,7 +35,7 @@
 //! **Alternative:** a queue without a lock. Both sides hold this lock for some hundred nanoseconds; what a
 //! call costs is the unparking of threads. Another alternative: let a running thread that has been quick
 //! so far take the next job too, and unpark none. That makes calls that do nothing cheaper, until one is
-//! slow: then a further thread has to watch for that, and jobs wait for its ticks.
+//! slow: then a further thread has to watch for that, and jobs wait until it looks.
 
 use std::{
     cell::Cell,
@@ -60,7 +60,7 @@ use crate::engine::{
         user_code,
     },
     task::{
-        poll::{OriginFn, PollArgs},
+        poll::{AfterPoll, OriginFn, PollArgs},
         spawned::SpawnedSend,
     },
 };
@@ -102,7 +102,7 @@ impl Job {
             let origin: OriginFn<'_> = &|| self.origin.clone();
             let polled = task
                 .poll(&mut PollArgs { cx: Context::from_waker(Waker::noop()), origin: &origin });
-            debug_assert!(polled.is_err(), "a job ends with its first poll");
+            debug_assert!(matches!(polled, AfterPoll::Ended(_)), "a job ends with its first poll");
         }
     }
 
@@ -138,11 +138,11 @@ pub struct BlockingStats {
 }
 
 #[derive(Debug)]
-pub(crate) struct Pool {
-    shared: Arc<Shared>,
+pub(crate) struct BlockingPool {
+    shared: Arc<BlockingShared>,
 }
 
-struct Shared {
+struct BlockingShared {
     id: u64,
     most_threads: usize,
     most_queued: usize,
@@ -196,7 +196,7 @@ thread_local! {
     static POOL_OF_THREAD: Cell<u64> = const { Cell::new(0) };
 }
 
-impl Pool {
+impl BlockingPool {
     pub(crate) fn new(most_threads: usize, most_queued: usize) -> Self {
         let state = State {
             calls: BTreeMap::new(),
@@ -213,7 +213,7 @@ impl Pool {
             closed: false,
             has_complained: false,
         };
-        let shared = Shared {
+        let shared = BlockingShared {
             id: id::draw_loop_id(),
             most_threads,
             most_queued,
@@ -259,7 +259,7 @@ impl Pool {
         state.line(job.kind).insert(number, job);
         let call = self.shared.call(&mut state);
         drop(state);
-        Shared::carry_out(&self.shared, call);
+        BlockingShared::carry_out(&self.shared, call);
         Ok(number)
     }
 
@@ -283,7 +283,7 @@ impl Pool {
     #[cold]
     pub(crate) fn ask_again(&self) {
         let call = self.shared.call(&mut self.shared.lock());
-        Shared::carry_out(&self.shared, call);
+        BlockingShared::carry_out(&self.shared, call);
     }
 
     pub(crate) fn stats(&self) -> BlockingStats {
@@ -358,7 +358,7 @@ impl State {
     }
 }
 
-impl Shared {
+impl BlockingShared {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
@@ -498,7 +498,7 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for BlockingShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("most_threads", &self.most_threads)
@@ -540,7 +540,7 @@ mod tests {
 
     #[test]
     fn look_ups_have_half_of_the_threads_and_calls_the_rest() {
-        let pool = Pool::new(4, 100);
+        let pool = BlockingPool::new(4, 100);
         let (say, said) = channel();
         let mut gates = Vec::new();
         for kind in [Kind::LookUp; 5].into_iter().chain([Kind::Call; 2]) {
@@ -567,7 +567,7 @@ mod tests {
 
     #[test]
     fn one_thread_serves_calls_and_look_ups_in_the_order_in_which_they_came() {
-        let pool = Pool::new(1, 100);
+        let pool = BlockingPool::new(1, 100);
         let (say, said) = channel();
         let (first, go) = gate(Kind::Call, &say);
         assert!(pool.submit(first).is_ok());
@@ -584,7 +584,7 @@ mod tests {
     /// A thread is being started, which takes its time: a job does not wait for it if another is idle.
     #[test]
     fn a_job_is_left_to_an_idle_thread_while_another_is_being_started() {
-        let pool = Pool::new(2, 100);
+        let pool = BlockingPool::new(2, 100);
         let (first, handle) = job(Kind::Call, || ());
         assert!(pool.submit(first).is_ok());
         handle.wait().unwrap();
@@ -606,7 +606,7 @@ mod tests {
 
     #[test]
     fn a_closed_pool_refuses_and_drops() {
-        let pool = Pool::new(1, 0);
+        let pool = BlockingPool::new(1, 0);
         pool.close();
         let (late, handle) = job(Kind::Call, || ());
         let Err((late, Refused::Closed)) = pool.try_submit(late) else { panic!("it was taken") };

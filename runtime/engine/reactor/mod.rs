@@ -1,7 +1,7 @@
 //! The reactor: which descriptors a loop watches, and what the kernel says of them.
 //!
-//! It owns the loop's `mio::Poll` and the sources by their tokens (`sources.rs`). The loop's thread sleeps in
-//! [`Reactor::wait`] and nowhere else. (A worker's reactor, which others may look at, is in `shared.rs`.)
+//! It owns the loop's `mio::Poll` and the sources by their tokens (`sources.rs`). The loop's thread waits in
+//! [`Reactor::wait`] and nowhere else. (A runtime's reactor, which all of its workers share, is in `shared.rs`.)
 //!
 //! A socket holds a [`Registration`](registration::Registration), by which it is watched
 //! (`registration.rs`): once, edge-triggered, for both directions, so that a request costs no `epoll_ctl`.

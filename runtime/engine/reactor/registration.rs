@@ -1,4 +1,4 @@
-//! Which loop watches a descriptor.
+//! Which loop watches a descriptor. To a source a runtime is one loop: all of its workers share one reactor.
 //!
 //! A socket holds a [`Registration`]: the shared [`Readiness`], and the reactors it is registered with. Nearly
 //! always that is one: of the loop that first had to wait for it. The rule is this:
@@ -50,7 +50,7 @@ use crate::engine::{
 #[derive(Debug)]
 pub(crate) struct Registry {
     selector: Selector,
-    /// The identity of the loop, or of the runtime, all of whose workers have one.
+    /// The identity of the loop, or of the runtime.
     loop_id: u64,
     sources: Where,
     is_closed: AtomicBool,
@@ -62,7 +62,8 @@ pub(crate) enum Where {
     /// On the loop's thread. The function has the loop of this address forget a token: at once on its
     /// own thread.
     Loop(&'static Inbox, fn(Address, Token)),
-    Worker(Arc<Mutex<Sources>>),
+    /// Behind the lock of a runtime's one reactor.
+    Runtime(Arc<Mutex<Sources>>),
 }
 
 impl Registry {
@@ -117,7 +118,7 @@ impl Registry {
     fn forget(&self, token: Token) {
         match &self.sources {
             Where::Loop(inbox, forget) => forget(Address { loop_id: self.loop_id, inbox }, token),
-            Where::Worker(sources) => {
+            Where::Runtime(sources) => {
                 let removed = lock(sources).remove(token);
                 drop(removed);
             }

@@ -78,7 +78,7 @@ impl SharedReactor {
         let unparker = Unparker::new(&wait)?;
         let alarm = Alarm::new(wait.registry())?;
         let sources = Arc::new(Mutex::new(Sources::new()));
-        let registry = Registry::new(wait.registry(), pool_id, Where::Worker(sources.clone()))?;
+        let registry = Registry::new(wait.registry(), pool_id, Where::Runtime(sources.clone()))?;
         Ok(Self {
             in_use: AtomicBool::new(false),
             kernel: Mutex::new(Some(wait)),
@@ -151,7 +151,7 @@ impl SharedReactor {
     /// is to be woken is put into `woken`. `None`: another worker is here, and is told of everything.
     ///
     /// Unparker and alarm are edges. What this look finds of the unparker was for a wait that is over: a
-    /// worker is told to wait (`Parker::enter_reactor`) only while it has the lock. The alarm is the
+    /// worker is told to wait (`Parker::enter_reactor`) only while it leads. The alarm is the
     /// caller's to answer.
     pub(crate) fn try_look(&self, room: usize, woken: &mut Woken) -> Option<io::Result<Found>> {
         let _leading = self.lead()?;

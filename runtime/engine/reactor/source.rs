@@ -2,8 +2,8 @@
 //!
 //! A [`Readiness`] is what the reactor and a socket share: a word that says in which directions the
 //! kernel last called the descriptor ready, and the waiters to be woken when that changes. The reactor sets
-//! flags; an operation that met `WouldBlock` clears them. Between the two stands a *tick*: the reactor
-//! advances it with each event, and a clear counts only if the tick is still the one read before the
+//! flags; an operation that met `WouldBlock` clears them. Between the two stands an *event count*: the reactor
+//! advances it with each event, and a clear counts only if it is still the one read before the
 //! system call. Else an event that arrived between the call and the clear would be lost, and with
 //! edge-triggered registration it never comes again.
 //!
@@ -11,7 +11,7 @@
 // ANCHOR: word
 //!    63                            16  12    11 10      9 8    7        0
 //!   +--------------------------------+---+---------+---------+----------+
-//!   |              tick              | o |  writer |  reader |  flags   |
+//!   |          event count           | o |  writer |  reader |  flags   |
 //!   +--------------------------------+---+---------+---------+----------+
 //!                                  others  waiting, claimed of each slot
 // END: word
@@ -46,7 +46,8 @@ const CLAIMED: u64 = 1 << 8;
 const WAITING: u64 = 1 << 9;
 /// There are waiters beside the slots, in the maps.
 const OTHERS: u64 = 1 << 12;
-const TICK: u64 = 1 << 16;
+/// One event more. A waiter that leaves its slot counts as one.
+const EVENT: u64 = 1 << 16;
 const FLAGS: u64 = 0xff;
 
 impl Direction {
@@ -61,7 +62,7 @@ impl Direction {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen(u64);
 
-/// Names a waiter of one source and direction. 0 is none yet. In a slot it is the tick at which the
+/// Names a waiter of one source and direction. 0 is none yet. In a slot it is the event count at which the
 /// waiter came, so that it is never mistaken for a later one; beside the slot a count with the top bit.
 pub(crate) type WaiterKey = u64;
 
@@ -171,7 +172,7 @@ impl Readiness {
         let mask = if is_new { !FLAGS } else { u64::MAX };
         // Written in any case: what waits from here on finds that its loop watches no more.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some((word & mask).wrapping_add(TICK))
+            Some((word & mask).wrapping_add(EVENT))
         });
         if self.is_waited_on() && !seeded("source_moves_without_second_look") {
             self.take_waiters(&mut late);
@@ -205,20 +206,20 @@ impl Readiness {
     #[inline]
     fn clear_flags(&self, flags: u32, seen: Seen) {
         let flags = u64::from(flags);
-        if seeded("source_clear_ignores_tick") {
+        if seeded("source_clear_ignores_the_count") {
             self.word.fetch_and(!flags, Ordering::AcqRel);
             return;
         }
-        // Another tick: an event came, and the readiness stands. (Or a waiter left, and the next operation
+        // Another event count: an event came, and the readiness stands. (Or a waiter left, and the next operation
         // is tried for nothing.) The same: the other direction was cleared or waited for, and this one
         // still can be.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            (word / TICK == seen.0 / TICK).then_some(word & !flags)
+            (word / EVENT == seen.0 / EVENT).then_some(word & !flags)
         });
     }
     // END: clear
 
-    /// An event: sets flags, advances the tick, and takes out those who wait. Each is given to `wake`,
+    /// An event: sets flags, advances the event count, and takes out those who wait. Each is given to `wake`,
     /// which calls no user code: those beside the slots come with their lock held.
     #[inline]
     pub(crate) fn set(&self, flags: Flags, mut wake: impl FnMut(Waiter)) {
@@ -267,7 +268,7 @@ impl Readiness {
     /// else is known of it stays, for if a loop does watch, it is not told again.
     pub(crate) fn refresh(&self) {
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-            Some((word | u64::from(Flags::FRESH)).wrapping_add(TICK))
+            Some((word | u64::from(Flags::FRESH)).wrapping_add(EVENT))
         });
     }
 
@@ -296,7 +297,7 @@ impl Readiness {
             }
         }
         // No other thread writes a slot that is claimed.
-        slot.write(waiter, caller.set_key(word / TICK + 1));
+        slot.write(waiter, caller.set_key(word / EVENT + 1));
         // If the word has not changed, no event came since the claim. The next will find us waiting.
         let waiting = word ^ taken;
         match self.word.compare_exchange(word, waiting, Ordering::AcqRel, Ordering::Acquire) {
@@ -410,24 +411,24 @@ fn is_ready(word: u64, direction: Direction) -> bool {
 }
 
 // The three ways out of a slot. A slot whose word says *waiting* is not written, and whatever ends that
-// advances the tick: so the thread that exchanges the word it has read, with that bit in it, for one without
+// advances the event count: so the thread that exchanges the word it has read, with that bit in it, for one without
 // takes out what it has read, and no other does. `tests/models/source.rs` runs all of them under loom.
 #[allow(unsafe_code)]
 impl Readiness {
-    /// Advances the tick, sets flags, and takes out the waiters in the slots of `take`. Gives the word
+    /// Advances the event count, sets flags, and takes out the waiters in the slots of `take`. Gives the word
     /// from before.
     #[inline]
     fn advance(&self, flags: u64, take: u64, wake: &mut impl FnMut(Waiter)) -> u64 {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
             // Read first: once it is out of the word, a slot may be claimed anew. It was not if the
-            // exchange succeeds, for whatever frees a slot advances the tick.
+            // exchange succeeds, for whatever frees a slot advances the event count.
             let read = |direction: Direction| {
                 let is_taken = word & take & direction.slot(WAITING) != 0;
                 is_taken.then(|| self.slots[direction as usize].read())
             };
             let read = [read(Direction::Read), read(Direction::Write)];
-            let next = ((word & !take) | flags).wrapping_add(TICK);
+            let next = ((word & !take) | flags).wrapping_add(EVENT);
             match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     for (raw, slot) in read.into_iter().zip(&self.slots) {
@@ -471,9 +472,9 @@ impl Readiness {
         let mut word = self.word.load(Ordering::Acquire);
         while word & direction.slot(WAITING) != 0 && slot.key() == key {
             let raw = slot.read();
-            // As in `advance`: the tick says that the slot was not claimed anew in between.
-            let tick = if seeded("source_leaves_without_tick") { 0 } else { TICK };
-            let next = (word & !direction.slot(WAITING)).wrapping_add(tick);
+            // As in `advance`: the event count says that the slot was not claimed anew in between.
+            let event = if seeded("source_leaves_uncounted") { 0 } else { EVENT };
+            let next = (word & !direction.slot(WAITING)).wrapping_add(event);
             match self.word.compare_exchange(word, next, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: read while it was waiting, and taken out by our exchange.
                 Ok(_) => return Some(unsafe { raw.into_waiter() }),

@@ -1,7 +1,7 @@
 //! The sources of a reactor by their tokens: plain data.
 //!
 //! A token is an index in the slab and a generation, so that an event of a descriptor that is gone
-//! finds nothing. An event loop holds one of these in a `RefCell`, a worker behind a lock.
+//! finds nothing. An event loop holds one of these in a `RefCell`, a runtime behind a lock.
 //!
 //! An index stays what it is while its source is there. So after a burst the memory behind the last source
 //! goes back, and that before it does not: 24 bytes for each source there was before it.

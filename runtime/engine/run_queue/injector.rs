@@ -7,7 +7,7 @@
 //!
 //! An empty look says nothing about what comes a moment later. A worker about to park must first make
 //! that known, and then look here again; a thread that pushes must push, and then look for a parked worker.
-//! The words for that are the pool's.
+//! `idle.rs` has the protocol.
 //!
 //! A closed injector hands back what it is given, to be dropped with no lock held. No user code
 //! runs under the lock: items are moved, never dropped.

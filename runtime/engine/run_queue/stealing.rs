@@ -95,10 +95,10 @@ impl<T> Slot<T> {
     }
 }
 
-/// What owner and thieves share. Aligned to two cache lines, which some processors fetch together, so
-/// that what lies beside it in memory shares no line with them.
+/// The ring and the lifo slot: what owner and thieves share. Aligned to two cache lines, which some
+/// processors fetch together, so that what lies beside it in memory shares no line with them.
 #[repr(align(128))]
-struct Shared<T> {
+struct Ring<T> {
     front: AtomicU64,
     tail: AtomicU32,
     lifo: LifoSlot<T>,
@@ -108,7 +108,7 @@ struct Shared<T> {
 // SAFETY: items are moved in by one thread and out by another, which is what `T: Send` allows. No
 // reference to one is ever given out. The tables above say why no slot has two users at once; the
 // models in `tests/models/stealing.rs` check it.
-unsafe impl<T: Send> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for Ring<T> {}
 
 /// `freed` and `head`, as they stand in one word.
 #[derive(Clone, Copy)]
@@ -132,7 +132,7 @@ impl Front {
     }
 }
 
-impl<T> Shared<T> {
+impl<T> Ring<T> {
     fn slot(&self, count: u32) -> &Slot<T> {
         &self.slots[(count % LIMIT) as usize]
     }
@@ -176,7 +176,7 @@ impl<T> Shared<T> {
     // END: claim
 }
 
-impl<T> Drop for Shared<T> {
+impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
         let (mut head, tail) = (self.front().head, self.tail.load(Relaxed));
         while head != tail {
@@ -190,7 +190,7 @@ impl<T> Drop for Shared<T> {
 /// Items that are being carried away. When it is dropped, what was not taken is dropped, and the slots
 /// are free. (Should an item's drop panic, they never are: room is lost, and nothing else.)
 struct Claim<'a, T> {
-    shared: &'a Shared<T>,
+    shared: &'a Ring<T>,
     next: u32,
     end: u32,
 }
@@ -234,13 +234,13 @@ impl<T> Drop for Claim<'_, T> {
 /// The owner's half: `Send`, and not `Sync`, so that its methods need no `&mut`. None of them runs
 /// user code, so none of them finds another half-done.
 pub(crate) struct Owner<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<Ring<T>>,
     _not_sync: PhantomData<Cell<()>>,
 }
 
 impl<T> Owner<T> {
     pub(crate) fn new() -> Self {
-        let shared = Shared {
+        let shared = Ring {
             front: AtomicU64::new(Front { freed: FIRST, head: FIRST }.pack()),
             tail: AtomicU32::new(FIRST),
             lifo: LifoSlot::new(),
@@ -385,7 +385,7 @@ impl<T> Owner<T> {
 
 /// The thieves' half: any number of them, on any thread.
 pub(crate) struct Thief<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<Ring<T>>,
 }
 
 impl<T> Clone for Thief<T> {

@@ -39,7 +39,7 @@ use crate::engine::{
         trace::{self, Cause, EventKind, Stamp},
         user_code,
     },
-    blocking::Pool,
+    blocking::BlockingPool,
     inbox::{self, Address, Inbox, Message, Number},
     reactor::{Found, Reactor},
     task::{
@@ -101,7 +101,7 @@ pub(crate) struct Core {
     has_sources: Cell<bool>,
     /// The poll interval was over, and with it the turn's batch: it is time for a look.
     look_due: Cell<bool>,
-    /// Readings of the clock when memory was last given back.
+    /// What `clock_samples` was when memory was last given back.
     tidied_at: Cell<u64>,
     /// The moment the reactor's alarm is set for; [`NEVER`] if it is not, or was seen to ring.
     pub(super) alarm_at: Cell<u64>,
@@ -136,10 +136,10 @@ impl Core {
         if let Clock::Test(clock) = &settings.clock {
             // Its time stands still while tasks are polled.
             look_interval = if look_interval == 0 { TEST_INTERVAL } else { look_interval };
-            clock.listen(id, std::sync::Arc::new(move || inbox.unpark(id)));
+            clock.listen(id, StdArc::new(move || inbox.unpark(id)));
         }
         let Settings { blocking_threads, blocking_queue, .. } = settings;
-        let blocking = Arc::new(Pool::new(blocking_threads, blocking_queue));
+        let blocking = Arc::new(BlockingPool::new(blocking_threads, blocking_queue));
         let address = Address { loop_id: id, inbox };
         let counters = StdArc::<Counters>::default();
         Ok(Self {
@@ -328,7 +328,7 @@ impl Core {
         self.counters.spawned.add(1);
         // A table that refuses drops the task, and the handle says cancelled.
         let _ = self.table.spawn(origin, |key| {
-            task.set_address(key.bits());
+            task.set_key(key.bits());
             task
         });
         handle
@@ -339,7 +339,7 @@ impl Core {
         self.counters.spawned.add(1);
         let task = task.into_local();
         let _ = self.table.spawn(origin, |key| {
-            task.publish_address(key.bits());
+            task.publish_key(key.bits());
             task
         });
     }
@@ -474,8 +474,8 @@ impl Limit {
         }
     }
 
-    /// How long to wait in a turn that has done so much. A host may have waited for just that, and wants
-    /// its turn back; who asked for more than a turn does not.
+    /// How long to wait in a turn that has done so much. `EventLoop::turn` returns once it has done anything;
+    /// `block_on` and `run_forever` go on to wait.
     #[inline]
     fn after(self, work_done: u64) -> Self {
         match self {

@@ -12,13 +12,13 @@ use std::{
 
 use crate::engine::{
     base::{clock::Clock, primitives::Arc, stats::Counters},
-    blocking::Pool,
+    blocking::BlockingPool,
     inbox::Address,
 };
 
 pub(crate) struct Remote {
     pub(crate) address: Address,
-    pub(crate) blocking: Arc<Pool>,
+    pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) clock: Clock,
     pub(crate) counters: StdArc<Counters>,
     thread: ThreadId,
@@ -28,7 +28,7 @@ impl Remote {
     /// Of a loop whose thread is this.
     pub(crate) fn new(
         address: Address,
-        blocking: Arc<Pool>,
+        blocking: Arc<BlockingPool>,
         clock: Clock,
         counters: StdArc<Counters>,
     ) -> Self {

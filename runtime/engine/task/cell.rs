@@ -11,7 +11,7 @@
 //! |<------- Cell: what the joiner knows -------->|
 //! |<--- Head: what is always known --->|
 //! +------------------------------------+----------+-------------------+
-//! | functions     address     state    | interest | contents          |
+//! | functions       key       state    | interest | contents          |
 //! +------------------------------------+----------+-------------------+
 //! ```
 //!
@@ -45,7 +45,7 @@
 //! the joiner is alone with the cell. LOCKED exists so that the waker can be taken out before the joiner may
 //! free the memory in which it lies.
 //!
-//! Cancelling goes the other way, through a second word: the address of the task's waker, and a bit
+//! Cancelling goes the other way, through a second word: the key of the task's waker, and a bit
 //! that asks for cancellation. Both are in one word because the two sides race: the second to come
 //! sees what the first left.
 //!
@@ -84,7 +84,7 @@ const LOCKED: u8 = 2;
 const COMPLETE: u8 = 3;
 const DETACHED: u8 = 4;
 
-/// Set in `address` when cancellation was asked for. A waker's key never has it: slots count to
+/// Set in `key` when cancellation was asked for. A waker's key never has it: slots count to
 /// 2^31 only.
 const CANCEL: u64 = 1 << 31;
 
@@ -92,7 +92,7 @@ const CANCEL: u64 = 1 << 31;
 pub(super) struct Head {
     functions: &'static Functions,
     /// The key of the task's waker (0 while it has none), and [`CANCEL`].
-    address: AtomicU64,
+    key: AtomicU64,
     state: AtomicU8,
 }
 
@@ -140,26 +140,26 @@ impl Head {
 
     /// Tells by which key to wake the task. Before the handle is shared.
     #[inline]
-    pub(super) fn set_address(&self, key: u64) {
-        self.address.store(key, Ordering::Relaxed);
+    pub(super) fn set_key(&self, key: u64) {
+        self.key.store(key, Ordering::Relaxed);
     }
 
     /// The same, when the handle may be at work on another thread.
     #[inline]
-    pub(super) fn publish_address(&self, key: u64) {
-        self.address.fetch_or(key, Ordering::AcqRel);
+    pub(super) fn publish_key(&self, key: u64) {
+        self.key.fetch_or(key, Ordering::AcqRel);
     }
 
     /// Asks for cancellation. The key there is, if this is the first to ask.
     fn cancel(&self) -> Option<u64> {
-        let before = self.address.fetch_or(CANCEL, Ordering::AcqRel);
+        let before = self.key.fetch_or(CANCEL, Ordering::AcqRel);
         (before & CANCEL == 0 && before != 0).then_some(before)
     }
 
     /// Whether cancellation was asked for. One plain load: asked at each poll.
     #[inline]
     fn is_cancelled(&self) -> bool {
-        self.address.load(Ordering::Relaxed) & CANCEL != 0
+        self.key.load(Ordering::Relaxed) & CANCEL != 0
     }
 }
 
@@ -178,7 +178,7 @@ pub(super) unsafe fn new<F: Future>(
 ) -> (Completer<F>, Joiner<F::Output>) {
     let memory = Box::<Whole<F>>::new_uninit();
     let whole: NonNull<Whole<F>> = NonNull::from(Box::leak(memory)).cast();
-    let head = Head { functions, address: AtomicU64::new(0), state: AtomicU8::new(EMPTY) };
+    let head = Head { functions, key: AtomicU64::new(0), state: AtomicU8::new(EMPTY) };
     let interest = UnsafeCell::new(Interest::None(None));
     // SAFETY: the memory is a whole's and ours, and each of the three fields is written.
     unsafe {
@@ -400,14 +400,14 @@ impl<F: Future> Completer<F> {
 
     /// Tells the handle by which key to wake the task. Before the handle is shared.
     #[cfg(all(test, loom))]
-    pub(crate) fn set_address(&self, key: u64) {
-        self.head().set_address(key);
+    pub(crate) fn set_key(&self, key: u64) {
+        self.head().set_key(key);
     }
 
     /// The same, when the handle may be at work on another thread.
     #[cfg(all(test, loom))]
-    pub(crate) fn publish_address(&self, key: u64) {
-        self.head().publish_address(key);
+    pub(crate) fn publish_key(&self, key: u64) {
+        self.head().publish_key(key);
     }
 
     /// Whether cancellation was asked for.
@@ -627,8 +627,8 @@ impl<T> Joiner<T> {
     }
 
     /// Tells by which key to wake the task. Before the task is in a run queue.
-    pub(crate) fn set_address(&self, key: u64) {
-        self.head().set_address(key);
+    pub(crate) fn set_key(&self, key: u64) {
+        self.head().set_key(key);
     }
 
     /// Asks for cancellation. Gives the key to wake the task by, unless it was asked before, or the

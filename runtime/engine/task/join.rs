@@ -123,7 +123,7 @@ impl<T> JoinHandle<T> {
     /// Tells by which key to wake the task, before anybody else has the handle.
     pub(crate) fn set_key(&mut self, key: u64) {
         if let Side::Own(joiner) = self.side_mut() {
-            joiner.set_address(key);
+            joiner.set_key(key);
         }
     }
 

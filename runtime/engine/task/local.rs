@@ -14,6 +14,9 @@
 //! and what it does not catch (it has wrapped around exactly) costs one spurious poll, which every future
 //! must bear. Nothing dereferences a key.
 //!
+//! [`waiter_of`] and [`wake_waiter`] are here because only this file can tell such a waker from others. Sources,
+//! queues and the pool call them in both variants: the waker of a `Runtime`'s task is then one of the others.
+//!
 //! What must hold:
 //! - A task is out of its slot while it runs, so that its poll may spawn, wake and cancel freely.
 //! - User code (futures, outputs, their drops, listeners) runs with the table not borrowed, and finds
@@ -33,16 +36,16 @@ use std::{
 
 use super::{
     key::Key,
-    poll::{OriginFn, PollArgs, PollOutcome},
+    poll::{AfterPoll, OriginFn, PollArgs, PollOutcome},
     slots::{ROOT, Slots, State},
-    spawned::{Spawned, Stage},
+    spawned::{Spawned, TaskStage},
     steps,
-    tasks::{BatchEnd, Refused, Runnable, Tasks},
+    tasks::{BatchEnd, Refused, TakenOut, Tasks},
 };
 use crate::engine::{
     base::{
         id::TaskId,
-        location::{Origin, Wait},
+        location::{Origin, WaitNote},
         stats::Counters,
         this_poll, trace, user_code,
     },
@@ -169,18 +172,18 @@ thread_local! {
 }
 
 /// Makes `table` this thread's, until the guard is dropped; then the one before it again.
-pub(crate) fn enter(table: Rc<Table>) -> Entered {
+pub(crate) fn enter(table: Rc<Table>) -> EnteredTable {
     let outer = ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(Some(table))));
-    Entered { outer, suspended: this_poll::suspend() }
+    EnteredTable { outer, suspended: this_poll::suspend() }
 }
 
 /// See [`enter`].
-pub(crate) struct Entered {
+pub(crate) struct EnteredTable {
     outer: Option<Rc<Table>>,
     suspended: this_poll::Suspended,
 }
 
-impl Drop for Entered {
+impl Drop for EnteredTable {
     fn drop(&mut self) {
         let outer = self.outer.take();
         drop(ManuallyDrop::into_inner(CURRENT.replace(ManuallyDrop::new(outer))));
@@ -333,7 +336,7 @@ impl Table {
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
         let end = loop {
-            let Some(Runnable { key, id, task }) = tasks.pop() else {
+            let Some(TakenOut { key, id, task }) = tasks.pop() else {
                 break match tasks.run_queue.is_next_empty() {
                     true => BatchEnd::NothingReady,
                     false => BatchEnd::MoreReady,
@@ -342,9 +345,9 @@ impl Table {
             self.release_to_poll(tasks, id);
             counters.polls.add(1);
             tasks = match self.poll(key, id, task, root) {
-                Ok(task) => self.put_back(Runnable { key, id, task }),
-                Err(_) if key.slot() == ROOT => break BatchEnd::RootEnded,
-                Err(outcome) => {
+                AfterPoll::Alive(task) => self.put_back(TakenOut { key, id, task }),
+                AfterPoll::Ended(_) if key.slot() == ROOT => break BatchEnd::RootEnded,
+                AfterPoll::Ended(outcome) => {
                     counters.ended.add(1);
                     self.remove(key.slot(), outcome)
                 }
@@ -375,7 +378,7 @@ impl Table {
         id: TaskId,
         task: Option<Spawned>,
         root: &mut Root<'_>,
-    ) -> Result<Option<Spawned>, PollOutcome> {
+    ) -> AfterPoll<Option<Spawned>> {
         match task {
             Some(task) => {
                 let poll = |cx: Context<'_>| task.poll(&mut PollArgs { cx, origin: &RUNNING });
@@ -386,28 +389,23 @@ impl Table {
     }
 
     #[inline(never)]
-    fn poll_root(
-        &self,
-        key: Key,
-        id: TaskId,
-        root: &mut Root<'_>,
-    ) -> Result<Option<Spawned>, PollOutcome> {
-        let Some(root) = root else { return Ok(None) };
+    fn poll_root(&self, key: Key, id: TaskId, root: &mut Root<'_>) -> AfterPoll<Option<Spawned>> {
+        let Some(root) = root else { return AfterPoll::Alive(None) };
         match waker::with_context(key, id, |mut cx| root(&mut cx)) {
-            true => Err(PollOutcome::Completed),
-            false => Ok(None),
+            true => AfterPoll::Ended(PollOutcome::Completed),
+            false => AfterPoll::Alive(None),
         }
     }
 
     /// The poll ended with `Pending`: puts the task into its slot, and into the run queue if it gave way.
     #[inline(always)]
-    fn put_back(&self, runnable: Runnable) -> RefMut<'_, Tasks> {
+    fn put_back(&self, runnable: TakenOut) -> RefMut<'_, Tasks> {
         let id = runnable.id;
         let mut tasks = self.tasks.borrow_mut();
         let gave_way = tasks.put_back(runnable);
         if trace::on() {
             drop(tasks);
-            steps::waits(id, gave_way, this_poll::wait());
+            steps::waits(id, gave_way, this_poll::noted());
             return self.tasks.borrow_mut();
         }
         tasks
@@ -456,15 +454,15 @@ impl Table {
     }
 
     /// Calls `row` for each task: its origin, what it waits for, and whether it is scheduled or running.
-    pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<Wait>, Stage)) {
+    pub(crate) fn each(&self, mut row: impl FnMut(Origin, Option<WaitNote>, TaskStage)) {
         let rows: Vec<_> = {
             let inner = self.tasks.borrow();
             let rows = inner.slots.live().map(|slot| {
                 let stage = match slot.state {
-                    State::Running | State::WokenWhileRunning => Stage::Running,
+                    State::Running | State::WokenWhileRunning => TaskStage::Running,
                     // All tasks are in their slots, to be dropped.
-                    State::Scheduled if !inner.closed => Stage::Scheduled,
-                    _ => Stage::Idle,
+                    State::Scheduled if !inner.closed => TaskStage::Scheduled,
+                    _ => TaskStage::Idle,
                 };
                 (slot.origin(), slot.wait, stage)
             });

@@ -1,9 +1,9 @@
-//! The tasks that a worker spawned and that have not ended.
+//! One list of tasks that have not ended: a worker's, or one of those for tasks spawned outside the workers.
 //!
 //! A task that waits is kept alive by its wakers, and often those are in its own socket, which its
-//! future owns: a cycle that nothing else reaches. So each worker keeps its tasks in a locked list
-//! as well, by number, and a task takes itself out when it ends. A shutdown walks the list, and so
-//! does a dump.
+//! future owns: a cycle that nothing else reaches. So each task stands in a locked list as well, by number: in
+//! that of the worker that spawned it, or, spawned outside the workers, in one of the pool's `OUTSIDE_LISTS`. It
+//! takes itself out when it ends. A shutdown walks the lists, and so does a dump.
 //!
 //! A task may end on another worker while it is shut down or looked at. The lock is held for one
 //! step of the list, never while a task is run, dropped or asked anything.
@@ -18,7 +18,7 @@ use slab::Slab;
 use super::shared::{Runnable, Schedule};
 use crate::engine::base::primitives::{Mutex, lock, seeded};
 
-/// One worker's tasks. Each on cache lines of its own.
+/// One list of tasks: a worker's, or one of those for tasks spawned outside. Each on cache lines of its own.
 #[repr(align(128))]
 pub(crate) struct Owned<S> {
     list: Mutex<List<S>>,

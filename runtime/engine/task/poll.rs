@@ -17,6 +17,25 @@ pub(crate) struct PollArgs<'a> {
     pub(crate) origin: &'a OriginFn<'a>,
 }
 
+/// What came of a poll, for one that gave the task away to be polled: the task back, or how it ended.
+#[derive(Debug)]
+#[must_use = "a task that is alive must be kept"]
+pub(crate) enum AfterPoll<S> {
+    Alive(S),
+    /// Never [`PollOutcome::Pending`].
+    Ended(PollOutcome),
+}
+
+impl<S> AfterPoll<S> {
+    #[inline(always)]
+    pub(crate) fn map<T>(self, f: impl FnOnce(S) -> T) -> AfterPoll<T> {
+        match self {
+            Self::Alive(task) => AfterPoll::Alive(f(task)),
+            Self::Ended(outcome) => AfterPoll::Ended(outcome),
+        }
+    }
+}
+
 /// What came of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PollOutcome {

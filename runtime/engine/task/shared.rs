@@ -25,14 +25,14 @@ use futures_task::{ArcWake, waker_ref};
 
 use super::{
     join::JoinHandle,
-    poll::{OriginFn, PollArgs, PollOutcome},
-    spawned::{NewTask, SpawnedSend, Stage},
+    poll::{AfterPoll, OriginFn, PollArgs, PollOutcome},
+    spawned::{NewTask, SpawnedSend, TaskStage},
     state::{AfterClaim, Claim, Life, ShutDown, Wake},
     steps,
 };
 use crate::engine::base::{
     id::TaskId,
-    location::{Origin, Wait},
+    location::{Origin, WaitNote},
     primitives::{AtomicU32, Ordering},
     this_poll, trace,
 };
@@ -64,7 +64,7 @@ struct Body {
     /// `None` while it is polled, and after the end.
     spawned: Option<SpawnedSend>,
     /// The wait that the last poll noted.
-    wait: Option<Wait>,
+    wait: Option<WaitNote>,
 }
 
 /// What became of a runnable that was run.
@@ -127,10 +127,10 @@ impl<S: Schedule> Task<S> {
         };
         let again = this_poll::gave_way_at().is_some();
         this_poll::end();
-        let wait = this_poll::wait();
+        let wait = this_poll::noted();
         let spawned = match polled {
-            Ok(spawned) => spawned,
-            Err(outcome) => {
+            AfterPoll::Alive(spawned) => spawned,
+            AfterPoll::Ended(outcome) => {
                 self.end(claim, outcome);
                 return Ran::Ended;
             }
@@ -174,8 +174,8 @@ impl<S: Schedule> Task<S> {
     ///
     /// The reader claims the task for a moment, so that a poll need not publish what it notes. A wake
     /// that comes in that moment is the reader's to carry out, so no lock may be held here.
-    pub(crate) fn waits(self: &sync::Arc<Self>) -> Option<Wait> {
-        let mut claim = self.life.look()?;
+    pub(crate) fn waits(self: &sync::Arc<Self>) -> Option<WaitNote> {
+        let mut claim = self.life.claim_idle()?;
         let wait = claim.with(|body| body.wait);
         match claim.pause(false) {
             AfterClaim::Idle => {}
@@ -186,7 +186,7 @@ impl<S: Schedule> Task<S> {
     }
 
     /// Where the task is in its life; `None` once it has ended.
-    pub(crate) fn stage(&self) -> Option<Stage> {
+    pub(crate) fn stage(&self) -> Option<TaskStage> {
         self.life.stage()
     }
 

@@ -218,10 +218,10 @@ fn a_dump_says_what_an_idle_task_waits_for() {
     let (waited_for, handle) = spawn(&stub, Some("long"), pending::<()>());
     let line = line!() + 1;
     let (task, _handle) = spawn(&stub, Some("short"), async move { handle.await.is_err() });
-    assert_eq!(task.stage(), Some(Stage::Scheduled));
+    assert_eq!(task.stage(), Some(TaskStage::Scheduled));
     assert!(task.waits().is_none(), "it never ran");
     stub.run_all();
-    assert_eq!(task.stage(), Some(Stage::Idle));
+    assert_eq!(task.stage(), Some(TaskStage::Idle));
     let wait = task.waits().expect("it awaits a handle");
     assert_eq!((wait.what(), wait.location.line()), (WaitsFor::Task, line));
     assert!(wait.location.file().ends_with("shared_tests.rs"));

@@ -33,7 +33,7 @@ use std::{
 use super::{key::Key, spawned::Spawned};
 use crate::engine::base::{
     id::TaskId,
-    location::{Name, Origin, Wait},
+    location::{Name, Origin, WaitNote},
 };
 
 /// One task's slot.
@@ -46,7 +46,7 @@ pub(crate) struct Slot {
     /// The task that spawned it.
     pub(crate) parent: Option<TaskId>,
     /// What the task waits for, or where it gave way, as far as that is known.
-    pub(crate) wait: Option<Wait>,
+    pub(crate) wait: Option<WaitNote>,
     /// What its task's wakers hold. [`Key::NONE`] if there is no task.
     pub(crate) key: Key,
     pub(crate) state: State,

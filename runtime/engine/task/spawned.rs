@@ -17,7 +17,7 @@ use super::{
     cell::{self, Completer, Functions, Head, Joiner, Polled},
     join::JoinHandle,
     outcome::Failure,
-    poll::{OriginFn, PollArgs, PollOutcome},
+    poll::{AfterPoll, OriginFn, PollArgs, PollOutcome},
 };
 use crate::engine::base::{
     id::TaskId,
@@ -37,7 +37,7 @@ pub(crate) struct SpawnedSend(Spawned);
 
 /// Where in its life a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum TaskStage {
     Idle,
     Scheduled,
     Running,
@@ -118,7 +118,7 @@ impl SpawnedSend {
 
     /// See [`Spawned::poll`].
     #[inline]
-    pub(crate) fn poll(self, args: &mut PollArgs<'_>) -> Result<Self, PollOutcome> {
+    pub(crate) fn poll(self, args: &mut PollArgs<'_>) -> AfterPoll<Self> {
         self.0.poll(args).map(Self)
     }
 
@@ -156,24 +156,24 @@ impl Spawned {
 
     /// Tells the handle by which key to wake the task. Before the handle is shared.
     #[inline(always)]
-    pub(crate) fn set_address(&self, key: u64) {
-        self.head().set_address(key);
+    pub(crate) fn set_key(&self, key: u64) {
+        self.head().set_key(key);
     }
 
     /// The same, when the handle may be at work on another thread.
-    pub(crate) fn publish_address(&self, key: u64) {
-        self.head().publish_address(key);
+    pub(crate) fn publish_key(&self, key: u64) {
+        self.head().publish_key(key);
     }
 
     /// Polls once. Gives the task back, or how it ended.
     #[inline]
-    pub(crate) fn poll(self, args: &mut PollArgs<'_>) -> Result<Self, PollOutcome> {
+    pub(crate) fn poll(self, args: &mut PollArgs<'_>) -> AfterPoll<Self> {
         let this = ManuallyDrop::new(self);
         // SAFETY: `new` was given the completer, and this is its only holder. When it was used up, the
         // pointer is forgotten.
         match unsafe { (this.head().functions().poll)(this.head, args) } {
-            PollOutcome::Pending => Ok(ManuallyDrop::into_inner(this)),
-            ended => Err(ended),
+            PollOutcome::Pending => AfterPoll::Alive(ManuallyDrop::into_inner(this)),
+            outcome => AfterPoll::Ended(outcome),
         }
     }
 

@@ -182,11 +182,11 @@ where
             let cx = Context::from_waker(Waker::noop());
             let end = match Spawned::new(completer).poll(&mut PollArgs { cx, origin: &told_origin })
             {
-                Ok(pending) => {
+                AfterPoll::Alive(pending) => {
                     pending.cancel(&told_origin);
                     PollOutcome::Pending
                 }
-                Err(end) => end,
+                AfterPoll::Ended(end) => end,
             };
             let expected = match ending {
                 Ending::Polled(WhenPolled::Ready) => PollOutcome::Completed,

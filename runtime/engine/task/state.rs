@@ -18,19 +18,19 @@
 // END: life
 //! ```
 //!
-//! (Not drawn: `look` goes from IDLE to RUNNING, and `shut_down` from IDLE or SCHEDULED. A wake that
+//! (Not drawn: `claim_idle` goes from IDLE to RUNNING, and `shut_down` from IDLE or SCHEDULED. A wake that
 //! finds the task SCHEDULED or COMPLETE does nothing; one that finds it RUNNING leaves a mark, for
 //! `pause` to find.)
 //!
 //! What moves the word to RUNNING has the [`Claim`], and nothing else touches what the word guards
-//! until the claim is given up: a worker that polls, a reader that looks, or a thread that shuts the runtime
+//! until the claim is given up: a worker that polls, a reader (`claim_idle`), or a thread that shuts the runtime
 //! down. A shutdown that finds the task claimed leaves a mark, and the holder of the claim finds it
 //! in `pause`.
 //!
 //! **Alternative:** a mutex around the future and a flag beside it: two words, so a wake between the
 //! flag's reset and the unlocking needs a rule of its own, and twice the atomic steps.
 
-use super::spawned::Stage;
+use super::spawned::TaskStage;
 use crate::engine::base::primitives::{AtomicU8, Ordering, UnsafeCell, seeded};
 
 /// A wake came, and no poll began since.
@@ -117,8 +117,8 @@ impl<T> Life<T> {
         self.claim_from(SCHEDULED)
     }
 
-    /// Claims an idle task to look at what is in it. The claim ends with `pause`, like a poll's.
-    pub(crate) fn look(&self) -> Option<Claim<'_, T>> {
+    /// Claims an idle task to read what is in it. The claim ends with `pause`, like a poll's.
+    pub(crate) fn claim_idle(&self) -> Option<Claim<'_, T>> {
         self.claim_from(IDLE)
     }
 
@@ -143,12 +143,12 @@ impl<T> Life<T> {
 
     /// Where the task is in its life; `None` if it has ended. True when it was asked, and maybe not
     /// any more.
-    pub(crate) fn stage(&self) -> Option<Stage> {
+    pub(crate) fn stage(&self) -> Option<TaskStage> {
         match self.word.load(Ordering::Acquire) {
             word if word & COMPLETE != 0 => None,
-            word if word & CLAIMED != 0 => Some(Stage::Running),
-            SCHEDULED => Some(Stage::Scheduled),
-            _ => Some(Stage::Idle),
+            word if word & CLAIMED != 0 => Some(TaskStage::Running),
+            SCHEDULED => Some(TaskStage::Scheduled),
+            _ => Some(TaskStage::Idle),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::poll::PollOutcome;
 use crate::engine::base::{
     id::TaskId,
-    location::{Origin, Wait},
+    location::{Origin, WaitNote},
     trace::{self, Cause, EventKind},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn polled(task: TaskId) {
 /// The poll ended with `Pending`. `again`: the task gave way, and is scheduled.
 #[cold]
 #[inline(never)]
-pub(super) fn waits(task: TaskId, again: bool, wait: Option<Wait>) {
+pub(super) fn waits(task: TaskId, again: bool, wait: Option<WaitNote>) {
     trace::set_cause(Cause::Outside);
     if again {
         trace::report(|| EventKind::Woken { task, by: Cause::Task(task) });
@@ -51,8 +51,8 @@ pub(super) fn waits(task: TaskId, again: bool, wait: Option<Wait>) {
     }
     trace::report(|| EventKind::Waits {
         task,
-        on: wait.map(Wait::what),
-        object: wait.and_then(Wait::object),
+        on: wait.map(WaitNote::what),
+        object: wait.and_then(WaitNote::object),
     });
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Tasks {
 }
 
 /// A task that was taken out of its slot, to be polled. The root future is not in its slot.
-pub(super) struct Runnable {
+pub(super) struct TakenOut {
     pub(super) key: Key,
     pub(super) id: TaskId,
     pub(super) task: Option<Spawned>,
@@ -66,14 +66,14 @@ impl Tasks {
     /// Takes the first task of the batch out of its slot. `None` if the batch has ended.
     #[inline(always)]
     // ANCHOR: pop
-    pub(super) fn pop(&mut self) -> Option<Runnable> {
+    pub(super) fn pop(&mut self) -> Option<TakenOut> {
         loop {
             let number = self.run_queue.pop()?;
             let slot = &mut self.slots[number];
             if slot.state == State::Scheduled {
                 slot.state = State::Running;
                 self.running = number;
-                return Some(Runnable { key: slot.key, id: slot.id, task: slot.task.take() });
+                return Some(TakenOut { key: slot.key, id: slot.id, task: slot.task.take() });
             }
             debug_assert_eq!(slot.state, State::Complete, "what is queued is scheduled");
             self.slots.free(number);
@@ -85,11 +85,11 @@ impl Tasks {
     /// and is scheduled for it.
     #[inline(always)]
     // ANCHOR: put_back
-    pub(super) fn put_back(&mut self, Runnable { key, task, .. }: Runnable) -> bool {
+    pub(super) fn put_back(&mut self, TakenOut { key, task, .. }: TakenOut) -> bool {
         let slot = &mut self.slots[key.slot()];
         // The slot is empty while its task runs: there is nothing to drop.
         mem::forget(mem::replace(&mut slot.task, task));
-        slot.wait = this_poll::wait();
+        slot.wait = this_poll::noted();
         if slot.state == State::WokenWhileRunning {
             slot.state = State::Scheduled;
             return false;

@@ -45,27 +45,27 @@ pub(crate) mod wheel;
 pub(crate) trait Variant {
     /// What a timer can call.
     type Call: FnOnce();
-    type Shell: Shell<Core<Self::Call>>;
+    type Shell: Shell<TimerState<Self::Call>>;
 }
 
 /// The timers of an event loop.
-pub(crate) enum Local {}
+pub(crate) enum InEventLoop {}
 
-impl Variant for Local {
+impl Variant for InEventLoop {
     type Call = Box<dyn FnOnce()>;
-    type Shell = RefCell<Core<Self::Call>>;
+    type Shell = RefCell<TimerState<Self::Call>>;
 }
 
 /// The timers of a worker.
-pub(crate) enum Shared {}
+pub(crate) enum InWorker {}
 
-impl Variant for Shared {
+impl Variant for InWorker {
     type Call = Box<dyn FnOnce() + Send>;
-    type Shell = Mutex<Core<Self::Call>>;
+    type Shell = Mutex<TimerState<Self::Call>>;
 }
 
-pub(crate) type LocalTimers = Timers<Local>;
-pub(crate) type SharedTimers = Timers<Shared>;
+pub(crate) type LocalTimers = Timers<InEventLoop>;
+pub(crate) type SharedTimers = Timers<InWorker>;
 
 /// What a timer does when it fires.
 pub(crate) enum Action<C> {
@@ -98,7 +98,7 @@ pub(crate) struct Timers<V: Variant> {
 }
 
 /// What is behind the shell.
-pub(crate) struct Core<C> {
+pub(crate) struct TimerState<C> {
     wheel: Wheel<Action<C>>,
     /// Where due timers are sorted, kept for its memory.
     due: Vec<Due<Action<C>>>,
@@ -109,7 +109,7 @@ pub(crate) struct Core<C> {
 impl<V: Variant> Timers<V> {
     pub(crate) fn new(runtime_id: u64) -> Self {
         let core =
-            Core { wheel: Wheel::new(), due: Vec::new(), slack: Slack::new(), closed: false };
+            TimerState { wheel: Wheel::new(), due: Vec::new(), slack: Slack::new(), closed: false };
         Self { runtime_id, earliest: AtomicU64::new(NEVER), shell: V::Shell::around(core) }
     }
 
@@ -129,9 +129,9 @@ impl<V: Variant> Timers<V> {
         self.shell.open().wheel.len()
     }
 
-    /// Does `action` at `deadline`. Also tells whether no other timer is earlier: a worker that has
-    /// parked must be unparked then. The action comes back if the loop is closed, and nothing fires
-    /// any more.
+    /// Does `action` at `deadline`. Also tells whether no other timer is earlier: if its worker has parked,
+    /// the reactor's alarm must be set anew then (`Pool::insert_timer`). The action
+    /// comes back if the loop is closed, and nothing fires any more.
     #[inline]
     pub(crate) fn insert(
         &self,
@@ -214,7 +214,7 @@ impl<V: Variant> Timers<V> {
         if next == NEVER { NEVER } else { core.slack.wake_up_at(next, &core.wheel) }
     }
 
-    fn look_up_next(&self, core: &mut Core<V::Call>) -> u64 {
+    fn look_up_next(&self, core: &mut TimerState<V::Call>) -> u64 {
         let next = core.wheel.next_deadline().unwrap_or(NEVER);
         if !seeded("timers_keep_an_old_deadline") {
             self.earliest.store(next, Ordering::Relaxed);

@@ -8,7 +8,7 @@
 //! timers that are due. Its sockets need nothing of the sort: they are in the reactor of all, where one
 //! of the parked workers waits (`parking.rs`).
 //!
-//! So what becomes ready while any worker is parked runs within two ticks of a millisecond, whatever the
+//! So what becomes ready while any worker is parked runs within two milliseconds, whatever the
 //! others are stuck in; and mostly at once, for a worker with a backlog whose polls are not known to be
 //! short unparks others itself (`sharing.rs`). The guard is for polls that were short and suddenly are not.
 //!

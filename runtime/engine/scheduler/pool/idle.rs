@@ -27,7 +27,7 @@
 //!   that find nothing only slow down those that work. The last one to give up looks everywhere once
 //!   more, for others may have relied on it.
 //! - *One guard.* While any worker is awake, one that is parked has the guard duty (`guard.rs`): it waits
-//!   for no more than a tick. With all of them parked there is nothing to guard, and after some looks the
+//!   for no more than a millisecond. With all of them parked there is nothing to guard, and after some looks the
 //!   duty lapses. The next worker that is unparked assigns it anew.
 //!
 //! **Alternative:** a condition variable for all workers. It needs no list, wakes any of them, and cannot
@@ -86,7 +86,7 @@ pub(crate) struct Unparked {
 pub(crate) enum Duty {
     /// To wait until something comes.
     None,
-    /// To wait for a tick at most, and look after the others.
+    /// To wait until the guard's next look at most, and look after the others.
     Guard,
     /// Another worker or thread unparked it: it is awake.
     Work,
@@ -185,7 +185,7 @@ impl Idle {
 
     /// A worker stops being parked, if another did not unpark it already. `leaves_reactor`: it has waited in
     /// the reactor, and may be away from it for long: the guard is to come there now, and not at its next
-    /// tick.
+    /// look.
     #[must_use]
     pub(crate) fn unparked(&self, worker: usize, leaves_reactor: bool) -> Unparked {
         let mut parked = lock(&self.parked);
@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(idle.unpark_one(), Some(Notified::Done));
         let unparked = idle.unparked(1, false);
         let expected = Unparked { searching: true, assigned: Some(Notified::InReactor) };
-        assert_eq!(unparked, expected, "0 is alone, and must be told to tick");
+        assert_eq!(unparked, expected, "0 is alone, and must be told to guard");
         assert_eq!(idle.duty(0), Duty::Guard);
     }
 

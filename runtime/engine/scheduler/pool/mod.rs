@@ -1,8 +1,8 @@
 //! What the workers of a runtime share, and what others may reach of them.
 //!
 //! A [`Pool`] is a row of workers and what stands between them: the injector, the reactor, and which are
-//! parked. A worker's own half, its loop, is in `worker.rs`; its other half is here, the [`Shared`] one,
-//! which other workers steal from. All else, a task's waker, a handle, a `block_on`, comes through
+//! parked. A worker's own half, its loop, is in `worker.rs`; its other half, which other workers steal
+//! from, is here: [`WorkerShared`]. All else, a task's waker, a handle, a `block_on`, comes through
 //! `Member`'s `schedule` or [`Pool::spawn`]: on a worker's thread into its own queue, elsewhere into the
 //! injector.
 //!
@@ -39,7 +39,7 @@ use self::{
     numbers::Numbers,
     parker::Notified,
     threads::{ThreadSettings, Threads},
-    watch::Watch,
+    watch::GuardState,
 };
 use crate::engine::{
     base::{
@@ -121,7 +121,8 @@ static POOLS: Numbers<Pool> = Numbers::new();
 /// A worker that a thread begins with: its number and its queue.
 pub(crate) type FirstWorker = (usize, Owner<Runnable>);
 
-/// What a thread does that runs workers. From above, where a thread learns whose it is.
+/// What a thread does that runs workers: `run_thread` of `runtime.rs`. It is handed in because this file may not
+/// import `current.rs`; `worker_thread.rs` has the chain of calls.
 pub(crate) type RunThread = fn(&StdArc<Pool>, Option<FirstWorker>);
 
 /// How long a poll that took long makes others likely that do, in nanoseconds.
@@ -152,15 +153,15 @@ const OUTSIDE_LISTS: u64 = sized(8, 1) as u64;
 
 pub(crate) struct Pool {
     pub(crate) id: u64,
-    /// Its number among the living.
+    /// Its number among the pools that there are.
     number: u16,
     idle: Idle,
-    watch: Mutex<Watch>,
+    watch: Mutex<GuardState>,
     /// When a poll was last seen to take long. By any worker, and none relies on it.
     long_poll_at: AtomicU64,
     injector: Injector<Runnable>,
     reactor: SharedReactor,
-    workers: Box<[Shared]>,
+    workers: Box<[WorkerShared]>,
     /// The tasks of each worker, then those spawned elsewhere.
     owned: Box<[Owned<Member>]>,
     /// Into which worker's timers the next timer of another thread goes.
@@ -169,12 +170,12 @@ pub(crate) struct Pool {
     run_thread: RunThread,
     closed: AtomicBool,
     settings: Settings,
-    blocking: OnceLock<Arc<blocking::Pool>>,
+    blocking: OnceLock<Arc<blocking::BlockingPool>>,
 }
 
 /// What others reach of a worker. Each on cache lines of its own.
 #[repr(align(128))]
-struct Shared {
+struct WorkerShared {
     thief: Mutex<Thief<Runnable>>,
     counters: WorkerCounters,
     poll_cost: PollCost,
@@ -212,11 +213,11 @@ impl Pool {
             id,
             number,
             idle: Idle::new(settings.workers),
-            watch: Mutex::new(Watch::new(settings.workers)),
+            watch: Mutex::new(GuardState::new(settings.workers)),
             long_poll_at: AtomicU64::new(0),
             injector: Injector::new(),
             reactor,
-            workers: queues.iter().map(|queue| Shared::new(id, queue)).collect(),
+            workers: queues.iter().map(|queue| WorkerShared::new(id, queue)).collect(),
             owned: (0..lists).map(|_| Owned::new()).collect(),
             next_timers: AtomicUsize::new(0),
             threads: Threads::new(threads, settings.workers + settings.blocking_threads),
@@ -248,11 +249,10 @@ impl Pool {
         }
     }
 
-    /// Puts a task where any worker finds it. Refused once the pool is closed: then the caller has
-    /// the task to drop.
+    /// Puts a task where any worker finds it. Once the pool is closed, drops it.
     fn inject(&self, task: Runnable) {
-        // A closed injector hands the task back, and it is dropped here. Its future is not: the
-        // thread that shut the pool down has it, through the list of its owner.
+        // A closed injector hands the task back, and this reference to it is dropped here. The future is
+        // not: `close` drops that, through the list that the task stands in.
         if self.injector.push(task).is_ok()
             && let Some(notified) = self.idle.unpark_for_injected(|| self.comes_one_soon())
         {
@@ -321,11 +321,11 @@ impl Pool {
         self.closed.load(SeqCst)
     }
 
-    pub(crate) fn blocking(&self) -> &Arc<blocking::Pool> {
+    pub(crate) fn blocking(&self) -> &Arc<blocking::BlockingPool> {
         let Settings { blocking_threads, blocking_queue, .. } = self.settings;
-        let blocking = self
-            .blocking
-            .get_or_init(|| Arc::new(blocking::Pool::new(blocking_threads, blocking_queue)));
+        let blocking = self.blocking.get_or_init(|| {
+            Arc::new(blocking::BlockingPool::new(blocking_threads, blocking_queue))
+        });
         // It is there, then the look at the flag; `close` does it the other way round. One of the two
         // sees the other, or a job would begin in a pool that nothing closes.
         fence(SeqCst);
@@ -355,7 +355,7 @@ impl Pool {
     }
 
     /// The blocking pool, if there is one by now.
-    pub(crate) fn blocking_if_made(&self) -> Option<&Arc<blocking::Pool>> {
+    pub(crate) fn blocking_if_made(&self) -> Option<&Arc<blocking::BlockingPool>> {
         self.blocking.get()
     }
 
@@ -368,7 +368,7 @@ impl Pool {
         if let Some(blocking) = self.blocking.get() {
             blocking.close();
         }
-        // The rest of these is known to the owners' lists.
+        // To drop what is in the injector drops no future: `owned` still holds each task.
         if !seeded("pool_leaves_its_injector_open") {
             drop(self.injector.close());
         }
@@ -425,7 +425,7 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
+impl WorkerShared {
     fn new(pool_id: u64, queue: &Owner<Runnable>) -> Self {
         Self {
             thief: Mutex::new(queue.thief()),

@@ -25,8 +25,8 @@ impl<T> Numbers<T> {
 
     /// Draws a number for what is about to be made. Never 0.
     pub(super) fn draw(&self) -> io::Result<u16> {
-        let mut living = self.write();
-        let entry = living.vacant_entry();
+        let mut pools = self.write();
+        let entry = pools.vacant_entry();
         let number = u16::try_from(entry.key() + 1).map_err(|_| {
             let why = "65,535 runtimes exist already: drop one first";
             io::Error::new(io::ErrorKind::QuotaExceeded, why)
@@ -46,8 +46,8 @@ impl<T> Numbers<T> {
     }
 
     pub(super) fn find(&self, number: u16) -> Option<Arc<T>> {
-        let living = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        living.get(index(number))?.upgrade()
+        let pools = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        pools.get(index(number))?.upgrade()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Slab<Weak<T>>> {

@@ -104,7 +104,7 @@ impl Parker {
         self.word.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
     }
 
-    /// The last step before the thread waits in the reactor, whose lock it holds. `false`: it was
+    /// The last step before the thread waits in the reactor, where it leads. `false`: it was
     /// notified, and must not wait.
     #[must_use]
     pub(crate) fn enter_reactor(&self) -> bool {

@@ -86,11 +86,11 @@ impl Worker {
                 return Ok(Found::default());
             }
             let now = clock::real_now();
-            let mut tick = NEVER;
+            let mut guard_due = NEVER;
             if duty == Duty::Guard {
                 match self.guard(now) {
                     Guarded::Took => return Ok(Found::default()),
-                    Guarded::Until(due) => tick = due,
+                    Guarded::Until(due) => guard_due = due,
                 }
             }
             // After the announcement: a thread that inserts an earlier timer sees us parked.
@@ -99,7 +99,7 @@ impl Worker {
                 return Ok(Found::default());
             }
             let Some(mut leading) = reactor.lead() else {
-                self.follow(next, tick, now)?;
+                self.follow(next, guard_due, now)?;
                 continue;
             };
             // One that parked before us may have an earlier timer, and one that is stuck.
@@ -115,7 +115,7 @@ impl Worker {
                 continue;
             }
             self.counters().parks.add(1);
-            let (found, arms) = leading.wait(now, next.min(tick), woken);
+            let (found, arms) = leading.wait(now, next.min(guard_due), woken);
             if idle.parker(self.index()).leave_reactor() {
                 self.counters().unparks.add(1);
             }
@@ -133,13 +133,14 @@ impl Worker {
         }
     }
 
-    /// Waits outside the reactor, where another one is, until it is notified or `tick` is over.
-    fn follow(&self, next: u64, tick: u64, now: u64) -> io::Result<()> {
+    /// Waits outside the reactor, where another one is, until it is notified or `guard_due` is there.
+    fn follow(&self, next: u64, guard_due: u64, now: u64) -> io::Result<()> {
         if next != NEVER && self.pool.reactor.alarm_no_later_than(next, now)? {
             self.counters().timer_arms.add(1);
         }
         self.counters().parks.add(1);
-        let timeout = (tick != NEVER).then(|| Duration::from_nanos(tick.saturating_sub(now)));
+        let timeout =
+            (guard_due != NEVER).then(|| Duration::from_nanos(guard_due.saturating_sub(now)));
         if self.pool.idle.parker(self.index()).park(timeout) {
             self.counters().unparks.add(1);
         }

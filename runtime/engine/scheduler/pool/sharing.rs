@@ -9,14 +9,14 @@
 //! **Alternative:** to hand tasks over, one worker to another. Then no worker searches, and by the time a task
 //! arrives its worker may be the busier one.
 
-use super::{Shared, cost::worth_sharing, worker::Worker};
+use super::{WorkerShared, cost::worth_sharing, worker::Worker};
 use crate::engine::base::{
     primitives::lock,
     primitives::{Ordering, fence},
     trace::{self, EventKind},
 };
 
-impl Shared {
+impl WorkerShared {
     /// How many runnables wait in its ring.
     pub(super) fn waiting(&self) -> usize {
         lock(&self.thief).len()

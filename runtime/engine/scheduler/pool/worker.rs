@@ -26,7 +26,7 @@ use std::{
     task::Waker,
 };
 
-use super::{Member, POOLS, Pool, ROOM, Runnable, Settings, Shared};
+use super::{Member, POOLS, Pool, ROOM, Runnable, Settings, WorkerShared};
 use crate::engine::{
     base::{
         clock::{self, NEVER},
@@ -163,9 +163,9 @@ impl Worker {
     }
 
     /// Makes this worker the thread's, until the guard is dropped.
-    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+    pub(crate) fn enter(self: &Rc<Self>) -> EnteredWorker {
         CURRENT.with(|current| current.replace(ManuallyDrop::new(Some(self.clone()))));
-        Entered(())
+        EnteredWorker(())
     }
 
     /// Turns until the pool is closed, or another thread runs this worker.
@@ -175,8 +175,8 @@ impl Worker {
                 panic!("a worker cannot wait: {error}");
             }
         }
-        // What was put here after the hand-off could not be stolen. Of a closed pool, the thread that closed it
-        // has dropped what these hold; they hold the pool.
+        // What was put here after the hand-off could not be stolen, so it goes to the injector. Of a closed pool,
+        // `close` drops the futures; only the empty tasks are left here, and `inject` drops those.
         while let Some(task) = self.next() {
             self.pool.inject(task);
         }
@@ -225,7 +225,7 @@ impl Worker {
         now
     }
 
-    /// Inserts a timer from a task of this worker, which is awake, and looks before it sleeps. `None`:
+    /// Inserts a timer from a task of this worker, which is awake, and looks before it parks. `None`:
     /// the pool is closed.
     pub(crate) fn insert_timer(
         &self,
@@ -314,7 +314,7 @@ impl Worker {
     }
 
     /// What others reach of this worker.
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &WorkerShared {
         &self.pool.workers[self.index]
     }
 
@@ -469,9 +469,9 @@ impl Drop for HandedOff {
 }
 
 /// See [`Worker::enter`].
-pub(crate) struct Entered(());
+pub(crate) struct EnteredWorker(());
 
-impl Drop for Entered {
+impl Drop for EnteredWorker {
     fn drop(&mut self) {
         let worker = CURRENT.with(|current| current.replace(NO_WORKER));
         drop(ManuallyDrop::into_inner(worker));

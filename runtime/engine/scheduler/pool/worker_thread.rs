@@ -1,6 +1,15 @@
 //! A thread that runs workers: one after the other, as they come to be vacant.
 //!
 //! Mostly it is one worker for all of the thread's life. `threads.rs` says when it is not.
+//!
+//! Two functions of `runtime.rs` are handed in, because the files of this folder may not import `current.rs`,
+//! which says what runs a thread, and imports them. The chain of calls:
+//!
+//! 1. `pool/mod.rs`, `start_thread`: starts the thread, which calls the pool's [`RunThread`](super::RunThread).
+//! 2. `runtime.rs`, `run_thread`: calls [`run`] here with its `enter_worker`.
+//! 3. [`run`]: makes the [`Worker`], and gives it to `enter_worker` with a closure.
+//! 4. `runtime.rs`, `enter_worker`: makes the worker the thread's current one (`current.rs`), and calls the closure.
+//! 5. That closure, in [`run`]: calls the hooks and [`Worker::run`], which turns until the worker ends.
 
 use std::sync::Arc;
 
@@ -14,8 +23,7 @@ use crate::engine::{
     run_queue::stealing::Owner,
 };
 
-/// Makes a worker this thread's, and calls what is given with it. From above: what a thread's worker is to
-/// the rest of the library is not known here.
+/// Makes a worker this thread's, and calls the closure with it: `enter_worker` of `runtime.rs`.
 pub(crate) type Enter = fn(Worker, &mut dyn FnMut(&Worker));
 
 /// Ends the runtime, unless it is dropped in order: a worker that cannot wait has panicked, and what it had is
