@@ -142,4 +142,21 @@ mod tests {
         let next = insert(&mut sources);
         assert!(sources.get(next).is_some() && next != first);
     }
+
+    #[test]
+    fn the_token_of_a_source_that_is_gone_names_no_other() {
+        let mut sources = Sources::new();
+        let insert = |sources: &mut Sources| sources.insert(Arc::new(Readiness::new()));
+        let tokens: [_; 3] = std::array::from_fn(|_| {
+            let token = insert(&mut sources);
+            assert!(sources.remove(token).is_some());
+            token
+        });
+        let last = insert(&mut sources);
+        for token in tokens {
+            assert!(token != last && sources.get(token).is_none());
+            assert!(sources.remove(token).is_none());
+        }
+        assert!(sources.get(last).is_some());
+    }
 }

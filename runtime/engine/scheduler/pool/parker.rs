@@ -140,3 +140,20 @@ impl Wake for Parker {
         let _done = self.notify();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_in_the_reactor_says_whether_it_was_notified() {
+        let parker = Parker::new();
+        assert!(parker.enter_reactor() && parker.is_in_reactor());
+        assert!(!parker.leave_reactor() && !parker.is_in_reactor());
+        assert!(parker.enter_reactor());
+        assert_eq!(parker.notify(), Notified::InReactor);
+        assert!(parker.leave_reactor() && !parker.leave_reactor(), "and forgets it");
+        assert_eq!(parker.notify(), Notified::Done);
+        assert!(!parker.enter_reactor(), "it came before the wait");
+    }
+}

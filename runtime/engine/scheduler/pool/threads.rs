@@ -230,4 +230,9 @@ mod tests {
         assert!(threads.declare_vacant(4), "and is not there any more");
         assert!(threads.take_back(4) && !threads.take_back(4));
     }
+    #[test]
+    fn a_failure_to_start_is_told_once() {
+        let threads = threads(1);
+        assert!(threads.is_first_failure() && !threads.is_first_failure());
+    }
 }
