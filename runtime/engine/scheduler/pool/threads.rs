@@ -235,4 +235,16 @@ mod tests {
         let threads = threads(1);
         assert!(threads.is_first_failure() && !threads.is_first_failure());
     }
+
+    #[test]
+    fn a_thread_that_has_ended_keeps_no_stack() {
+        let threads = Threads::new(ThreadSettings::usual(), 8);
+        for _ in 0..20 {
+            threads.start(None, || {}).unwrap();
+            while !lock(&threads.state).handles.iter().all(has_ended) {
+                thread::yield_now();
+            }
+        }
+        assert_eq!(lock(&threads.state).handles.len(), 1, "the last is left to `join`");
+    }
 }
