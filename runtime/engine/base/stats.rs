@@ -105,17 +105,17 @@ worker_counters! {
     injected,
     /// Tasks that did not fit into its queue and went to the injector.
     overflowed,
-    /// Times it parked: waited in the kernel.
+    /// Times it parked: waited in the runtime's reactor, or outside it.
     parks,
     /// Parks that another thread ended.
     unparks,
-    /// Looks at the reactor with its tasks' sockets, while tasks were ready or before it parked.
+    /// Times it asked the runtime's reactor without waiting, while tasks were ready.
     looks,
-    /// Events the kernel reported for its sources.
+    /// Events that it took from the reactor, for sources of any task.
     events,
     /// Timers that it fired: its own, and those of workers that were parked or stuck.
     timers_fired,
-    /// System calls that set its timer descriptor.
+    /// Times it set the reactor's alarm.
     timer_arms,
     /// Times it took over, with the guard duty, what waited behind another worker's long poll.
     takeovers,
