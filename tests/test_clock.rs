@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     future::pending,
-    io::{Read, Write, pipe},
+    io::{PipeReader, Read, Write, pipe},
     rc::Rc,
     sync::mpsc,
     thread,
@@ -189,6 +189,37 @@ fn a_socket_is_given_as_much_real_time_as_was_set() {
     });
     other.join().unwrap();
     assert_eq!(clock.elapsed(), SECOND);
+}
+
+/// Two tasks wait for the same, and the first gives up: the other waits in the source's list alone.
+#[test]
+fn a_second_waiter_on_a_socket_is_given_real_time_as_well() {
+    let (clock, event_loop) = test_loop();
+    clock.set_real_wait(HOUR);
+    let (reader, mut writer) = pipe().unwrap();
+    let (go, gone) = mpsc::channel();
+    let other = thread::spawn(move || {
+        gone.recv().unwrap();
+        // A loop that does not wait for it is done by then.
+        thread::sleep(Duration::from_millis(20));
+        writer.write_all(b"x").unwrap();
+        writer
+    });
+    event_loop.block_on(async {
+        let reader = Rc::new(Source::new(reader).unwrap());
+        let waits =
+            |reader: Rc<Source<PipeReader>>| spawn_local(async move { reader.readable().await });
+        let first = waits(reader.clone());
+        yield_now().await;
+        let second = waits(reader);
+        yield_now().await;
+        first.cancel();
+        assert!(first.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        timeout(SECOND, second).await.expect("the byte comes first").unwrap().unwrap();
+    });
+    other.join().unwrap();
+    assert_eq!(clock.elapsed(), Duration::ZERO);
 }
 
 #[test]
