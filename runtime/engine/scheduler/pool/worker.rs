@@ -52,9 +52,6 @@ use crate::engine::{
 /// often.
 const OVERDUE: u64 = 200_000;
 
-/// Events that a look takes from the kernel at the least, however full the queue is.
-const LEAST_ROOM: usize = 16;
-
 pub(crate) struct Worker {
     index: usize,
     pub(crate) pool: StdArc<Pool>,
@@ -258,9 +255,8 @@ impl Worker {
         }
         // No more than the queue has room for: the rest waits in the kernel, in order, and ahead of what
         // becomes ready later. An overflow would turn that round.
-        // (Of two sizes, for each change of size makes a new buffer.)
-        let has_room = CAPACITY - self.queue.len() >= ROOM;
-        let room = if has_room { ROOM } else { LEAST_ROOM };
+        // (A power of two, since each change of size makes a new buffer.)
+        let room = 1 << (CAPACITY - self.queue.len()).clamp(1, ROOM).ilog2();
         let mut woken = self.woken.take();
         let Some(found) = self.pool.reactor.try_look(room, &mut woken) else {
             self.woken.replace(woken);
