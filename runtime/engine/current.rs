@@ -104,7 +104,13 @@ pub(crate) fn add_loop(core: &Rc<Core>) {
 
 /// Forgets it again.
 pub(crate) fn remove_loop(core: &Core) {
-    LOOPS.with_borrow_mut(|loops| loops.remove(&core.id));
+    LOOPS.with_borrow_mut(|loops| {
+        loops.remove(&core.id);
+        if loops.is_empty() {
+            // An empty map keeps memory, which nothing gives back when the thread ends.
+            drop(std::mem::take(&mut **loops));
+        }
+    });
 }
 
 /// The event loop of this identity, if it was made on this thread and is there.
