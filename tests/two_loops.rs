@@ -283,7 +283,7 @@ fn a_listener_for_each_loop_is_registered_once() {
         net::TcpStream::connect(address).unwrap().write_all(&[1]).unwrap();
     }
     for thread in threads {
-        // Of the listener, and of connections whose byte came late.
-        assert!((1..=1 + CLIENTS as u64 + 2).contains(&thread.join().unwrap()));
+        // Of the listener, and of connections whose byte came late. (A loop that never had to wait has none.)
+        assert!(thread.join().unwrap() <= 1 + CLIENTS as u64 + 2);
     }
 }
