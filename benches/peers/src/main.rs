@@ -39,6 +39,7 @@ mod loop_program;
 mod machine;
 mod micro;
 mod rounds;
+mod side;
 mod sleeps;
 mod stats;
 mod table;

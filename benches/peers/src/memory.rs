@@ -9,6 +9,7 @@
 mod child;
 #[path = "../../common/mod.rs"]
 mod common;
+mod side;
 mod table;
 
 use std::{
@@ -24,7 +25,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use self::table::short;
+use self::{side::Side, table::short};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -53,12 +54,6 @@ enum Child {
 enum What {
     Tasks,
     Connections,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Side {
-    Whirligig,
-    Tokio,
 }
 
 /// Bytes for each task or connection.

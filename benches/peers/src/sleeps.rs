@@ -4,10 +4,7 @@
 //! lateness, from before it asks for the sleep to when it runs again, so queueing behind other tasks
 //! counts as lateness too. Durations come from a seeded generator: each side sleeps the same ones.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -17,6 +14,7 @@ use crate::{
     child, common,
     machine::{self, CpuTime},
     rounds,
+    side::Side,
     stats::{Summary, percentile},
     table::{self, short},
 };
@@ -24,22 +22,6 @@ use crate::{
 const SEED: u64 = 0x5EED;
 const SHORT_SLEEP: Duration = Duration::from_micros(50);
 const SHORT_SLEEPS: usize = 400;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Side {
-    Whirligig,
-    Tokio,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Whirligig => "whirligig",
-            Self::Tokio => "tokio",
-        })
-    }
-}
 
 /// Options of the many sleeps.
 #[derive(Args, Debug)]

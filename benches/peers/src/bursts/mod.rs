@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use self::row::{Program, Row, workers};
 use crate::{
     child, machine, rounds,
+    side::Side,
     stats::{Summary, percentile},
     table::{self, short},
 };
@@ -48,22 +49,6 @@ pub(crate) struct Options {
     /// Writes every sample with machine and date.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Side {
-    Whirligig,
-    Tokio,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Whirligig => "whirligig",
-            Self::Tokio => "tokio",
-        })
-    }
 }
 
 /// One process to start.
