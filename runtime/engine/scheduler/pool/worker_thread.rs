@@ -26,22 +26,23 @@ use crate::engine::{
 /// Makes a worker this thread's, and calls the closure with it: `enter_worker` of `runtime.rs`.
 pub(crate) type Enter = fn(Worker, &mut dyn FnMut(&Worker));
 
-/// Ends the runtime, unless it is dropped in order: a worker that cannot wait has panicked, and what it had is
-/// not to hang. What waits is cancelled, and told so.
-struct CloseOnPanic<'a>(&'a Arc<Pool>);
+/// The thread's end. After a panic, of a worker that cannot wait, it is the runtime's as well: what waits is
+/// cancelled, and told so.
+struct Ends<'a>(&'a Pool);
 
-impl Drop for CloseOnPanic<'_> {
+impl Drop for Ends<'_> {
     fn drop(&mut self) {
+        let Self(pool) = self;
         if std::thread::panicking() {
-            self.0.close();
-            self.0.threads.end(|| self.0.close_reactor());
+            pool.close();
         }
+        pool.threads.end(|| pool.close_reactor());
     }
 }
 
 /// The thread's life.
 pub(crate) fn run(pool: &Arc<Pool>, mut next: Option<FirstWorker>, enter: Enter) {
-    let _close_on_panic = CloseOnPanic(pool);
+    let _ends = Ends(pool);
     let Threads { settings, .. } = &pool.threads;
     let mut first = None;
     while let Some((index, queue)) = next.take().or_else(|| take_vacant(pool)) {
@@ -61,7 +62,6 @@ pub(crate) fn run(pool: &Arc<Pool>, mut next: Option<FirstWorker>, enter: Enter)
     if let Some(number) = first {
         call_hook("an `on_thread_stop` hook", &settings.on_stop, number);
     }
-    pool.threads.end(|| pool.close_reactor());
 }
 
 /// A vacant worker, with a new queue.
