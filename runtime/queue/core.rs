@@ -31,10 +31,7 @@ use super::{
     items::Items,
 };
 use crate::engine::{
-    base::primitives::{
-        counter::{AtomicU64, Relaxed},
-        seeded,
-    },
+    base::primitives::seeded,
     waiting::{
         leaf::{Offer, Stage, Step, Wakes, wait},
         wait_list::{WaitKey, WaitList},
@@ -48,9 +45,6 @@ pub(super) const TOO_OFTEN: &str = "`task_done` was called more often than items
 
 /// No bound: more than any queue can hold.
 const UNBOUNDED: usize = usize::MAX;
-
-/// The identity of the next queue that is asked for one. From 1 on.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A queue's numbers at one moment.
 ///
@@ -91,14 +85,11 @@ pub(super) struct QueueCore<T> {
     promised_room: usize,
     unfinished: usize,
     closed: bool,
-    /// 0 until it is asked for.
-    id: u64,
 }
 
 impl<T> QueueCore<T> {
     pub(super) fn unbounded() -> Self {
         Self {
-            id: 0,
             items: Items::new(),
             capacity: UNBOUNDED,
             limit: UNBOUNDED,
@@ -297,14 +288,6 @@ impl<T> QueueCore<T> {
             Wakes::all([&mut self.putters, &mut self.getters])
         };
         (items, wakes)
-    }
-
-    /// This queue's identity, which no other has or will have.
-    pub(super) fn id(&mut self) -> u64 {
-        if self.id == 0 {
-            self.id = NEXT_ID.fetch_add(1, Relaxed);
-        }
-        self.id
     }
 
     pub(super) fn is_closed(&self) -> bool {

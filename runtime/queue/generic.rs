@@ -21,7 +21,13 @@ use super::{
     core::{QueueCore, Stats, TOO_OFTEN},
     error::{TryGetError, TryPutError},
 };
-use crate::engine::{base::primitives::Mutex, waiting::shell::Shell};
+use crate::engine::{
+    base::primitives::{
+        Mutex,
+        counter::{AtomicU64, Relaxed},
+    },
+    waiting::shell::Shell,
+};
 
 /// Between which tasks a [`GenericQueue`] is shared: [`Shared`] or [`Local`]. There is no third.
 pub trait Sharing: sealed::Sealed {}
@@ -117,8 +123,13 @@ pub type Queue<T> = GenericQueue<T, Shared>;
 /// assert_eq!((drain(&local), drain(&shared)), (vec![1], vec![2]));
 /// ```
 pub struct GenericQueue<T, S: Sharing> {
+    /// Beside the shell: to name the queue, nothing is opened.
+    id: u64,
     core: S::Around<QueueCore<T>>,
 }
+
+/// The identity of the next queue. From 1 on.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 // No user code runs while the core is open, so a panic never finds it half changed.
 impl<T, S: Sharing> UnwindSafe for GenericQueue<T, S> {}
@@ -134,7 +145,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     /// ```
     #[doc(alias = "unbounded_channel")]
     pub fn unbounded() -> Self {
-        Self { core: S::Around::around(QueueCore::unbounded()) }
+        Self::around(QueueCore::unbounded())
     }
 
     /// A queue that holds at most `capacity` items: a `put` waits while it is full. Memory is
@@ -151,7 +162,11 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[doc(alias = "maxsize")]
     #[track_caller]
     pub fn bounded(capacity: usize) -> Self {
-        Self { core: S::Around::around(QueueCore::bounded(capacity)) }
+        Self::around(QueueCore::bounded(capacity))
+    }
+
+    fn around(core: QueueCore<T>) -> Self {
+        Self { id: NEXT_ID.fetch_add(1, Relaxed), core: S::Around::around(core) }
     }
 
     /// Puts `item` at the end if there is room now.
@@ -314,9 +329,9 @@ impl<T, S: Sharing> GenericQueue<T, S> {
         self.open().stats()
     }
 
-    /// The identity by which reports name this queue.
+    /// The identity by which reports name this queue, which no other has or will have.
     pub(crate) fn id(&self) -> u64 {
-        self.open().id()
+        self.id
     }
 
     /// One visit to the core. No user code runs while it lasts.
