@@ -95,19 +95,13 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let location = Location::caller();
     let blocking = current::blocking("`try_spawn_blocking`");
-    let pool = blocking.pool.clone();
-    let (job, handle) = make_job(blocking, Kind::Call, f, location);
-    match pool.try_submit(job) {
-        Ok(number) => Ok(SpawnBlocking::new(handle, pool, Some(number), location)),
-        Err((job, refused)) => {
-            job.discard();
-            Err(match refused {
-                Refused::Full => TrySpawnError::Full,
-                Refused::Closed => TrySpawnError::ShutDown,
-            })
-        }
+    let location = Location::caller();
+    let (call, refused) = offer(blocking, Kind::Call, f, location, BlockingPool::try_submit);
+    match refused {
+        None => Ok(call),
+        Some(Refused::Full) => Err(TrySpawnError::Full),
+        Some(Refused::Closed) => Err(TrySpawnError::ShutDown),
     }
 }
 
@@ -217,17 +211,34 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    offer(blocking, kind, f, location, BlockingPool::submit).0
+}
+
+/// How a pool takes a job in, or hands it back.
+type Submit = fn(&BlockingPool, Job) -> Result<JobNumber, (Job, Refused)>;
+
+/// Makes a job and submits it. One that is refused is dropped, which tells its handle that it was cancelled.
+fn offer<T, F>(
+    blocking: Blocking,
+    kind: Kind,
+    f: F,
+    location: &'static Location<'static>,
+    submit: Submit,
+) -> (SpawnBlocking<T>, Option<Refused>)
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     let pool = blocking.pool.clone();
     let (job, handle) = make_job(blocking, kind, f, location);
-    let number = match pool.submit(job) {
-        Ok(number) => Some(number),
-        // Dropped, it tells its handle that it was cancelled.
-        Err((job, _closed)) => {
+    let (number, refused) = match submit(&pool, job) {
+        Ok(number) => (Some(number), None),
+        Err((job, refused)) => {
             job.discard();
-            None
+            (None, Some(refused))
         }
     };
-    SpawnBlocking::new(handle, pool, number, location)
+    (SpawnBlocking::new(handle, pool, number, location), refused)
 }
 
 fn make_job<T, F>(
