@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     future::pending,
-    io::{PipeReader, Read, Write, pipe},
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
     rc::Rc,
     sync::mpsc,
     thread,
@@ -168,18 +168,27 @@ fn a_socket_waited_on_delays_the_jump_only() {
     assert_eq!(clock.elapsed(), HOUR);
 }
 
+/// A pipe, and a thread that writes a byte to it once it is told to, after a pause.
+fn pipe_from_a_thread(
+    pause: Duration,
+) -> (PipeReader, mpsc::Sender<()>, thread::JoinHandle<PipeWriter>) {
+    let (reader, mut writer) = pipe().unwrap();
+    let (go, gone) = mpsc::channel();
+    let other = thread::spawn(move || {
+        gone.recv().unwrap();
+        thread::sleep(pause);
+        writer.write_all(b"x").unwrap();
+        writer
+    });
+    (reader, go, other)
+}
+
 #[test]
 fn a_socket_is_given_as_much_real_time_as_was_set() {
     let (clock, event_loop) = test_loop();
     // Longer than any test may take: the byte comes first, however slow the other thread is.
     clock.set_real_wait(HOUR);
-    let (reader, mut writer) = pipe().unwrap();
-    let (go, gone) = mpsc::channel();
-    let other = thread::spawn(move || {
-        gone.recv().unwrap();
-        writer.write_all(b"x").unwrap();
-        writer
-    });
+    let (reader, go, other) = pipe_from_a_thread(Duration::ZERO);
     event_loop.block_on(async {
         let reader = Source::new(reader).unwrap();
         go.send(()).unwrap();
@@ -196,15 +205,8 @@ fn a_socket_is_given_as_much_real_time_as_was_set() {
 fn a_second_waiter_on_a_socket_is_given_real_time_as_well() {
     let (clock, event_loop) = test_loop();
     clock.set_real_wait(HOUR);
-    let (reader, mut writer) = pipe().unwrap();
-    let (go, gone) = mpsc::channel();
-    let other = thread::spawn(move || {
-        gone.recv().unwrap();
-        // A loop that does not wait for it is done by then.
-        thread::sleep(Duration::from_millis(20));
-        writer.write_all(b"x").unwrap();
-        writer
-    });
+    // A loop that does not wait for the byte is done before it comes.
+    let (reader, go, other) = pipe_from_a_thread(Duration::from_millis(20));
     event_loop.block_on(async {
         let reader = Rc::new(Source::new(reader).unwrap());
         let waits =
