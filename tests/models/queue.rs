@@ -16,7 +16,7 @@ use std::{
 
 use loom::sync::Notify;
 
-use super::{bounded_model, seeded_bug_is_caught};
+use super::seeded_bug_is_caught;
 use crate::{
     engine::base::primitives::thread,
     queue::{GetError, PutError, Queue},
@@ -89,7 +89,7 @@ fn close_ends_a_get_and_returns_a_put() {
 
 #[test]
 fn a_cancelled_get_loses_no_item_and_passes_its_wake_on() {
-    bounded_model(3, || {
+    loom::model(|| {
         let queue = loom::sync::Arc::new(Queue::unbounded());
         let getter = thread::spawn({
             let queue = queue.clone();
@@ -111,7 +111,7 @@ fn a_cancelled_get_loses_no_item_and_passes_its_wake_on() {
 
 #[test]
 fn a_cancelled_put_passes_its_room_on() {
-    bounded_model(3, || {
+    loom::model(|| {
         let queue = loom::sync::Arc::new(Queue::bounded(1));
         queue.try_put(0).unwrap();
         let putter = thread::spawn({
@@ -134,7 +134,7 @@ fn a_cancelled_put_passes_its_room_on() {
 
 #[test]
 fn nobody_overtakes_a_get_that_was_promised_an_item() {
-    bounded_model(3, || {
+    loom::model(|| {
         let queue = loom::sync::Arc::new(Queue::unbounded());
         let getter = thread::spawn({
             let queue = queue.clone();
@@ -155,7 +155,7 @@ fn nobody_overtakes_a_get_that_was_promised_an_item() {
 
 #[test]
 fn join_waits_for_the_last_task_done() {
-    bounded_model(3, || {
+    loom::model(|| {
         let queue = loom::sync::Arc::new(Queue::unbounded());
         queue.try_put(1).unwrap();
         queue.try_put(2).unwrap();
