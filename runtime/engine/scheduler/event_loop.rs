@@ -417,10 +417,11 @@ impl Core {
         }
     }
 
-    /// Takes the loop back from its host.
+    /// Takes the loop back from its host, if it was left to one.
     pub(crate) fn resume(&self) {
-        self.is_left_to_host.set(false);
-        self.inbox.host_is_back();
+        if self.is_left_to_host.replace(false) {
+            self.inbox.host_is_back();
+        }
     }
 
     /// Gives back the memory of a burst that is over.
