@@ -207,6 +207,9 @@ impl EventLoop {
     #[track_caller]
     #[doc(alias = "_run_once")]
     pub fn turn(&self, timeout: Option<Duration>) -> io::Result<Turn> {
+        // One that may wait keeps no worker waiting, as in `block_on`.
+        let may_wait = timeout != Some(Duration::ZERO);
+        let _left = may_wait.then(current::hand_off_worker);
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());

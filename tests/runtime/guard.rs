@@ -361,6 +361,19 @@ fn with_every_worker_in_block_in_place_tasks_run() {
 }
 
 #[test]
+fn a_turn_that_waits_inside_a_task_does_not_hold_its_worker_back() {
+    let _watchdog = Watchdog::new("a turn inside a task");
+    let runtime = workers(1);
+    let turned = runtime.spawn(async {
+        let event_loop = EventLoop::new().unwrap();
+        let inner = event_loop.handle();
+        drop(spawn(async move { inner.call_soon_threadsafe(|| ()).unwrap() }));
+        event_loop.turn(None).map(drop)
+    });
+    turned.wait().unwrap().unwrap();
+}
+
+#[test]
 fn a_loop_inside_a_task_does_not_hold_its_worker_back() {
     let _watchdog = Watchdog::new("a loop inside a task");
     let runtime = workers(1);
