@@ -65,6 +65,7 @@
 //! task/                   spawning, yielding, blocking calls, the budget for other crates' futures
 //! time/                   sleep, timeout, interval, and the clock's `Instant`
 //! queue/                  the async queue: its rules, and one struct around them in two shells
+//! sync/                   locks, signals and channels between tasks
 //! io/                     any file descriptor as a `Source`, and what can be awaited of it
 //! net/                    TCP: addresses, connecting, listening, streams
 //! event_loop.rs           `EventLoop` as its owner holds it
@@ -201,6 +202,7 @@ pub mod trace;
 pub mod io;
 pub mod net;
 pub mod queue;
+pub mod sync;
 pub mod task;
 pub mod time;
 

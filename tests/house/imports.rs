@@ -120,6 +120,7 @@ what users await
     queue/futures.rs <- queue/generic.rs queue/error.rs
     queue/local.rs          <- queue/futures.rs queue/generic.rs
     queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs
+    sync/mod.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
     io/mod.rs               <- io/source.rs io/operation.rs
