@@ -95,7 +95,7 @@ fn waiting_in_what_a_loop_calls_panics_with_advice() {
     handle
         .call_soon_threadsafe(move || {
             let waits = catch_unwind(AssertUnwindSafe(|| pending.wait().is_ok()));
-            let text = *waits.unwrap_err().downcast::<&str>().unwrap();
+            let text = *waits.unwrap_err().downcast::<String>().unwrap();
             tell.send((text, ended.wait().unwrap())).unwrap();
         })
         .unwrap();

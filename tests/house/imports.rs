@@ -30,6 +30,7 @@ base
 queues and lists
     engine/waiting/mod.rs
     engine/waiting/shell.rs
+    engine/waiting/thread.rs
     engine/waiting/waiter.rs
     engine/waiting/wait_list.rs <- engine/waiting/waiter.rs
     engine/run_queue/batches.rs

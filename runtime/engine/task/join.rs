@@ -15,8 +15,7 @@ use std::{
     panic::{Location, RefUnwindSafe, UnwindSafe},
     pin::Pin,
     sync::{Arc, Mutex as StdMutex, PoisonError},
-    task::{Context, Poll, Wake, Waker, ready},
-    thread::{self, Thread},
+    task::{Context, Poll, ready},
 };
 
 use super::{
@@ -24,11 +23,14 @@ use super::{
     outcome::{Failure, Outcome, Report},
     shared_joiner::{Cancel, SharedJoiner},
 };
-use crate::engine::base::{
-    id::TaskId,
-    location::{Origin, WaitsFor, WaitsOn},
-    primitives::{Mutex, has_own_locals, lock},
-    this_poll, user_code,
+use crate::engine::{
+    base::{
+        id::TaskId,
+        location::{Origin, WaitsFor, WaitsOn},
+        primitives::{Mutex, has_own_locals, lock},
+        this_poll, user_code,
+    },
+    waiting::thread::wait_on_thread,
 };
 
 /// A task's handle: await its output, or cancel it.
@@ -189,26 +191,12 @@ impl<T> JoinHandle<T> {
     #[track_caller]
     #[doc(alias = "blocking_wait")]
     #[doc(alias = "result")]
-    pub fn wait(mut self) -> Result<T, JoinError> {
-        assert!(
-            this_poll::may_block() || self.is_finished(),
+    pub fn wait(self) -> Result<T, JoinError> {
+        wait_on_thread(
             "`JoinHandle::wait` would block the loop or the worker that it may be waiting for: await the \
-             handle, or, on a `Runtime`, wait inside `task::block_in_place`"
-        );
-        struct Unpark(Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut cx = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(result) = Pin::new(&mut self).poll(&mut cx) {
-                return result;
-            }
-            thread::park();
-        }
+             handle, or, on a `Runtime`, wait inside `task::block_in_place`",
+            self,
+        )
     }
 }
 

@@ -3,5 +3,6 @@
 
 pub(crate) mod leaf;
 pub(crate) mod shell;
+pub(crate) mod thread;
 pub(crate) mod wait_list;
 pub(crate) mod waiter;

@@ -1,0 +1,45 @@
+//! A plain thread that waits for one of our futures: `JoinHandle::wait`, and the `blocking_` form of what tasks await.
+//!
+//! The thread polls, and parks until it is woken. That may not happen where tasks wait for the thread: the loop or
+//! worker that it runs may be what would wake it. There only a future that is ready at once is answered.
+//!
+//! **Alternative:** a condition variable in each object, beside its list of wakers. Then threads and tasks would not
+//! wait in one line, first come, first served.
+
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+use crate::engine::base::this_poll;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits on this thread for `future`, one of ours that needs no reactor.
+///
+/// # Panics
+/// With `advice`, if the future is not ready at once and this thread runs tasks.
+#[track_caller]
+pub(crate) fn wait_on_thread<F: Future>(advice: &str, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    // Nothing here can give way to other tasks.
+    this_poll::lifted(|| {
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            assert!(this_poll::may_block(), "{advice}");
+            thread::park();
+        }
+    })
+}
