@@ -35,11 +35,19 @@ pub enum WaitsFor {
     Writable,
     /// A job on the blocking pool.
     Blocking,
+    /// A lock: `Mutex::lock`, `RwLock::read` and `write`.
+    Lock,
+    /// Permits of a semaphore.
+    Permit,
+    /// A signal: an event, a condition, a barrier, a cancelled token.
+    Signal,
+    /// A value: `oneshot`, `watch`, `broadcast`, `OnceCell`.
+    Value,
 }
 
 impl WaitsFor {
     /// Each of them.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 13] = [
         Self::Timer,
         Self::Turn,
         Self::Task,
@@ -49,6 +57,10 @@ impl WaitsFor {
         Self::Readable,
         Self::Writable,
         Self::Blocking,
+        Self::Lock,
+        Self::Permit,
+        Self::Signal,
+        Self::Value,
     ];
 }
 
@@ -64,6 +76,10 @@ impl fmt::Display for WaitsFor {
             Self::Readable => "readiness to read",
             Self::Writable => "readiness to write",
             Self::Blocking => "a blocking job",
+            Self::Lock => "a lock",
+            Self::Permit => "a permit",
+            Self::Signal => "a signal",
+            Self::Value => "a value",
         })
     }
 }
@@ -78,6 +94,8 @@ pub enum WaitsOn {
     Queue(u64),
     /// The source with the descriptor of this number.
     Source(u64),
+    /// The lock or semaphore of this number.
+    Lock(u64),
 }
 
 impl fmt::Display for WaitsOn {
@@ -86,6 +104,7 @@ impl fmt::Display for WaitsOn {
             Self::Task(task) => write!(f, "task {task}"),
             Self::Queue(number) => write!(f, "queue {number}"),
             Self::Source(number) => write!(f, "descriptor {number}"),
+            Self::Lock(number) => write!(f, "lock {number}"),
         }
     }
 }
@@ -148,6 +167,7 @@ impl WaitNote {
             WaitsOn::Task(task) => (1, task.get()),
             WaitsOn::Queue(number) => (2, number),
             WaitsOn::Source(number) => (3, number),
+            WaitsOn::Lock(number) => (4, number),
         };
         Self { word: what as u64 | kind << KIND_SHIFT | id << ID_SHIFT, location }
     }
@@ -163,6 +183,7 @@ impl WaitNote {
             1 => TaskId::from_number(id).map(WaitsOn::Task),
             2 => Some(WaitsOn::Queue(id)),
             3 => Some(WaitsOn::Source(id)),
+            4 => Some(WaitsOn::Lock(id)),
             _ => None,
         }
     }
@@ -196,6 +217,7 @@ mod tests {
                 WaitsOn::Queue(most),
                 WaitsOn::Source(1),
                 WaitsOn::Source(most),
+                WaitsOn::Lock(most),
             ] {
                 let wait = WaitNote::on(what, object, location);
                 assert_eq!((wait.what(), wait.object()), (what, Some(object)));
