@@ -336,7 +336,7 @@ pub(crate) fn send<T: Send + 'static>(
     address: Address,
     new: NewTask<SpawnedSend, T>,
 ) -> JoinHandle<T> {
-    let (task, origin, handle) = new.identify(TaskId::draw(), local::wake_bits);
+    let (task, origin, handle) = new.identify(TaskId::draw(), &local::REACH);
     let spawn = move || {
         if let Some(core) = event_loop() {
             core.spawn_sent(origin, task);

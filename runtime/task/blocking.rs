@@ -27,6 +27,7 @@ use crate::{
         current::{self, Blocking, Current},
         task::{
             join::{JoinError, JoinHandle},
+            reach::Reach,
             spawned::NewTask,
         },
     },
@@ -258,7 +259,7 @@ where
     };
     // A job is cancelled by its number in the pool: it has no waker.
     let new = NewTask::new(Call(Some(call)), None, location);
-    let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+    let (task, origin, handle) = new.identify(TaskId::draw(), Reach::NONE);
     let hold = clock.as_ref().map(TestClock::hold);
     (Job::new(task, origin, kind, hold), handle)
 }

@@ -30,6 +30,7 @@ use crate::{
 mod blocking;
 mod budget;
 mod cancel;
+mod end;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

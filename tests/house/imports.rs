@@ -49,17 +49,18 @@ parts of a loop
     engine/task/key.rs
     engine/task/outcome.rs
     engine/task/poll.rs
+    engine/task/reach.rs
     engine/task/cell.rs            <- engine/task/outcome.rs engine/task/poll.rs
-    engine/task/shared_joiner.rs   <- engine/task/outcome.rs engine/task/cell.rs
-    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs engine/task/shared_joiner.rs
-    engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/poll.rs engine/task/cell.rs engine/task/join.rs
+    engine/task/shared_joiner.rs   <- engine/task/outcome.rs engine/task/cell.rs engine/task/reach.rs
+    engine/task/join.rs            <- engine/task/outcome.rs engine/task/cell.rs engine/task/reach.rs engine/task/shared_joiner.rs
+    engine/task/spawned.rs         <- engine/task/outcome.rs engine/task/poll.rs engine/task/cell.rs engine/task/reach.rs engine/task/join.rs
     engine/task/slots.rs           <- engine/task/key.rs engine/task/spawned.rs
     engine/task/steps.rs           <- engine/task/poll.rs
     engine/task/tasks.rs           <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs
-    engine/task/local.rs <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs engine/task/poll.rs
+    engine/task/local.rs <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs engine/task/poll.rs engine/task/reach.rs
     engine/waiting/leaf.rs         <- engine/task/local.rs
     engine/task/state.rs           <- engine/task/spawned.rs
-    engine/task/shared.rs          <- engine/task/join.rs engine/task/poll.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
+    engine/task/shared.rs          <- engine/task/join.rs engine/task/poll.rs engine/task/reach.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
     engine/task/owned.rs           <- engine/task/shared.rs
     engine/blocking/mod.rs <- engine/task/spawned.rs engine/task/poll.rs
     engine/reactor/flags.rs
@@ -108,6 +109,7 @@ what users await
     task/cancel.rs
     task/blocking.rs        <- task/cancel.rs
     task/budget.rs
+    task/end.rs
     task/mod.rs             <- task/cancel.rs task/blocking.rs task/budget.rs
     time/instant.rs
     time/sleep.rs           <- time/instant.rs

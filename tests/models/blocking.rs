@@ -14,7 +14,7 @@ use crate::engine::{
         primitives::{Arc, Condvar, Mutex, lock, thread},
     },
     blocking::{BlockingPool, Job, JobNumber, Kind},
-    task::{join::JoinHandle, spawned::NewTask},
+    task::{join::JoinHandle, reach::Reach, spawned::NewTask},
 };
 
 /// Jobs that have ended.
@@ -53,7 +53,7 @@ fn submit(pool: &BlockingPool, ended: &Arc<Ended>, after: usize) -> (JobNumber, 
         ended.add_one();
     };
     let new = NewTask::new(job, None, Location::caller());
-    let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+    let (task, origin, handle) = new.identify(TaskId::draw(), Reach::NONE);
     let submitted = pool.submit(Job::new(task, origin, Kind::Call, None));
     (submitted.ok().expect("it is open"), handle)
 }

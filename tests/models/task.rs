@@ -35,6 +35,7 @@ use crate::engine::{
         join::{JoinError, JoinHandle},
         owned::Owned,
         poll::PollOutcome,
+        reach::{Ending, Reach},
         shared::{Ran, Runnable, Schedule, Shut, Task},
         spawned::{NewTask, TaskStage},
     },
@@ -55,12 +56,22 @@ thread_local! {
 /// Added to a task's index in the list to make its key, for no key is 0.
 const KEY: u64 = 1 << 32;
 
-fn wake_by_key(key: u64) {
+fn find(key: u64) -> Option<Runnable<Arc<Stub>>> {
     let stub = STUB.with_borrow(|stub| stub.clone());
-    if let Some(task) = stub.and_then(|stub| stub.owned.get((key - KEY) as u32)) {
-        ArcWake::wake(task);
-    }
+    stub?.owned.get((key - KEY) as u32)
 }
+
+static REACH: Reach = Reach {
+    wake: |key| {
+        if let Some(task) = find(key) {
+            ArcWake::wake(task);
+        }
+    },
+    end: |key, _| match find(key).map(|task| task.shut_down()) {
+        None | Some(Shut::Dropped | Shut::Ended) => Ending::Gone,
+        Some(Shut::Running) => Ending::Elsewhere,
+    },
+};
 
 impl Schedule for Arc<Stub> {
     fn schedule(task: Runnable<Self>) {
@@ -164,7 +175,7 @@ struct Spawned {
 fn spawn(data: u32) -> Spawned {
     let (stub, seen) = (Stub::new(), Arc::new(Seen::default()));
     let new = NewTask::new(WaitsFor { data, seen: seen.clone() }, None, Location::caller());
-    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
+    let (task, handle) = Task::new(new, TaskId::draw(), stub.clone(), &REACH);
     stub.push(task.clone());
     Spawned { stub, seen, task, handle }
 }
@@ -281,6 +292,40 @@ fn a_cancel_meets_a_poll() {
         let worker = Stub::worker(&spawned.stub);
         spawned.handle.cancel();
         worker.join().unwrap();
+        assert!(spawned.end(1).unwrap_err().is_cancelled());
+    });
+}
+
+/// A task is ended by its handle while a worker may have it in hand. If that is so, the worker drops it; if not, it
+/// is gone when the call returns. Its runnable stays in the queue then, and does no harm.
+#[test]
+fn an_end_meets_a_poll() {
+    loom::model(|| {
+        let mut spawned = spawn(NEVER);
+        spawned.own();
+        let worker = Stub::worker(&spawned.stub);
+        match spawned.handle.end() {
+            Ending::Gone => {
+                assert_eq!(spawned.seen.drops.load(Relaxed), 1, "it is gone");
+                assert!(spawned.handle.is_finished());
+            }
+            ending => assert_eq!(ending, Ending::Elsewhere),
+        }
+        worker.join().unwrap();
+        assert!(spawned.end(1).unwrap_err().is_cancelled());
+    });
+}
+
+/// The same beside a wake, which may put the task into a queue when it is gone.
+#[test]
+fn an_end_meets_a_wake() {
+    loom::model(|| {
+        let mut spawned = spawn_idle(1);
+        spawned.own();
+        let sender = spawned.sender(1);
+        assert_eq!(spawned.handle.end(), Ending::Gone, "no thread polls it");
+        assert_eq!(spawned.seen.drops.load(Relaxed), 1);
+        sender.join().unwrap();
         assert!(spawned.end(1).unwrap_err().is_cancelled());
     });
 }

@@ -178,6 +178,18 @@ impl Suspended {
     }
 }
 
+/// Runs `f`, which drops this task's future, as the task's doing.
+pub(crate) fn as_task<R>(task: TaskId, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<TaskId>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            local_key::with(&THIS, |this| this.task.set(self.0));
+        }
+    }
+    let _restore = local_key::with(&THIS, |this| Restore(this.task.replace(Some(task))));
+    f()
+}
+
 /// Runs `f` as if outside any poll: it may block. What it does is still the task's doing.
 pub(crate) fn blocked<R>(f: impl FnOnce() -> R) -> R {
     struct Resume(Suspended);

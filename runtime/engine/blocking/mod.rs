@@ -514,7 +514,7 @@ mod tests {
     use super::*;
     use crate::engine::{
         base::id::TaskId,
-        task::{join::JoinHandle, spawned::NewTask},
+        task::{join::JoinHandle, reach::Reach, spawned::NewTask},
     };
 
     fn job<T: Send + 'static>(
@@ -522,7 +522,7 @@ mod tests {
         f: impl FnOnce() -> T + Send + 'static,
     ) -> (Job, JoinHandle<T>) {
         let new = NewTask::new(async { f() }, None, Location::caller());
-        let (task, origin, handle) = new.identify(TaskId::draw(), |_| {});
+        let (task, origin, handle) = new.identify(TaskId::draw(), Reach::NONE);
         (Job::new(task, origin, kind, None), handle)
     }
 

@@ -324,7 +324,7 @@ impl Core {
     /// Spawns a task onto this loop, from its own thread.
     #[inline]
     pub(crate) fn spawn<T>(&self, new: NewTask<Spawned, T>) -> JoinHandle<T> {
-        let (task, origin, handle) = new.identify(self.ids.draw(), local::wake_bits);
+        let (task, origin, handle) = new.identify(self.ids.draw(), &local::REACH);
         self.counters.spawned.add(1);
         // A table that refuses drops the task, and the handle says cancelled.
         let _ = self.table.spawn(origin, |key| {

@@ -156,6 +156,12 @@ impl Head {
         (before & CANCEL == 0 && before != 0).then_some(before)
     }
 
+    /// Asks for cancellation. The key there is, also if it was asked before.
+    fn request_cancel(&self) -> Option<u64> {
+        let key = self.key.fetch_or(CANCEL, Ordering::AcqRel) & !CANCEL;
+        (key != 0).then_some(key)
+    }
+
     /// Whether cancellation was asked for. One plain load: asked at each poll.
     #[inline]
     fn is_cancelled(&self) -> bool {
@@ -635,6 +641,11 @@ impl<T> Joiner<T> {
     /// task has no key yet: then its first poll will see the bit.
     pub(crate) fn cancel(&self) -> Option<u64> {
         self.head().cancel()
+    }
+
+    /// Asks for cancellation, and gives the key to reach the task by; `None` if it has none yet.
+    pub(super) fn request_cancel(&self) -> Option<u64> {
+        self.head().request_cancel()
     }
 
     /// Whether the outcome is there.

@@ -21,6 +21,7 @@ use std::{
 use super::{
     cell::Joiner,
     outcome::{Failure, Outcome, Report},
+    reach::{Ending, Reach},
     shared_joiner::{Cancel, SharedJoiner},
 };
 use crate::engine::{
@@ -64,9 +65,7 @@ pub struct JoinHandle<T> {
     /// Behind a lock for `&self`, in which a cancel handle may be made. What has the handle by `&mut` takes none.
     side: Mutex<Side<T>>,
     origin: Origin,
-    /// How a cancelled task is woken, so that its poll finds out: by the key that is in the cell. The
-    /// handle knows no scheduler.
-    wake: fn(u64),
+    reach: &'static Reach,
     /// The line that awaits the handle, from its first poll on.
     location: Option<&'static Location<'static>>,
 }
@@ -91,10 +90,10 @@ impl<T> Side<T> {
 }
 
 impl<T> JoinHandle<T> {
-    /// The handle of a task that `wake` wakes by its key.
+    /// The handle of a task that is reached by its key.
     #[inline(always)]
-    pub(crate) fn new(joiner: Joiner<T>, origin: Origin, wake: fn(u64)) -> Self {
-        Self { side: Mutex::new(Side::Own(joiner)), origin, wake, location: None }
+    pub(crate) fn new(joiner: Joiner<T>, origin: Origin, reach: &'static Reach) -> Self {
+        Self { side: Mutex::new(Side::Own(joiner)), origin, reach, location: None }
     }
 
     /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
@@ -110,7 +109,7 @@ impl<T> JoinHandle<T> {
                 let key = joiner.cancel();
                 drop(side);
                 if let Some(key) = key {
-                    (self.wake)(key);
+                    (self.reach.wake)(key);
                 }
             }
             Side::Shared(shared) => {
@@ -119,6 +118,26 @@ impl<T> JoinHandle<T> {
                 shared.cancel();
             }
             Side::Taken => {}
+        }
+    }
+
+    /// Cancels the task, and drops its future on this thread if no thread polls it. The handle then gives its outcome.
+    pub(crate) fn end(&self) -> Ending {
+        let side = lock(&self.side);
+        match &*side {
+            Side::Own(joiner) if joiner.is_complete() => Ending::Gone,
+            Side::Own(joiner) => {
+                let key = joiner.request_cancel();
+                drop(side);
+                // Without a key it is on its way to its loop, where its first poll finds out.
+                key.map_or(Ending::Elsewhere, |key| (self.reach.end)(key, self.origin.id))
+            }
+            Side::Shared(shared) => {
+                let shared = shared.clone();
+                drop(side);
+                shared.end()
+            }
+            Side::Taken => Ending::Gone,
         }
     }
 
@@ -142,7 +161,7 @@ impl<T> JoinHandle<T> {
         let mut side = lock(&self.side);
         let (shared, missed) = match mem::replace(&mut *side, Side::Taken) {
             Side::Own(joiner) if !joiner.is_complete() => {
-                SharedJoiner::new(joiner, self.origin.clone(), self.wake)
+                SharedJoiner::new(joiner, self.origin.clone(), self.reach)
             }
             Side::Shared(shared) => (shared, None),
             ended => {

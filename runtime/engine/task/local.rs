@@ -37,6 +37,7 @@ use std::{
 use super::{
     key::Key,
     poll::{AfterPoll, OriginFn, PollArgs, PollOutcome},
+    reach::{Ending, Reach},
     slots::{ROOT, Slots, State},
     spawned::{Spawned, TaskStage},
     steps,
@@ -133,9 +134,28 @@ fn wake_elsewhere(key: Key) {
     }
 }
 
-/// [`wake`] for a key in the bits of a join cell.
-pub(crate) fn wake_bits(bits: u64) {
+/// [`wake`] for the bits of a key.
+fn wake_bits(bits: u64) {
     wake(Key::from_bits(bits));
+}
+
+/// How the handles of an event loop's tasks reach them.
+pub(crate) static REACH: Reach = Reach { wake: wake_bits, end };
+
+/// Ends the task of a key on its loop's own thread; from another, its loop is to poll it.
+fn end(bits: u64, id: TaskId) -> Ending {
+    let key = Key::from_bits(bits);
+    let table = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        current.as_ref().filter(|table| table.number == key.number()).cloned()
+    });
+    match table {
+        Ok(Some(table)) => table.end(key, id),
+        _ => {
+            wake(key);
+            Ending::Elsewhere
+        }
+    }
 }
 
 /// The task of `waker`, to be woken by [`wake_waiter`]: a waker of ours is only a number.
@@ -425,6 +445,34 @@ impl Table {
         tasks
     }
 
+    /// Drops the future of this task, unless it is polled or dropped right now.
+    fn end(&self, key: Key, id: TaskId) -> Ending {
+        let mut tasks = self.tasks.borrow_mut();
+        let Some(slot) = tasks.find(key).filter(|slot| slot.id == id) else { return Ending::Gone };
+        let Some(task) = slot.task.take() else {
+            // Its next poll finds out.
+            tasks.schedule(key);
+            return Ending::Here;
+        };
+        self.drop_task(tasks, key.slot(), task);
+        Ending::Gone
+    }
+
+    /// Drops a task that was taken out of its slot. Its drops may do anything.
+    fn drop_task(&self, mut tasks: RefMut<'_, Tasks>, number: u32, task: Spawned) {
+        let slot = &mut tasks.slots[number];
+        let id = slot.id;
+        // As in a poll. Its number may stand in the run queue.
+        slot.state = match slot.state {
+            State::Scheduled => State::WokenWhileRunning,
+            _ => State::Running,
+        };
+        let outer = mem::replace(&mut tasks.running, number);
+        drop(tasks);
+        this_poll::as_task(id, || task.cancel(&RUNNING));
+        self.remove(number, PollOutcome::Cancelled).running = outer;
+    }
+
     /// Refuses new tasks from here on, and drops those there are, one after the other. Their drops
     /// may do anything. Returns how many there were.
     pub(crate) fn close(&self) -> usize {
@@ -432,15 +480,10 @@ impl Table {
         let mut dropped = 0;
         let mut number = ROOT;
         loop {
-            let task = {
-                let mut inner = self.tasks.borrow_mut();
-                inner.running = number;
-                let Some(slot) = inner.slots.get_mut(number) else { break };
-                slot.task.take()
-            };
-            if let Some(task) = task {
-                task.cancel(&RUNNING);
-                drop(self.remove(number, PollOutcome::Cancelled));
+            let mut tasks = self.tasks.borrow_mut();
+            let Some(slot) = tasks.slots.get_mut(number) else { break };
+            if let Some(task) = slot.task.take() {
+                self.drop_task(tasks, number, task);
                 dropped += 1;
             }
             number += 1;

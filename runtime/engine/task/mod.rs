@@ -3,6 +3,7 @@
 //! ```text
 //! cell.rs outcome.rs     where an output is left and found       one for both variants
 //! join.rs                the handle
+//! reach.rs               how the handle reaches its task
 //! shared_joiner.rs       what it shares with cancel handles, if it has any
 //! spawned.rs poll.rs     a future of a forgotten type, to poll or to drop
 //! steps.rs               what the trace is told
@@ -20,6 +21,7 @@ pub(crate) mod local;
 pub(crate) mod outcome;
 pub(crate) mod owned;
 pub(crate) mod poll;
+pub(crate) mod reach;
 pub(crate) mod shared;
 pub(crate) mod shared_joiner;
 pub(crate) mod slots;

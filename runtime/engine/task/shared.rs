@@ -26,6 +26,7 @@ use futures_task::{ArcWake, waker_ref};
 use super::{
     join::JoinHandle,
     poll::{AfterPoll, OriginFn, PollArgs, PollOutcome},
+    reach::Reach,
     spawned::{NewTask, SpawnedSend, TaskStage},
     state::{AfterClaim, Claim, Life, ShutDown, Wake},
     steps,
@@ -94,15 +95,15 @@ pub(crate) enum Shut {
 const NO_INDEX: u32 = u32::MAX;
 
 impl<S: Schedule> Task<S> {
-    /// Makes a task and its handle, which cancels the task by way of `wake`, once it is told the task's
+    /// Makes a task and its handle, which has its `reach` once it is told the task's
     /// key. The task counts as scheduled: put it into a run queue, or shut it down.
     pub(crate) fn new<T>(
         new: NewTask<SpawnedSend, T>,
         id: TaskId,
         scheduler: S,
-        wake: fn(u64),
+        reach: &'static Reach,
     ) -> (Runnable<S>, JoinHandle<T>) {
-        let (spawned, origin, handle) = new.identify(id, wake);
+        let (spawned, origin, handle) = new.identify(id, reach);
         let life = Life::new(Body { spawned: Some(spawned), wait: None });
         let index = AtomicU32::new(NO_INDEX);
         let task = sync::Arc::new(Self { life, index, origin, scheduler });
@@ -222,7 +223,7 @@ impl<S: Schedule> Task<S> {
     fn cancel(self: &sync::Arc<Self>, mut claim: Claim<'_, Body>) {
         if let Some(spawned) = claim.with(|body| body.spawned.take()) {
             let origin: OriginFn<'_> = &|| self.origin.clone();
-            spawned.cancel(&origin);
+            this_poll::as_task(self.origin.id, || spawned.cancel(&origin));
         }
         self.end(claim, PollOutcome::Cancelled);
     }

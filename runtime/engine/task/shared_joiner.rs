@@ -20,6 +20,7 @@ use std::{
 use super::{
     cell::Joiner,
     outcome::{Outcome, Report},
+    reach::{Ending, Reach},
 };
 use crate::engine::base::{
     location::Origin,
@@ -39,7 +40,7 @@ pub(crate) trait Cancel: Send + Sync {
 pub(super) struct SharedJoiner<T> {
     state: Mutex<State<T>>,
     origin: Origin,
-    wake: fn(u64),
+    reach: &'static Reach,
 }
 
 struct State<T> {
@@ -56,10 +57,10 @@ impl<T: Send + 'static> SharedJoiner<T> {
     pub(super) fn new(
         mut joiner: Joiner<T>,
         origin: Origin,
-        wake: fn(u64),
+        reach: &'static Reach,
     ) -> (Arc<Self>, Option<Waker>) {
         let state = State { joiner: None, waiter: None, detached: None };
-        let shared = Arc::new(Self { state: Mutex::new(state), origin, wake });
+        let shared = Arc::new(Self { state: Mutex::new(state), origin, reach });
         let mut state = lock(&shared.state);
         let missed = match joiner.watch(Waker::from(shared.clone())) {
             Ok(waiter) => {
@@ -111,9 +112,20 @@ impl<T> SharedJoiner<T> {
         let key = joiner.cancel();
         drop(state);
         if let Some(key) = key {
-            (self.wake)(key);
+            (self.reach.wake)(key);
         }
         true
+    }
+
+    /// See `JoinHandle::end`.
+    pub(super) fn end(&self) -> Ending {
+        let state = lock(&self.state);
+        let Some(joiner) = state.joiner.as_ref().filter(|joiner| !joiner.is_complete()) else {
+            return Ending::Gone;
+        };
+        let key = joiner.request_cancel();
+        drop(state);
+        key.map_or(Ending::Elsewhere, |key| (self.reach.end)(key, self.origin.id))
     }
 
     pub(super) fn is_finished(&self) -> bool {

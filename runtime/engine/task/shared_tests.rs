@@ -31,12 +31,19 @@ struct Stub {
 /// All stubs, by number: a handle that cancels a task has nothing but its key.
 static STUBS: Mutex<Vec<Weak<Stub>>> = Mutex::new(Vec::new());
 
-fn wake_by_key(key: u64) {
+fn find(key: u64) -> Option<Runnable<Arc<Stub>>> {
     let stub = STUBS.lock().unwrap()[(key >> 32) as usize].upgrade();
-    if let Some(task) = stub.and_then(|stub| stub.owned.get(key as u32)) {
-        ArcWake::wake(task);
-    }
+    stub?.owned.get(key as u32)
 }
+
+static REACH: Reach = Reach {
+    wake: |key| {
+        if let Some(task) = find(key) {
+            ArcWake::wake(task);
+        }
+    },
+    end: |_, _| unreachable!("no test asks for it"),
+};
 
 impl Schedule for Arc<Stub> {
     fn schedule(task: Runnable<Self>) {
@@ -96,7 +103,7 @@ where
 {
     let name = name.map(|name| sync::Arc::new(name.into()));
     let new = NewTask::new(future, name, Location::caller());
-    let (task, mut handle) = Task::new(new, TaskId::draw(), stub.clone(), wake_by_key);
+    let (task, mut handle) = Task::new(new, TaskId::draw(), stub.clone(), &REACH);
     task.report_spawned();
     let index = stub.owned.insert(&task).expect("the list is open");
     handle.set_key((stub.number as u64) << 32 | u64::from(index));
@@ -363,7 +370,7 @@ fn a_task_dropped_at_shutdown_may_do_as_it_likes() {
         fn drop(&mut self) {
             self.1.wake_by_ref();
             let new = NewTask::new(ready(()), None, Location::caller());
-            let (late, handle) = Task::new(new, TaskId::draw(), self.0.clone(), wake_by_key);
+            let (late, handle) = Task::new(new, TaskId::draw(), self.0.clone(), &REACH);
             assert!(self.0.owned.insert(&late).is_err(), "the list is closed");
             assert_eq!(late.shut_down(), Shut::Dropped);
             assert!(output(handle).unwrap_err().is_cancelled());

@@ -18,6 +18,7 @@ use super::{
     join::JoinHandle,
     outcome::Failure,
     poll::{AfterPoll, OriginFn, PollArgs, PollOutcome},
+    reach::Reach,
 };
 use crate::engine::base::{
     id::TaskId,
@@ -87,13 +88,13 @@ impl<T> NewTask<Spawned, T> {
 }
 
 impl<S, T> NewTask<S, T> {
-    /// Gives the task its identity: what a scheduler keeps, and the handle, which wakes the task by way of `wake`
+    /// Gives the task its identity: what a scheduler keeps, and the handle, which has the task's `reach`
     /// once it is told its key.
     #[inline(always)]
-    pub(crate) fn identify(self, id: TaskId, wake: fn(u64)) -> (S, Origin, JoinHandle<T>) {
+    pub(crate) fn identify(self, id: TaskId, reach: &'static Reach) -> (S, Origin, JoinHandle<T>) {
         let Self { task, joiner, name, location, parent } = self;
         let origin = Origin { id, name, location, parent };
-        (task, origin.clone(), JoinHandle::new(joiner, origin, wake))
+        (task, origin.clone(), JoinHandle::new(joiner, origin, reach))
     }
 }
 

@@ -29,6 +29,12 @@ impl Wake for Unpark {
 /// With `advice`, if the future is not ready at once and this thread runs tasks.
 #[track_caller]
 pub(crate) fn wait_on_thread<F: Future>(advice: &str, future: F) -> F::Output {
+    park_until(future, || assert!(this_poll::may_block(), "{advice}"))
+}
+
+/// Polls `future` on this thread, and parks it in between. `parks` is called each time before.
+#[track_caller]
+pub(crate) fn park_until<F: Future>(future: F, parks: impl Fn()) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
@@ -38,7 +44,7 @@ pub(crate) fn wait_on_thread<F: Future>(advice: &str, future: F) -> F::Output {
             if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                 return output;
             }
-            assert!(this_poll::may_block(), "{advice}");
+            parks();
             thread::park();
         }
     })

@@ -47,6 +47,7 @@ use crate::engine::{
         id::{self, TaskId},
         primitives::{Arc, AtomicBool, Mutex, seeded, sized},
         stats::{Counter, WorkerCounters, WorkerStats},
+        this_poll,
     },
     blocking::{self, BlockingStats},
     reactor::shared::SharedReactor,
@@ -58,7 +59,8 @@ use crate::engine::{
         join::JoinHandle,
         local,
         owned::Owned,
-        shared::{self, Task},
+        reach::{Ending, Reach},
+        shared::{self, Shut, Task},
         spawned::{NewTask, SpawnedSend},
     },
     timer::{SharedTimers, TimerKey},
@@ -138,14 +140,30 @@ impl Member {
     }
 }
 
-/// Wakes the task of this key; if it has ended, that may be another by now, for nothing.
-fn wake_by_key(key: u64) {
+/// The task of this key; if that has ended, it may be another by now.
+fn find_by_key(key: u64) -> Option<Runnable> {
     let list = usize::from((key >> 32) as u16);
-    let pool = POOLS.find((key >> 48) as u16);
-    if let Some(task) = pool.and_then(|pool| pool.owned.get(list)?.get(key as u32)) {
-        ArcWake::wake(task);
-    }
+    POOLS.find((key >> 48) as u16)?.owned.get(list)?.get(key as u32)
 }
+
+/// How the handles of a pool's tasks reach them.
+static REACH: Reach = Reach {
+    wake: |key| {
+        if let Some(task) = find_by_key(key) {
+            ArcWake::wake(task);
+        }
+    },
+    end: |key, id| {
+        let Some(task) = find_by_key(key).filter(|task| task.origin().id == id) else {
+            return Ending::Gone;
+        };
+        match task.shut_down() {
+            Shut::Dropped | Shut::Ended => Ending::Gone,
+            Shut::Running if this_poll::task() == Some(id) => Ending::Here,
+            Shut::Running => Ending::Elsewhere,
+        }
+    },
+};
 
 /// How many lists there are for the tasks that no worker spawned. They end on any worker, so with one
 /// list all would wait for its lock.
@@ -408,7 +426,7 @@ impl Pool {
         new: NewTask<SpawnedSend, T>,
     ) -> (Option<Runnable>, JoinHandle<T>) {
         let member = Member { pool: self.number, list: list as u16 };
-        let (task, mut handle) = Task::new(new, id, member, wake_by_key);
+        let (task, mut handle) = Task::new(new, id, member, &REACH);
         let Ok(index) = self.owned[list].insert(&task) else {
             task.shut_down();
             return (None, handle);
