@@ -4,16 +4,22 @@
 //! its options, its exit code and its output. Expected lines come from the originals and from
 //! arithmetic. Times are masked where the real clock measures them; where an example takes `--fast`
 //! it runs on the test clock, where seconds pass at once.
+//!
+//! ```text
+//! main.rs        how an example is run; the programs with sockets, and the half-million-action one
+//! twins.rs       the twins of Python programs print what they should
+//! originals.rs   and what their originals print, run by Python
+//! ```
+
+mod originals;
+mod twins;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
-
-use fastrand::Rng;
 
 /// The built example `name`.
 fn example(name: &str) -> Command {
@@ -82,13 +88,6 @@ fn refuses(name: &str, arguments: &[&str], named: &str) {
 }
 
 #[test]
-fn hello() {
-    let expected = "Hello...\nWorld!\nHello Outside coroutines\n";
-    assert_eq!(output(example("hello").arg("--fast")), expected);
-    refuses("hello", &["--quick"], "--quick");
-}
-
-#[test]
 fn loop_program() {
     let printed = output(example("loop_program").args(["--actions", "2000", "--rounds", "1"]));
     let printed = without_times(&printed);
@@ -146,73 +145,6 @@ fn loop_program_refuses_what_it_does_not_know() {
     refuses("loop_program", &["--clock", "maybe"], "--clock");
     refuses("loop_program", &["--rounds", "0"], "--rounds");
     refuses("loop_program", &["--runtimes", "whirligig,asyncio"], "asyncio");
-}
-
-/// What the consumer must print, and when everything ends: computed from the delays that the seed
-/// gives, without tasks, timers or a queue.
-fn expected_of_producer_consumer(seed: u64) -> (Vec<String>, String) {
-    let mut puts = Vec::new();
-    let mut end = Duration::ZERO;
-    for producer in 0..2 {
-        let mut random = Rng::with_seed(seed + producer);
-        let mut now = Duration::ZERO;
-        for item in 1..=20_u64 {
-            puts.push((now, item));
-            now += Duration::from_secs_f64(0.5 + random.f64());
-        }
-        end = end.max(now);
-    }
-    puts.sort_by_key(|(put_at, _)| *put_at);
-
-    // The consumer takes the items in the order in which they were put, half a second each.
-    let mut free = Duration::ZERO;
-    let mut processed = Vec::new();
-    for (put_at, item) in puts {
-        let taken_at = free.max(put_at);
-        let latency = (taken_at - put_at).as_secs_f64();
-        processed.push(format!(" +++ Processed value {} after {latency:.2} sec.", item * item));
-        free = taken_at + Duration::from_millis(500);
-    }
-    let total = end.max(free).as_secs_f64();
-    (processed, format!("App exiting, total time: {total:.2} sec."))
-}
-
-#[test]
-fn producer_consumer() {
-    for seed in [1, 2, 3] {
-        let mut program = example("producer_consumer");
-        let printed = output(program.args(["--fast", "--seed", &seed.to_string()]));
-        let lines: Vec<&str> = printed.lines().collect();
-        let (processed, last) = expected_of_producer_consumer(seed);
-        assert_eq!(lines.first(), Some(&"App started."), "{printed}");
-        assert_eq!(lines.last(), Some(&&*last), "{printed}");
-
-        let of = |what: &str| -> Vec<&str> {
-            lines.iter().filter(|line| line.starts_with(what)).copied().collect()
-        };
-        assert_eq!(of(" +++ "), processed, "{printed}");
-
-        // Items are told of in the order in which they are put, and so in that of their processing.
-        let root = |line: &String| line.split(' ').nth(4)?.parse().ok().map(u64::isqrt);
-        let made = processed.iter().map(|line| root(line).expect("a value"));
-        let made: Vec<String> = made.map(|item| format!(" -- generated item {item}")).collect();
-        assert_eq!(of(" -- "), made, "{printed}");
-        assert_eq!(lines.len(), 2 + 40 + 40, "{printed}");
-    }
-    refuses("producer_consumer", &["--seed", "red"], "--seed");
-}
-
-#[test]
-fn producer_consumer_colours_only_where_they_are_wanted() {
-    let printed = |variables: &[&str]| {
-        let mut program = example("producer_consumer");
-        program.arg("--fast").envs(variables.iter().map(|variable| (variable, "1")));
-        program.output().expect("the example starts").stdout
-    };
-    let is_coloured = |printed: Vec<u8>| printed.contains(&0x1b);
-    assert!(is_coloured(printed(&["CLICOLOR_FORCE"])));
-    assert!(!is_coloured(printed(&["CLICOLOR_FORCE", "NO_COLOR"])));
-    assert!(!is_coloured(printed(&[])), "a pipe gets plain text");
 }
 
 /// A program that is ended when the test ends, however it ends.

@@ -1,0 +1,132 @@
+//! The Python originals beside their twins: both are run, and print the same.
+//!
+//! The originals are in `docs/twins/python/`. Those that sleep for long run under its `fast.py`, as
+//! their twins run with `--fast`. Where Python is not installed, or a package that an original
+//! needs, its test says so and is skipped. `PYTHON=path` chooses another Python than `python3`.
+
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+use crate::{twins::printed, without_times};
+
+fn python() -> Command {
+    let mut python = Command::new(env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
+    python.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/twins/python"));
+    python.stdin(Stdio::null()).env("PYTHONDONTWRITEBYTECODE", "1");
+    python
+}
+
+/// What the original prints, if Python and the `package` it needs are there.
+#[track_caller]
+fn original(arguments: &[&str], package: &str) -> Option<String> {
+    // `to_thread` is the newest that they use.
+    let check = format!("import {package}, asyncio; asyncio.to_thread");
+    match python().args(["-c", &check]).output() {
+        Err(error) => {
+            eprintln!("skipped {arguments:?}: no Python to run it with: {error}");
+            return None;
+        }
+        Ok(run) if !run.status.success() => {
+            let message = String::from_utf8_lossy(&run.stderr);
+            let reason = message.lines().last().unwrap_or("it gives no reason");
+            eprintln!("skipped {arguments:?}: this Python cannot run it: {reason}");
+            return None;
+        }
+        Ok(_) => {}
+    }
+    let run = python().args(arguments).output().expect("it started a moment ago");
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{arguments:?} ended with {}:\n{complaint}", run.status);
+    Some(String::from_utf8(run.stdout).expect("the originals print UTF-8"))
+}
+
+/// Original and twin print the same, but for what `masked` takes out.
+#[track_caller]
+fn compare_masked(
+    package: &str,
+    arguments: &[&str],
+    twin: (&str, &[&str]),
+    masked: impl Fn(&str) -> String,
+) {
+    let Some(original) = original(arguments, package) else { return };
+    assert_eq!(masked(&printed(twin.0, twin.1)), masked(&original), "twin, and then original");
+}
+
+#[track_caller]
+fn compare(arguments: &[&str], name: &str, twin: &[&str]) {
+    compare_masked("asyncio", arguments, (name, twin), str::to_owned);
+}
+
+#[test]
+fn hello() {
+    compare(&["fast.py", "hello.py"], "hello", &["--fast"]);
+}
+
+#[test]
+fn tasks() {
+    for program in ["create-task"] {
+        compare(&["fast.py", "tasks.py", program], "tasks", &[program, "--fast"]);
+    }
+    compare(&["tasks.py", "frozen"], "tasks", &["frozen"]);
+    // How often a ticker ticks in two seconds is the machine's affair.
+    let without_ticks = |printed: &str| {
+        assert!(printed.contains("tick 1\n"), "{printed}");
+        printed.lines().filter(|line| !line.starts_with("tick ")).collect()
+    };
+    let twin: (_, &[_]) = ("tasks", &["to-thread"]);
+    compare_masked("asyncio", &["tasks.py", "to-thread"], twin, without_ticks);
+}
+
+#[test]
+fn generator() {
+    for way in ["iterator", "state-machine", "async-block"] {
+        compare(&["generator.py"], "generator", &[way]);
+    }
+}
+
+#[test]
+fn greenlet() {
+    let twin: (_, &[_]) = ("green", &["greenlet"]);
+    compare_masked("greenlet", &["greenlet_switch.py"], twin, str::to_owned);
+}
+
+#[test]
+fn gevent() {
+    let twin: (_, &[_]) = ("green", &["gevent", "--fast"]);
+    compare_masked("gevent", &["gevent_tasks.py"], twin, str::to_owned);
+}
+
+#[test]
+fn counter() {
+    for arguments in [&["threads", "--lock"][..], &["tasks"]] {
+        compare(&[&["counter.py"], arguments].concat(), "counter", arguments);
+    }
+    // How much they lose, nobody can say.
+    let without_number = |printed: &str| {
+        let (_, of) = printed.split_once(" of ").unwrap_or_else(|| panic!("{printed:?}"));
+        of.to_owned()
+    };
+    let twin: (_, &[_]) = ("counter", &["threads"]);
+    compare_masked("asyncio", &["counter.py", "threads"], twin, without_number);
+}
+
+#[test]
+fn producer_consumer_sync() {
+    let twin: (_, &[_]) = ("producer_consumer_sync", &["--fast"]);
+    compare_masked("asyncio", &["fast.py", "producer_consumer_sync.py"], twin, without_times);
+}
+
+/// Each draws its own delays: the same lines, in another order.
+#[test]
+fn producer_consumer() {
+    let sorted = |printed: &str| {
+        let masked = without_times(printed);
+        let mut lines: Vec<&str> = masked.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    let twin: (_, &[_]) = ("producer_consumer", &["--fast"]);
+    compare_masked("asyncio", &["fast.py", "producer_consumer.py"], twin, sorted);
+}

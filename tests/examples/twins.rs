@@ -1,0 +1,175 @@
+//! The twins of Python programs, which `docs/twins.md` lists: each prints what its original prints.
+//!
+//! What is expected is what the originals print, written out or computed. `originals.rs` runs them.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::{example, output, refuses};
+
+/// What example `name` prints.
+#[track_caller]
+pub(crate) fn printed(name: &str, arguments: &[&str]) -> String {
+    output(example(name).args(arguments))
+}
+
+#[test]
+fn hello() {
+    let expected = "Hello...\nWorld!\nHello Outside coroutines\n";
+    assert_eq!(output(example("hello").arg("--fast")), expected);
+    refuses("hello", &["--quick"], "--quick");
+}
+
+/// What the consumer must print, and when everything ends: computed from the delays that the seed
+/// gives, without tasks, timers or a queue.
+fn expected_of_producer_consumer(seed: u64) -> (Vec<String>, String) {
+    let mut puts = Vec::new();
+    let mut end = Duration::ZERO;
+    for producer in 0..2 {
+        let mut random = Rng::with_seed(seed + producer);
+        let mut now = Duration::ZERO;
+        for item in 1..=20_u64 {
+            puts.push((now, item));
+            now += Duration::from_secs_f64(0.5 + random.f64());
+        }
+        end = end.max(now);
+    }
+    puts.sort_by_key(|(put_at, _)| *put_at);
+
+    // The consumer takes the items in the order in which they were put, half a second each.
+    let mut free = Duration::ZERO;
+    let mut processed = Vec::new();
+    for (put_at, item) in puts {
+        let taken_at = free.max(put_at);
+        let latency = (taken_at - put_at).as_secs_f64();
+        processed.push(format!(" +++ Processed value {} after {latency:.2} sec.", item * item));
+        free = taken_at + Duration::from_millis(500);
+    }
+    let total = end.max(free).as_secs_f64();
+    (processed, format!("App exiting, total time: {total:.2} sec."))
+}
+
+#[test]
+fn producer_consumer() {
+    for seed in [1, 2, 3] {
+        let mut program = example("producer_consumer");
+        let printed = output(program.args(["--fast", "--seed", &seed.to_string()]));
+        let lines: Vec<&str> = printed.lines().collect();
+        let (processed, last) = expected_of_producer_consumer(seed);
+        assert_eq!(lines.first(), Some(&"App started."), "{printed}");
+        assert_eq!(lines.last(), Some(&&*last), "{printed}");
+
+        let of = |what: &str| -> Vec<&str> {
+            lines.iter().filter(|line| line.starts_with(what)).copied().collect()
+        };
+        assert_eq!(of(" +++ "), processed, "{printed}");
+
+        // Items are told of in the order in which they are put, and so in that of their processing.
+        let root = |line: &String| line.split(' ').nth(4)?.parse().ok().map(u64::isqrt);
+        let made = processed.iter().map(|line| root(line).expect("a value"));
+        let made: Vec<String> = made.map(|item| format!(" -- generated item {item}")).collect();
+        assert_eq!(of(" -- "), made, "{printed}");
+        assert_eq!(lines.len(), 2 + 40 + 40, "{printed}");
+    }
+    refuses("producer_consumer", &["--seed", "red"], "--seed");
+}
+
+#[test]
+fn producer_consumer_colours_only_where_they_are_wanted() {
+    let printed = |variables: &[&str]| {
+        let mut program = example("producer_consumer");
+        program.arg("--fast").envs(variables.iter().map(|variable| (variable, "1")));
+        program.output().expect("the example starts").stdout
+    };
+    let is_coloured = |printed: Vec<u8>| printed.contains(&0x1b);
+    assert!(is_coloured(printed(&["CLICOLOR_FORCE"])));
+    assert!(!is_coloured(printed(&["CLICOLOR_FORCE", "NO_COLOR"])));
+    assert!(!is_coloured(printed(&[])), "a pipe gets plain text");
+}
+
+/// All is produced before anything is consumed, and time passes for one thing after the other.
+#[test]
+fn producer_consumer_sync() {
+    for seed in [1, 2, 3] {
+        let mut expected = vec!["App started.".to_owned()];
+        let mut random = Rng::with_seed(seed);
+        let mut now = Duration::ZERO;
+        let mut puts = Vec::new();
+        for item in 1..=20_u64 {
+            expected.push(format!(" -- generated item {item}"));
+            puts.push((now, item));
+            now += Duration::from_secs_f64(0.5 + random.f64());
+        }
+        for (put_at, item) in puts {
+            let latency = (now - put_at).as_secs_f64();
+            expected.push(format!(" +++ Processed value {} after {latency:.2} sec.", item * item));
+            now += Duration::from_millis(500);
+        }
+        expected.push(format!("App exiting, total time: {:.2} sec.", now.as_secs_f64()));
+        let printed = printed("producer_consumer_sync", &["--fast", "--seed", &seed.to_string()]);
+        assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn tasks() {
+    for (program, expected) in [(
+        "create-task",
+        "Task 1 started\nTask 3 started\nTask 2 started\n\
+             Task 1 finished\nTask 2 finished\nTask 3 finished\n",
+    )] {
+        assert_eq!(printed("tasks", &[program, "--fast"]), expected, "{program}");
+    }
+}
+
+/// While another thread blocks, the ticker ticks; where the loop's own thread does, it does not.
+#[test]
+fn tasks_beside_a_call_that_blocks() {
+    let beside = printed("tasks", &["to-thread"]);
+    let lines: Vec<&str> = beside.lines().collect();
+    let [first, ticks @ .., last] = &lines[..] else { panic!("two lines at least: {beside}") };
+    assert_eq!((*first, *last), ("Start async", "Done (blocking)"));
+    let numbered: Vec<String> = (1..=ticks.len()).map(|number| format!("tick {number}")).collect();
+    assert!(!ticks.is_empty() && ticks == numbered, "{beside}");
+    assert_eq!(printed("tasks", &["frozen"]), "Start async\nDone (blocking)\n");
+}
+
+#[test]
+fn generator() {
+    let expected = "1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597, 2584, \
+                    4181, 6765, 10946, \nDone\n";
+    for way in ["iterator", "state-machine", "async-block"] {
+        assert_eq!(printed("generator", &[way]), expected, "{way}");
+    }
+}
+
+#[test]
+fn green() {
+    assert_eq!(printed("green", &["greenlet"]), "Foo start\nBar start\nFoo end\nBar end\n");
+    assert_eq!(printed("green", &["gevent", "--fast"]), "T1 start\nT2 start\nT2 done\nT1 done\n");
+}
+
+/// The number in `Counter: 1002 of 5000`.
+fn counted(printed: &str) -> u32 {
+    let number = printed.strip_prefix("Counter: ").and_then(|rest| rest.strip_suffix(" of 5000\n"));
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("counted {printed:?}"))
+}
+
+#[test]
+fn counter_loses_nothing_with_a_lock() {
+    assert_eq!(counted(&printed("counter", &["threads", "--lock"])), 5000);
+}
+
+/// In each round all five tasks read the same number before the first writes: four of five are lost.
+#[test]
+fn counter_of_tasks_loses_the_same_in_each_run() {
+    assert_eq!(counted(&printed("counter", &["tasks"])), 1000);
+}
+
+/// How much threads lose, nobody can say; that they never do is not to be seen.
+#[test]
+fn counter_of_threads_loses_updates() {
+    let mut counts = (0..100).map(|_| counted(&printed("counter", &["threads"])));
+    assert!(counts.any(|count| count < 5000), "a hundred runs, and not one update was lost");
+}
