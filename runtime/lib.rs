@@ -50,7 +50,7 @@
 //! | `run_forever`, `stop`, `call_soon_threadsafe` | [`EventLoop::run_forever`], [`Handle`] |
 //! | `create_task` | [`spawn`], [`spawn_local`] |
 //! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
-//! | `Queue` | [`queue::Queue`], [`queue::local::Queue`] |
+//! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
 //! | `add_reader`, `add_writer` | [`io::Source`] |
@@ -64,7 +64,7 @@
 //! lib.rs                  this page, and the public names
 //! task/                   spawning, yielding, blocking calls, the budget for other crates' futures
 //! time/                   sleep, timeout, interval, and the clock's `Instant`
-//! queue/                  the async queue: its rules, and one struct around them in two shells
+//! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks
 //! io/                     any file descriptor as a `Source`, and what can be awaited of it
 //! net/                    TCP: addresses, connecting, listening, streams

@@ -16,7 +16,10 @@ use whirligig::{
         Accept, AddressError, Bind, Connect, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
         TcpListener, TcpSocket, TcpStream, WriteHalf,
     },
-    queue::{self, GetError, PutError, Queue, TryGetError, TryPutError},
+    queue::{
+        self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, TryGetError,
+        TryPutError,
+    },
     task::{
         self, CancelHandle, ConsumeBudget, JoinError, JoinHandle, SpawnBlocking, TaskId,
         TrySpawnError, YieldNow,
@@ -57,7 +60,7 @@ fn what_threads_may_share() {
         Stats, WorkerStats, BlockingStats, WaitsFor, WaitsOn,
         JoinHandle<u8>, JoinError, CancelHandle, SpawnBlocking<u8>, TrySpawnError, TaskId,
         YieldNow, ConsumeBudget,
-        Queue<u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
+        Queue<u8>, LifoQueue<u8>, PriorityQueue<u8>, Prioritized<u8, u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
         Sleep, Timeout<Sleep>, TimedOut, Interval, Tick<'static>, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
@@ -66,7 +69,7 @@ fn what_threads_may_share() {
     ];
     // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are
     // the queue's own.
-    all![send: Connect, Bind, queue::local::Queue<u8>];
+    all![send: Connect, Bind, queue::local::Queue<u8>, queue::local::LifoQueue<u8>, queue::local::PriorityQueue<u8>];
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn what_may_cross_a_caught_panic() {
         Turn, Stats, WorkerStats, BlockingStats, WaitsFor, WaitsOn,
         JoinHandle<Rc<u8>>, JoinError, CancelHandle, SpawnBlocking<u8>, TrySpawnError, TaskId,
         YieldNow, ConsumeBudget, task::Builder,
-        Queue<u8>, queue::local::Queue<u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
+        Queue<u8>, queue::local::Queue<u8>, LifoQueue<u8>, PriorityQueue<u8>, Prioritized<u8, u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
         Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,

@@ -2,13 +2,14 @@
 //!
 //! Plain data behind `&mut`. `generic.rs` puts it into a shell, and adds nothing to the rules. Nothing here
 //! clones, wakes or drops a waker, or drops an item: what must be woken or dropped is returned, and the
-//! caller does it with the core let go.
+//! caller does it with the core let go. (The one exception: the heap of a priority queue compares items.)
 //!
 //! The rules rest on **promises**. When an item comes and getters wait, the first of them leaves the
 //! list, is woken, and the item is promised to it: it stays in the queue, and nothing else may count
 //! on it, until that getter is polled and takes it, or is dropped and the promise passes to the next.
 //! Room for putters is promised in the same way. So nothing that comes later, `try_get` and `try_put`
-//! included, overtakes what waited; and a cancelled future loses nothing.
+//! included, overtakes what waited; and a cancelled future loses nothing. Promised is one of the items, not a certain
+//! one: which, the order (`order.rs`) says when it is taken.
 //!
 //! What holds between any two calls:
 //! - the getters woken for an item are as many as `promised_items`, at most `items.len()`;
@@ -28,7 +29,7 @@ use std::mem;
 
 use super::{
     error::{GetError, PutError, TryGetError, TryPutError},
-    items::Items,
+    order::Order,
 };
 use crate::engine::{
     base::primitives::seeded,
@@ -73,8 +74,8 @@ pub struct Stats {
 }
 
 /// The queue without its shell.
-pub(super) struct QueueCore<T> {
-    items: Items<T>,
+pub(super) struct QueueCore<T, O: Order<T>> {
+    items: O::Items,
     capacity: usize,
     /// How many items it takes in: the capacity, or 0 once it is closed.
     limit: usize,
@@ -87,10 +88,10 @@ pub(super) struct QueueCore<T> {
     closed: bool,
 }
 
-impl<T> QueueCore<T> {
+impl<T, O: Order<T>> QueueCore<T, O> {
     pub(super) fn unbounded() -> Self {
         Self {
-            items: Items::new(),
+            items: O::new(),
             capacity: UNBOUNDED,
             limit: UNBOUNDED,
             getters: WaitList::new(),
@@ -189,13 +190,13 @@ impl<T> QueueCore<T> {
     /// Whether there is room that is promised to no putter.
     #[inline]
     fn has_room(&self) -> bool {
-        self.items.len() + self.promised_room < self.limit
+        self.len() + self.promised_room < self.limit
     }
 
     /// Whether there is an item that is promised to no getter.
     #[inline]
     fn has_free_item(&self) -> bool {
-        self.items.len() > self.promised_items
+        self.len() > self.promised_items
     }
 
     #[inline]
@@ -274,14 +275,14 @@ impl<T> QueueCore<T> {
     }
 
     /// Closes, and gives up what is in the queue. Items not yet got count as finished.
-    pub(super) fn close_now(&mut self) -> (Items<T>, Wakes) {
+    pub(super) fn close_now(&mut self) -> (O::Items, Wakes) {
         self.closed = true;
         self.limit = 0;
         self.promised_room = 0;
         self.promised_items = 0;
-        let items = mem::replace(&mut self.items, Items::new());
+        let items = mem::replace(&mut self.items, O::new());
         // Less were left than are dropped if `task_done` was called ahead of `get`.
-        self.unfinished = self.unfinished.saturating_sub(items.len());
+        self.unfinished = self.unfinished.saturating_sub(O::len(&items));
         let wakes = if self.unfinished == 0 {
             Wakes::all([&mut self.putters, &mut self.getters, &mut self.joiners])
         } else {
@@ -296,12 +297,12 @@ impl<T> QueueCore<T> {
 
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        O::len(&self.items)
     }
 
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.items.len() >= self.capacity
+        self.len() >= self.capacity
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
@@ -326,7 +327,7 @@ impl<T> QueueCore<T> {
     /// Closed, and nothing left: there will never be an item again.
     #[inline]
     fn is_drained(&self) -> bool {
-        self.closed && self.items.is_empty()
+        self.closed && self.len() == 0
     }
 
     /// Takes the item in. The caller has made sure of room.
@@ -339,15 +340,15 @@ impl<T> QueueCore<T> {
     /// Takes the item in. The caller has made sure of room, and that no getter waits.
     #[inline]
     pub(super) fn push_quietly(&mut self, item: T) {
-        self.items.push_back(item);
+        O::push(&mut self.items, item);
         self.unfinished += 1;
     }
 
-    /// Gives the oldest item out. The caller has made sure that it is free, or its own, and sees to what is
+    /// Gives the first item out. The caller has made sure that it is free, or its own, and sees to what is
     /// to be woken.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<T> {
-        self.items.pop_front()
+        O::pop(&mut self.items)
     }
 
     /// Whether an item may be pushed at once, and that wakes nothing.

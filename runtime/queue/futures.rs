@@ -14,6 +14,7 @@ use std::{
 use super::{
     error::{GetError, PutError},
     generic::{GenericQueue, Shared, Sharing},
+    order::{Fifo, Order},
 };
 use crate::engine::{
     base::{
@@ -26,8 +27,8 @@ use crate::engine::{
     },
 };
 
-impl<T, S: Sharing> GenericQueue<T, S> {
-    /// Puts `item` at the end, as soon as there is room.
+impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
+    /// Puts `item` in, as soon as there is room.
     ///
     /// # Errors
     /// [`PutError`] with the item, if the queue is closed or is closed while this waits.
@@ -47,7 +48,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[doc(alias = "send")]
     #[inline]
     #[track_caller]
-    pub fn put(&self, item: T) -> Put<'_, T, S> {
+    pub fn put(&self, item: T) -> Put<'_, T, S, O> {
         Put { queue: self, item: Some(item), stage: Stage::New, location: Location::caller() }
     }
 
@@ -66,7 +67,7 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     #[doc(alias = "recv")]
     #[inline]
     #[track_caller]
-    pub fn get(&self) -> Get<'_, T, S> {
+    pub fn get(&self) -> Get<'_, T, S, O> {
         Get { queue: self, stage: Stage::New, location: Location::caller() }
     }
 
@@ -83,12 +84,12 @@ impl<T, S: Sharing> GenericQueue<T, S> {
     /// ```
     #[inline]
     #[track_caller]
-    pub fn join(&self) -> Join<'_, T, S> {
+    pub fn join(&self) -> Join<'_, T, S, O> {
         Join { queue: self, stage: Stage::New, location: Location::caller() }
     }
 }
 
-impl<T, S: Sharing> GenericQueue<T, S> {
+impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
     /// Notes what the task that is polled waits for.
     fn note(&self, what: WaitsFor, location: &'static Location<'static>) {
         this_poll::note_on(what, WaitsOn::Queue(self.id()), location);
@@ -97,17 +98,17 @@ impl<T, S: Sharing> GenericQueue<T, S> {
 
 /// The future of [`Queue::put`](super::Queue::put).
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Put<'a, T, S: Sharing = Shared> {
-    queue: &'a GenericQueue<T, S>,
+pub struct Put<'a, T, S: Sharing = Shared, O: Order<T> = Fifo> {
+    queue: &'a GenericQueue<T, S, O>,
     item: Option<T>,
     stage: Stage,
     location: &'static Location<'static>,
 }
 
 // The item is moved in and out, never pinned.
-impl<T, S: Sharing> Unpin for Put<'_, T, S> {}
+impl<T, S: Sharing, O: Order<T>> Unpin for Put<'_, T, S, O> {}
 
-impl<T, S: Sharing> Put<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Put<'_, T, S, O> {
     /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
     #[inline(never)]
     fn put_or_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {
@@ -128,7 +129,7 @@ impl<T, S: Sharing> Put<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> Future for Put<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Future for Put<'_, T, S, O> {
     type Output = Result<(), PutError<T>>;
 
     #[inline]
@@ -150,7 +151,7 @@ impl<T, S: Sharing> Future for Put<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> Drop for Put<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Drop for Put<'_, T, S, O> {
     #[inline]
     fn drop(&mut self) {
         if let Stage::Waiting(key) = self.stage {
@@ -159,7 +160,7 @@ impl<T, S: Sharing> Drop for Put<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> fmt::Debug for Put<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> fmt::Debug for Put<'_, T, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Put").field("location", self.location).finish_non_exhaustive()
     }
@@ -167,13 +168,13 @@ impl<T, S: Sharing> fmt::Debug for Put<'_, T, S> {
 
 /// The future of [`Queue::get`](super::Queue::get).
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Get<'a, T, S: Sharing = Shared> {
-    queue: &'a GenericQueue<T, S>,
+pub struct Get<'a, T, S: Sharing = Shared, O: Order<T> = Fifo> {
+    queue: &'a GenericQueue<T, S, O>,
     stage: Stage,
     location: &'static Location<'static>,
 }
 
-impl<T, S: Sharing> Get<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Get<'_, T, S, O> {
     /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
     #[inline(never)]
     fn get_or_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
@@ -194,7 +195,7 @@ impl<T, S: Sharing> Get<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> Future for Get<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Future for Get<'_, T, S, O> {
     type Output = Result<T, GetError>;
 
     #[inline]
@@ -215,7 +216,7 @@ impl<T, S: Sharing> Future for Get<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> Drop for Get<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Drop for Get<'_, T, S, O> {
     #[inline]
     fn drop(&mut self) {
         if let Stage::Waiting(key) = self.stage {
@@ -224,7 +225,7 @@ impl<T, S: Sharing> Drop for Get<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> fmt::Debug for Get<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> fmt::Debug for Get<'_, T, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Get").field("location", self.location).finish_non_exhaustive()
     }
@@ -232,13 +233,13 @@ impl<T, S: Sharing> fmt::Debug for Get<'_, T, S> {
 
 /// The future of [`Queue::join`](super::Queue::join).
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Join<'a, T, S: Sharing = Shared> {
-    queue: &'a GenericQueue<T, S>,
+pub struct Join<'a, T, S: Sharing = Shared, O: Order<T> = Fifo> {
+    queue: &'a GenericQueue<T, S, O>,
     stage: Stage,
     location: &'static Location<'static>,
 }
 
-impl<T, S: Sharing> Future for Join<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Future for Join<'_, T, S, O> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -260,7 +261,7 @@ impl<T, S: Sharing> Future for Join<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> Drop for Join<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> Drop for Join<'_, T, S, O> {
     fn drop(&mut self) {
         if let Stage::Waiting(key) = self.stage {
             let waiter = self.queue.open().cancel_join(key);
@@ -269,7 +270,7 @@ impl<T, S: Sharing> Drop for Join<'_, T, S> {
     }
 }
 
-impl<T, S: Sharing> fmt::Debug for Join<'_, T, S> {
+impl<T, S: Sharing, O: Order<T>> fmt::Debug for Join<'_, T, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Join").field("location", self.location).finish_non_exhaustive()
     }

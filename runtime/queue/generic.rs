@@ -1,7 +1,7 @@
-//! The async queue: one struct, in a shell for one thread or for many.
+//! The async queue: one struct, in a shell for one thread or for many, with its items in one of three orders.
 //!
 //! [`Queue`] and [`local::Queue`](super::local::Queue) are [`GenericQueue`] in a `Mutex` and in a `RefCell`. Every method is one
-//! visit to the core behind it, in which no user code runs: what the visit leaves to be woken or dropped
+//! visit to the core behind it, in which no user code runs (but the `Ord` of what is in a priority queue): what the visit leaves to be woken or dropped
 //! is woken and dropped after it, each by itself. So a waker, or an item's `Drop`, may call anything on the
 //! very same queue, and one that panics is reported and harms nothing else.
 //!
@@ -20,6 +20,7 @@ use std::{
 use super::{
     core::{QueueCore, Stats, TOO_OFTEN},
     error::{TryGetError, TryPutError},
+    order::{Fifo, Lifo, Order, Priority},
 };
 use crate::engine::{
     base::primitives::{
@@ -62,8 +63,12 @@ mod sealed {
 
 /// A first-in, first-out queue between tasks, on one thread or on many.
 ///
-/// Share it by reference, or in an [`Arc`](std::sync::Arc). Between the tasks of one event loop
-/// [`local::Queue`](super::local::Queue) does the same without a lock.
+/// Between the tasks of one event loop [`local::Queue`](super::local::Queue) does the same without a lock. The same with its items in
+/// another order: [`LifoQueue`], [`PriorityQueue`].
+///
+/// **Sharing.** By reference, or in an [`Arc`](std::sync::Arc): `let queue = Arc::new(Queue::bounded(8))`, and `queue.clone()` for each task.
+/// The queue is not `Clone` itself: an `Arc` inside would cost what one outside does, an allocation and a load in each call,
+/// and cost it also where tasks of a scope borrow the queue.
 ///
 /// **Order.** Items leave in the order in which they came. Futures that wait are served in the order in which
 /// they were first polled, and nothing overtakes them: an item that comes while a `get` waits is promised to it, and
@@ -102,40 +107,78 @@ mod sealed {
 ///     }
 /// });
 /// ```
-#[doc(alias("channel", "mpsc"))]
+#[doc(alias("channel", "mpsc", "queue.Queue", "SimpleQueue", "deque"))]
 pub type Queue<T> = GenericQueue<T, Shared>;
 
-/// The struct behind [`Queue`] and [`local::Queue`](super::local::Queue), which are told there.
+/// A last-in, first-out queue between tasks, on one thread or on many: asyncio's and `queue`'s `LifoQueue`.
 ///
-/// Name it to write what serves both:
+/// It is a [`Queue`] in all but the order of its items: the one that came last leaves first. What waits is
+/// served first come, first served here too; a `get` that was woken takes the item that is the last when it is polled.
 ///
 /// ```
-/// use whirligig::queue::{GenericQueue, Queue, Sharing, local};
+/// let queue = whirligig::queue::LifoQueue::unbounded();
+/// queue.try_put(1).unwrap();
+/// queue.try_put(2).unwrap();
+/// assert_eq!((queue.try_get(), queue.try_get()), (Ok(2), Ok(1)));
+/// ```
+#[doc(alias("stack", "queue.LifoQueue", "deque"))]
+pub type LifoQueue<T> = GenericQueue<T, Shared, Lifo>;
+
+/// A queue of which the smallest item leaves first, between tasks, on one thread or on many: asyncio's and `queue`'s
+/// `PriorityQueue`.
+///
+/// It is a [`Queue`] in all but the order of its items. The smallest is first, as Python's `heapq` has it
+/// ([`Reverse`](std::cmp::Reverse) has the greatest first), and of equal items the one that came first: in Python equal items leave
+/// in any order. What waits is served first come, first served; a `get` that was woken takes the item that is
+/// the smallest when it is polled. A `put` and a `get` take a time that grows with the logarithm of the length.
+///
+/// Items are compared by their `Ord`: tuples with the priority in front, or [`Prioritized`](super::Prioritized), which compares nothing but its
+/// priority. It is the one piece of user code that runs while the queue is locked. So it must not use the same
+/// queue: the thread would wait for itself for ever. If it panics, that is reported, and the two items count as equal.
+///
+/// ```
+/// let queue = whirligig::queue::PriorityQueue::unbounded();
+/// for job in [(2, "code"), (1, "eat"), (3, "sleep")] {
+///     queue.try_put(job).unwrap();
+/// }
+/// assert_eq!(queue.try_get(), Ok((1, "eat")));
+/// ```
+#[doc(alias("heapq", "BinaryHeap", "queue.PriorityQueue"))]
+pub type PriorityQueue<T> = GenericQueue<T, Shared, Priority>;
+
+/// The struct behind [`Queue`] and [`local::Queue`](super::local::Queue), which are told there, and behind the queues of the other orders.
+///
+/// Name it to write what serves them all:
+///
+/// ```
+/// use whirligig::queue::{GenericQueue, LifoQueue, Order, Sharing, local};
 ///
 /// /// Takes all that is there now.
-/// fn drain<T, S: Sharing>(queue: &GenericQueue<T, S>) -> Vec<T> {
+/// fn drain<T, S: Sharing, O: Order<T>>(queue: &GenericQueue<T, S, O>) -> Vec<T> {
 ///     std::iter::from_fn(|| queue.try_get().ok()).collect()
 /// }
 ///
-/// let (local, shared) = (local::Queue::unbounded(), Queue::unbounded());
-/// local.try_put(1).unwrap();
-/// shared.try_put(2).unwrap();
-/// assert_eq!((drain(&local), drain(&shared)), (vec![1], vec![2]));
+/// let (local, shared) = (local::Queue::unbounded(), LifoQueue::unbounded());
+/// for n in [1, 2] {
+///     local.try_put(n).unwrap();
+///     shared.try_put(n).unwrap();
+/// }
+/// assert_eq!((drain(&local), drain(&shared)), (vec![1, 2], vec![2, 1]));
 /// ```
-pub struct GenericQueue<T, S: Sharing> {
+pub struct GenericQueue<T, S: Sharing, O: Order<T> = Fifo> {
     /// Beside the shell: to name the queue, nothing is opened.
     id: u64,
-    core: S::Around<QueueCore<T>>,
+    core: S::Around<QueueCore<T, O>>,
 }
 
 /// The identity of the next queue. From 1 on.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-// No user code runs while the core is open, so a panic never finds it half changed.
-impl<T, S: Sharing> UnwindSafe for GenericQueue<T, S> {}
-impl<T, S: Sharing> RefUnwindSafe for GenericQueue<T, S> {}
+// No panic finds the core half changed: no user code runs while it is open but comparisons, whose panics are caught.
+impl<T, S: Sharing, O: Order<T>> UnwindSafe for GenericQueue<T, S, O> {}
+impl<T, S: Sharing, O: Order<T>> RefUnwindSafe for GenericQueue<T, S, O> {}
 
-impl<T, S: Sharing> GenericQueue<T, S> {
+impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
     /// A queue that always has room. Nothing is allocated before the first item.
     ///
     /// ```
@@ -165,11 +208,11 @@ impl<T, S: Sharing> GenericQueue<T, S> {
         Self::around(QueueCore::bounded(capacity))
     }
 
-    fn around(core: QueueCore<T>) -> Self {
+    fn around(core: QueueCore<T, O>) -> Self {
         Self { id: NEXT_ID.fetch_add(1, Relaxed), core: S::Around::around(core) }
     }
 
-    /// Puts `item` at the end if there is room now.
+    /// Puts `item` in if there is room now.
     ///
     /// # Errors
     /// [`TryPutError::Full`] or [`TryPutError::Closed`], with the item.
@@ -336,14 +379,14 @@ impl<T, S: Sharing> GenericQueue<T, S> {
 
     /// One visit to the core. No user code runs while it lasts.
     #[inline]
-    pub(super) fn open(&self) -> <S::Around<QueueCore<T>> as Shell<QueueCore<T>>>::Open<'_> {
+    pub(super) fn open(&self) -> <S::Around<QueueCore<T, O>> as Shell<QueueCore<T, O>>>::Open<'_> {
         self.core.open()
     }
 }
 
 /// Shows the queue's identity and its numbers, and asks nothing of the items.
-impl<T, S: Sharing> fmt::Debug for GenericQueue<T, S> {
+impl<T, S: Sharing, O: Order<T>> fmt::Debug for GenericQueue<T, S, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Queue").field(&self.id()).field(&self.stats()).finish()
+        f.debug_tuple(O::NAME).field(&self.id()).field(&self.stats()).finish()
     }
 }

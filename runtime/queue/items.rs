@@ -1,6 +1,8 @@
-//! A queue's items: a `VecDeque` that gives memory back, and drops each item by itself.
+//! A queue's items, where the time at which they came is their order: a `VecDeque` that gives memory back, and drops
+//! each item by itself.
 //!
-//! `core.rs` is its only caller. Two things `VecDeque` leaves to its owner:
+//! A queue takes its items from the one end, a last-in, first-out queue from the other (`order.rs`). Items in the order
+//! of their priorities are in `heap.rs`. Two things `VecDeque` leaves to its owner:
 //!
 //! *Memory.* It grows and never shrinks, and a queue that once fell behind by a million items would keep
 //! their memory for ever. So when a quarter of the slots or less is in use, half are given back. The next
@@ -21,14 +23,22 @@ use crate::engine::base::user_code;
 /// So much is not worth giving back.
 const KEPT_BYTES: usize = 16 << 10;
 
-pub(super) struct Items<T>(VecDeque<T>);
-
-impl<T> Items<T> {
-    /// So many slots are not worth giving back; all, of items without size.
-    const KEPT: usize = match size_of::<T>() {
+/// So many slots for a `T` are not worth giving back; all, of items without size.
+pub(super) const fn kept_slots<T>() -> usize {
+    match size_of::<T>() {
         0 => usize::MAX,
         size => KEPT_BYTES / size,
-    };
+    }
+}
+
+/// Items in the order in which they came.
+///
+/// It is `pub` to be part of public types. No other crate can name it.
+#[allow(unreachable_pub, missing_debug_implementations)]
+pub struct Items<T>(VecDeque<T>);
+
+impl<T> Items<T> {
+    const KEPT: usize = kept_slots::<T>();
 
     pub(super) const fn new() -> Self {
         Self(VecDeque::new())
@@ -37,11 +47,6 @@ impl<T> Items<T> {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     #[cfg(all(test, not(loom)))]
@@ -65,6 +70,16 @@ impl<T> Items<T> {
         item
     }
     // END: pop
+
+    /// Gives out the newest item.
+    #[inline]
+    pub(super) fn pop_back(&mut self) -> Option<T> {
+        let item = self.0.pop_back();
+        if self.0.len() + Self::KEPT / 4 < self.0.capacity() / 4 {
+            self.shrink();
+        }
+        item
+    }
 
     #[cold]
     #[inline(never)]

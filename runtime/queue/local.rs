@@ -6,6 +6,7 @@
 use super::{
     futures,
     generic::{GenericQueue, Local},
+    order::{Fifo, Lifo, Priority},
 };
 
 /// A first-in, first-out queue between tasks of one thread.
@@ -26,14 +27,37 @@ use super::{
 ///     }
 /// });
 /// ```
-#[doc(alias("channel", "mpsc"))]
+#[doc(alias("channel", "mpsc", "deque"))]
 pub type Queue<T> = GenericQueue<T, Local>;
 
+/// A last-in, first-out queue between tasks of one thread: the thread-safe [`LifoQueue`](super::LifoQueue) without its lock.
+///
+/// ```
+/// let queue = whirligig::queue::local::LifoQueue::unbounded();
+/// queue.try_put(1).unwrap();
+/// queue.try_put(2).unwrap();
+/// assert_eq!((queue.try_get(), queue.try_get()), (Ok(2), Ok(1)));
+/// ```
+#[doc(alias("stack", "deque"))]
+pub type LifoQueue<T> = GenericQueue<T, Local, Lifo>;
+
+/// A queue of which the smallest item leaves first, between tasks of one thread: the thread-safe
+/// [`PriorityQueue`](super::PriorityQueue) without its lock. An `Ord` that uses its own queue panics here.
+///
+/// ```
+/// let queue = whirligig::queue::local::PriorityQueue::unbounded();
+/// queue.try_put(2).unwrap();
+/// queue.try_put(1).unwrap();
+/// assert_eq!((queue.try_get(), queue.try_get()), (Ok(1), Ok(2)));
+/// ```
+#[doc(alias("heapq", "BinaryHeap"))]
+pub type PriorityQueue<T> = GenericQueue<T, Local, Priority>;
+
 /// The future of [`Queue::put`].
-pub type Put<'a, T> = futures::Put<'a, T, Local>;
+pub type Put<'a, T, O = Fifo> = futures::Put<'a, T, Local, O>;
 
 /// The future of [`Queue::get`].
-pub type Get<'a, T> = futures::Get<'a, T, Local>;
+pub type Get<'a, T, O = Fifo> = futures::Get<'a, T, Local, O>;
 
 /// The future of [`Queue::join`].
-pub type Join<'a, T> = futures::Join<'a, T, Local>;
+pub type Join<'a, T, O = Fifo> = futures::Join<'a, T, Local, O>;

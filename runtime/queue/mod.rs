@@ -1,11 +1,13 @@
-//! The async queue: asyncio's `Queue`.
+//! The async queue: asyncio's `Queue`, `LifoQueue` and `PriorityQueue`.
 //!
 //! ```text
-//! local.rs     the names of the queue of one thread
+//! local.rs     the names of the queues of one thread
 //! futures.rs   put, get, join: the methods that wait, and their futures
 //! generic.rs   the queue: one struct in two shells, a lock or a RefCell
 //! core.rs      the rules: items, what waits, what is promised to which waiter
-//! items.rs     the items, and their memory
+//! order.rs     in which order the items leave: what the three queues differ in
+//! heap.rs      items in the order of their priorities
+//! items.rs     items in the order in which they came, and their memory
 //! error.rs     what a queue answers when it cannot do as asked
 //! ```
 //!
@@ -20,8 +22,10 @@ mod core;
 mod error;
 mod futures;
 mod generic;
+mod heap;
 mod items;
 pub mod local;
+mod order;
 
 #[cfg(all(test, not(loom)))]
 mod core_tests;
@@ -32,5 +36,6 @@ pub use self::{
     core::Stats,
     error::{GetError, PutError, TryGetError, TryPutError},
     futures::{Get, Join, Put},
-    generic::{GenericQueue, Local, Queue, Shared, Sharing},
+    generic::{GenericQueue, LifoQueue, Local, PriorityQueue, Queue, Shared, Sharing},
+    order::{Fifo, Lifo, Order, Prioritized, Priority},
 };

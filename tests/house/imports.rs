@@ -118,11 +118,13 @@ what users await
     time/mod.rs             <- time/instant.rs time/sleep.rs time/interval.rs time/timeout.rs
     queue/error.rs
     queue/items.rs
-    queue/core.rs <- queue/error.rs queue/items.rs
-    queue/generic.rs <- queue/core.rs queue/error.rs
-    queue/futures.rs <- queue/generic.rs queue/error.rs
-    queue/local.rs          <- queue/futures.rs queue/generic.rs
-    queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs
+    queue/heap.rs <- queue/items.rs
+    queue/order.rs <- queue/heap.rs queue/items.rs
+    queue/core.rs <- queue/error.rs queue/order.rs
+    queue/generic.rs <- queue/core.rs queue/error.rs queue/order.rs
+    queue/futures.rs <- queue/generic.rs queue/error.rs queue/order.rs
+    queue/local.rs          <- queue/futures.rs queue/generic.rs queue/order.rs
+    queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs
     sync/mod.rs
     io/source.rs
     io/operation.rs         <- io/source.rs

@@ -7,6 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    cmp::Ordering,
     fmt::Write,
     mem::{self, ManuallyDrop},
     pin::Pin,
@@ -15,9 +16,11 @@ use std::{
     task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
 };
 
-use crate::shells::{Boxed, Shell, Task, in_both_shells};
+use crate::shells::{
+    Boxed, LocalPriority, SharedPriority, Shell, Task, in_each_queue, in_one_queue,
+};
 
-in_both_shells! {
+in_each_queue! {
     without_bound,
     with_room_for_one,
     with_room_for_three,
@@ -38,6 +41,31 @@ fn with_room_for_three<Q: Shell<Item> + 'static>() {
     fight::<Q>(Some(3));
 }
 
+/// What comparing two items comes to: a priority queue does it.
+macro_rules! compared {
+    ($item:ident, $order:expr) => {
+        impl Ord for $item {
+            fn cmp(&self, _: &Self) -> Ordering {
+                $order
+            }
+        }
+
+        impl PartialOrd for $item {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl PartialEq for $item {
+            fn eq(&self, other: &Self) -> bool {
+                self.cmp(other).is_eq()
+            }
+        }
+
+        impl Eq for $item {}
+    };
+}
+
 /// The moments at which user code runs.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
@@ -54,6 +82,8 @@ trait Meddle {
 
 /// An item that meddles when it is dropped.
 struct Item(Rc<dyn Meddle>);
+
+compared!(Item, Ordering::Equal);
 
 impl Drop for Item {
     fn drop(&mut self) {
@@ -219,6 +249,8 @@ fn fight<Q: Shell<Item> + 'static>(capacity: Option<usize>) {
 /// An item, or a task's waker, that panics when it is dropped.
 struct Bomb(Rc<Cell<u32>>);
 
+compared!(Bomb, Ordering::Equal);
+
 impl Drop for Bomb {
     fn drop(&mut self) {
         self.0.set(self.0.get() + 1);
@@ -307,4 +339,53 @@ fn wakers_that_panic_keep_no_wake_from_the_others<Q: Shell<u32>>() {
     assert_eq!(queue.stats().getters, 3, "the first is woken, and panics");
     queue.close_now();
     assert_eq!((task.wakes(), queue.stats().getters), (2, 0));
+}
+
+/// An item that panics each time it is compared.
+struct Incomparable(#[expect(dead_code, reason = "counts the items")] Rc<()>);
+
+compared!(Incomparable, panic!("compared"));
+
+fn comparisons_that_panic_lose_nothing<Q: Shell<Incomparable>>() {
+    const ITEMS: usize = 20;
+    let (queue, task, items) = (Q::with_capacity(Some(ITEMS)), Task::new(), Rc::new(()));
+    let item = || Incomparable(items.clone());
+    let mut get = queue.get();
+    assert!(task.poll(&mut get).is_pending());
+    (0..ITEMS).for_each(|_| assert!(queue.try_put(item()).is_ok()));
+    let mut put = queue.put(item());
+    assert!(task.poll(&mut put).is_pending());
+    assert_eq!((task.wakes(), queue.len(), Rc::strong_count(&items)), (1, ITEMS, ITEMS + 2));
+    assert!(matches!(task.poll(&mut get), Poll::Ready(Ok(_))));
+    assert!(matches!(task.poll(&mut put), Poll::Ready(Ok(()))), "the room went to it");
+    for left in (0..ITEMS).rev() {
+        assert!(queue.try_get().is_ok());
+        assert_eq!((queue.len(), Rc::strong_count(&items)), (left, left + 1));
+    }
+    (0..ITEMS).for_each(|_| assert!(queue.try_put(item()).is_ok()));
+    queue.close_now();
+    assert_eq!((queue.len(), Rc::strong_count(&items)), (0, 1));
+}
+
+in_one_queue! { thread_safe_priority_compared, SharedPriority, comparisons_that_panic_lose_nothing, }
+in_one_queue! { local_priority_compared, LocalPriority, comparisons_that_panic_lose_nothing, }
+
+thread_local! {
+    static COMPARED: LocalPriority<Meddler> = LocalPriority::unbounded();
+}
+
+/// An item that uses its own queue when it is compared.
+struct Meddler;
+
+compared!(Meddler, {
+    COMPARED.with(|queue| assert!(queue.is_empty()));
+    unreachable!("the queue is open");
+});
+
+#[test]
+fn a_comparison_that_uses_its_own_queue_is_refused_and_loses_nothing() {
+    COMPARED.with(|queue| {
+        (0..9).for_each(|_| assert!(queue.try_put(Meddler).is_ok()));
+        assert_eq!((0..10).filter(|_| queue.try_get().is_ok()).count(), 9);
+    });
 }

@@ -2,12 +2,15 @@
 
 use std::{rc::Rc, task::Poll};
 
-use whirligig::queue::{GetError, PutError, Stats, TryGetError, TryPutError};
+use whirligig::queue::{GetError, Prioritized, PutError, Stats, TryGetError, TryPutError};
 
-use crate::shells::{Local, Shared, Shell, Task, in_both_shells};
+use crate::shells::{
+    Local, LocalPriority, Order, Shared, SharedLifo, SharedPriority, Shell, Task, in_each_queue,
+};
 
-in_both_shells! {
-    items_leave_in_the_order_they_came,
+in_each_queue! {
+    items_leave_in_the_order_of_the_queue,
+    items_that_come_and_go_leave_in_the_order_of_the_queue,
     getters_are_served_in_the_order_they_came_and_not_overtaken,
     putters_are_served_in_the_order_they_came_and_not_overtaken,
     a_cancelled_get_passes_its_item_on,
@@ -30,21 +33,46 @@ in_both_shells! {
     debug_asks_nothing_of_the_item,
 }
 
-fn items_leave_in_the_order_they_came<Q: Shell<u32>>() {
+fn items_leave_in_the_order_of_the_queue<Q: Shell<u32>>() {
     let (queue, task) = (Q::with_capacity(None), Task::new());
-    for n in 0..100 {
-        match n % 2 {
+    // Not sorted, and some of them equal.
+    let items = (0..100).map(|n| n * 37 % 64);
+    for (at, n) in items.clone().enumerate() {
+        match at % 2 {
             0 => queue.try_put(n).unwrap(),
             _ => assert_eq!(task.poll(&mut queue.put(n)), Poll::Ready(Ok(()))),
         }
     }
-    for n in 0..100 {
-        match n % 3 {
+    let leaving = Q::ORDER.leaving(items.clone());
+    match Q::ORDER {
+        Order::Fifo => assert!(leaving.iter().copied().eq(items)),
+        Order::Lifo => assert!(leaving.iter().copied().eq(items.rev())),
+        Order::Priority => assert!(leaving.is_sorted()),
+    }
+    for (at, n) in leaving.into_iter().enumerate() {
+        match at % 3 {
             0 => assert_eq!(queue.try_get(), Ok(n)),
             _ => assert_eq!(task.poll(&mut queue.get()), Poll::Ready(Ok(n))),
         }
     }
     assert_eq!(task.wakes(), 0, "nobody waited");
+}
+
+fn items_that_come_and_go_leave_in_the_order_of_the_queue<Q: Shell<u32>>() {
+    let queue = Q::with_capacity(None);
+    let mut left = Vec::new();
+    for n in 0..1_000_u32 {
+        let item = n.wrapping_mul(0x9e37_79b9) >> 24;
+        queue.try_put(item).unwrap();
+        left.push(item);
+        if n % 3 != 0 {
+            assert_eq!(queue.try_get(), Ok(left.remove(Q::ORDER.first(&left))));
+        }
+    }
+    for item in Q::ORDER.leaving(left) {
+        assert_eq!(queue.try_get(), Ok(item));
+    }
+    assert!(queue.is_empty());
 }
 
 fn getters_are_served_in_the_order_they_came_and_not_overtaken<Q: Shell<u32>>() {
@@ -62,8 +90,13 @@ fn getters_are_served_in_the_order_they_came_and_not_overtaken<Q: Shell<u32>>() 
 
     queue.try_put(2).unwrap();
     assert_eq!((a.wakes(), b.wakes(), late.wakes()), (1, 1, 0));
-    assert_eq!(b.poll(&mut get_b), Poll::Ready(Ok(1)), "who is polled first has the first item");
-    assert_eq!(a.poll(&mut get_a), Poll::Ready(Ok(2)));
+    let [first, second] = Q::ORDER.leaving([1, 2])[..] else { unreachable!() };
+    assert_eq!(
+        b.poll(&mut get_b),
+        Poll::Ready(Ok(first)),
+        "who is polled first has the first item"
+    );
+    assert_eq!(a.poll(&mut get_a), Poll::Ready(Ok(second)));
     assert!(late.poll(&mut get_late).is_pending());
 }
 
@@ -161,7 +194,8 @@ fn close_lets_getters_drain_and_returns_putters_their_items<Q: Shell<u32>>() {
     let (mut put_a, mut put_b) = (queue.put(3), queue.put(4));
     assert!(a.poll(&mut put_a).is_pending());
     assert!(b.poll(&mut put_b).is_pending());
-    assert_eq!(queue.try_get(), Ok(1));
+    let [first, second] = Q::ORDER.leaving([1, 2])[..] else { unreachable!() };
+    assert_eq!(queue.try_get(), Ok(first));
     assert_eq!((a.wakes(), b.wakes()), (1, 0));
 
     queue.close();
@@ -173,7 +207,7 @@ fn close_lets_getters_drain_and_returns_putters_their_items<Q: Shell<u32>>() {
     assert_eq!(c.poll(&mut queue.put(5)), Poll::Ready(Err(PutError(5))));
     assert_eq!(queue.try_put(6), Err(TryPutError::Closed(6)));
 
-    assert_eq!(c.poll(&mut queue.get()), Poll::Ready(Ok(2)));
+    assert_eq!(c.poll(&mut queue.get()), Poll::Ready(Ok(second)));
     assert_eq!(c.poll(&mut queue.get()), Poll::Ready(Err(GetError)));
     assert_eq!(queue.try_get(), Err(TryGetError::Closed));
 }
@@ -214,8 +248,9 @@ fn a_get_woken_before_close_takes_one_item_and_leaves_the_rest<Q: Shell<u32>>() 
     queue.try_put(1).unwrap();
     queue.try_put(2).unwrap();
     queue.close();
-    assert_eq!(task.poll(&mut get), Poll::Ready(Ok(1)));
-    assert_eq!(queue.try_get(), Ok(2), "promised to nobody");
+    let [first, second] = Q::ORDER.leaving([1, 2])[..] else { unreachable!() };
+    assert_eq!(task.poll(&mut get), Poll::Ready(Ok(first)));
+    assert_eq!(queue.try_get(), Ok(second), "promised to nobody");
 }
 
 fn close_now_drops_the_items_and_ends_everybody<Q: Shell<Rc<u32>>>() {
@@ -301,26 +336,63 @@ fn join_polled_after_ready_panics<Q: Shell<u32>>() {
     let _polled = task.poll(&mut join);
 }
 
+/// It can be compared, and nothing else.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Plain;
 
 fn debug_asks_nothing_of_the_item<Q: Shell<Plain>>() {
     let queue = Q::with_capacity(Some(3));
     assert!(queue.try_put(Plain).is_ok());
     let shown = format!("{queue:?}");
-    assert!(shown.starts_with("Queue("), "{shown}");
+    assert!(shown.starts_with(&format!("{}(", Q::NAME)), "{shown}");
     assert!(shown.contains("len: 1") && shown.contains("capacity: Some(3)"), "{shown}");
     let Stats { len, capacity, getters, putters, unfinished, closed, .. } = queue.stats();
     assert_eq!((len, capacity, getters, putters, unfinished, closed), (1, Some(3), 0, 0, 1, false));
 }
 
 #[test]
-fn the_thread_safe_queue_and_its_futures_are_send() {
+fn the_thread_safe_queues_and_their_futures_are_send() {
     fn send_and_sync<T: Send + Sync>(_: &T) {}
-    let queue = Shared::<u32>::unbounded();
-    send_and_sync(&queue);
-    send_and_sync(&queue.put(1));
-    send_and_sync(&queue.get());
-    send_and_sync(&queue.join());
+    macro_rules! check {
+        ($queue:ident) => {
+            let queue = $queue::<u32>::unbounded();
+            send_and_sync(&queue);
+            send_and_sync(&queue.put(1));
+            send_and_sync(&queue.get());
+            send_and_sync(&queue.join());
+        };
+    }
+    check!(Shared);
+    check!(SharedLifo);
+    check!(SharedPriority);
+}
+
+#[test]
+fn of_equal_priorities_the_first_leaves_first() {
+    let queue = LocalPriority::unbounded();
+    for item in 0..100 {
+        queue.try_put(Prioritized { priority: item % 3, item }).unwrap();
+    }
+    let mut taken = Vec::new();
+    while let Ok(Prioritized { priority, item }) = queue.try_get() {
+        taken.push((priority, item));
+    }
+    let sorted: Vec<_> = (0..3)
+        .flat_map(|priority| (priority..100).step_by(3).map(move |item| (priority, item)))
+        .collect();
+    assert_eq!(taken, sorted);
+}
+
+#[test]
+fn a_get_that_was_woken_takes_what_is_first_when_it_is_polled() {
+    let (queue, task) = (LocalPriority::unbounded(), Task::new());
+    let mut get = queue.get();
+    assert!(task.poll(&mut get).is_pending());
+    queue.try_put(2).unwrap();
+    queue.try_put(1).unwrap();
+    assert_eq!(task.wakes(), 1);
+    assert_eq!(task.poll(&mut get), Poll::Ready(Ok(1)));
+    assert_eq!(queue.try_get(), Ok(2));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What lets one test body run over both queues, and the waker that counts.
+//! What lets one test body run over all queues, of three orders in two shells, and the waker that counts.
 
 use std::{
     fmt,
@@ -11,12 +11,44 @@ use std::{
 };
 
 use whirligig::queue::{GetError, PutError, Stats, TryGetError, TryPutError};
-pub(crate) use whirligig::queue::{Queue as Shared, local::Queue as Local};
+pub(crate) use whirligig::queue::{
+    LifoQueue as SharedLifo, PriorityQueue as SharedPriority, Queue as Shared,
+    local::{LifoQueue as LocalLifo, PriorityQueue as LocalPriority, Queue as Local},
+};
 
 pub(crate) type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + 'a>>;
 
-/// What both shells can do.
+/// In which order items leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Fifo,
+    Lifo,
+    Priority,
+}
+
+impl Order {
+    /// Which of these items, in the order in which they came, leaves first.
+    pub(crate) fn first<T: Ord>(self, items: &[T]) -> usize {
+        match self {
+            Self::Fifo => 0,
+            Self::Lifo => items.len() - 1,
+            // Of equal ones, `min_by_key` gives the first.
+            Self::Priority => (0..items.len()).min_by_key(|&at| &items[at]).expect("not empty"),
+        }
+    }
+
+    /// These items, in the order in which they leave.
+    pub(crate) fn leaving<T: Ord>(self, items: impl IntoIterator<Item = T>) -> Vec<T> {
+        let mut items: Vec<_> = items.into_iter().collect();
+        (0..items.len()).map(|_| items.remove(self.first(&items))).collect()
+    }
+}
+
+/// What all queues can do.
 pub(crate) trait Shell<T>: fmt::Debug {
+    const ORDER: Order;
+    /// What `Debug` calls it.
+    const NAME: &'static str;
     fn with_capacity(capacity: Option<usize>) -> Self;
     fn put<'a>(&'a self, item: T) -> Boxed<'a, Result<(), PutError<T>>>
     where
@@ -42,8 +74,10 @@ pub(crate) trait Shell<T>: fmt::Debug {
 }
 
 macro_rules! shell {
-    ($queue:ident) => {
-        impl<T> Shell<T> for $queue<T> {
+    ($queue:ident, $order:ident, $name:literal $(, $ord:ident)?) => {
+        impl<T $(: $ord)?> Shell<T> for $queue<T> {
+            const ORDER: Order = Order::$order;
+            const NAME: &'static str = $name;
             fn with_capacity(capacity: Option<usize>) -> Self {
                 capacity.map_or_else($queue::unbounded, $queue::bounded)
             }
@@ -105,25 +139,36 @@ macro_rules! shell {
     };
 }
 
-shell!(Shared);
-shell!(Local);
+shell!(Shared, Fifo, "Queue");
+shell!(Local, Fifo, "Queue");
+shell!(SharedLifo, Lifo, "LifoQueue");
+shell!(LocalLifo, Lifo, "LifoQueue");
+shell!(SharedPriority, Priority, "PriorityQueue", Ord);
+shell!(LocalPriority, Priority, "PriorityQueue", Ord);
 
-/// Makes of each generic function a test per shell.
-macro_rules! in_both_shells {
+/// Makes of each generic function a test per queue.
+macro_rules! in_each_queue {
     ($($(#[$attribute:meta])* $test:ident),* $(,)?) => {
-        mod thread_safe {
+        crate::shells::in_one_queue! { thread_safe, Shared, $($(#[$attribute])* $test,)* }
+        crate::shells::in_one_queue! { local, Local, $($(#[$attribute])* $test,)* }
+        crate::shells::in_one_queue! { thread_safe_lifo, SharedLifo, $($(#[$attribute])* $test,)* }
+        crate::shells::in_one_queue! { local_lifo, LocalLifo, $($(#[$attribute])* $test,)* }
+        crate::shells::in_one_queue! { thread_safe_priority, SharedPriority, $($(#[$attribute])* $test,)* }
+        crate::shells::in_one_queue! { local_priority, LocalPriority, $($(#[$attribute])* $test,)* }
+    };
+}
+pub(crate) use in_each_queue;
+
+macro_rules! in_one_queue {
+    ($module:ident, $queue:ident, $($(#[$attribute:meta])* $test:ident,)*) => {
+        mod $module {
             $(#[test] $(#[$attribute])* fn $test() {
-                super::$test::<crate::shells::Shared<_>>();
-            })*
-        }
-        mod local {
-            $(#[test] $(#[$attribute])* fn $test() {
-                super::$test::<crate::shells::Local<_>>();
+                super::$test::<crate::shells::$queue<_>>();
             })*
         }
     };
 }
-pub(crate) use in_both_shells;
+pub(crate) use in_one_queue;
 
 /// A task that is only a count of its wakes.
 #[derive(Debug, Default)]

@@ -1,17 +1,20 @@
 //! Random programs against a specification.
 //!
-//! The specification is a vector of items and a vector of futures, and a rule, [`Spec::settle`], that
+//! The specification is a vector of items, in the order in which they came, an [`Order`] that says which leaves
+//! next, a vector of futures, and a rule, [`Spec::settle`], that
 //! says after each act which must have been woken. It knows nothing of promises passed on, lists or
 //! wakers: what is woken follows from the state alone, and the queue has to arrive at the same state
 //! by its own steps. After each act everything visible is compared: answers, wakes, counts, and
 //! where each item is.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, task::Poll};
+use std::{cell::RefCell, cmp::Ordering, collections::BTreeSet, rc::Rc, sync::Arc, task::Poll};
 
 use proptest::prelude::*;
 use whirligig::queue::{GetError, PutError, TryGetError, TryPutError};
 
-use crate::shells::{Boxed, Local, Shared, Shell, Task};
+use crate::shells::{
+    Boxed, Local, LocalLifo, LocalPriority, Order, Shared, SharedLifo, SharedPriority, Shell, Task,
+};
 
 /// An item that tells when it is dropped, and that may be dropped once.
 #[derive(Debug)]
@@ -19,6 +22,31 @@ struct Item {
     number: usize,
     alive: Rc<RefCell<BTreeSet<usize>>>,
 }
+
+/// The priority that an item has: there are few, and many items of each.
+fn priority(number: usize) -> usize {
+    number % 3
+}
+
+impl Ord for Item {
+    fn cmp(&self, other: &Self) -> Ordering {
+        priority(self.number).cmp(&priority(other.number))
+    }
+}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Item {}
 
 impl Drop for Item {
     fn drop(&mut self) {
@@ -83,6 +111,7 @@ enum Answer {
 
 #[derive(Debug)]
 struct Spec {
+    order: Order,
     capacity: usize,
     items: Vec<usize>,
     /// By identity, in the order in which they were first polled; the new ones are at the end.
@@ -138,7 +167,7 @@ impl Spec {
         match kind {
             Kind::Get if state != State::Waiting && self.is_drained() => Answer::Get(Err(GetError)),
             Kind::Get if woken || (state == State::New && self.has_free_item()) => {
-                Answer::Get(Ok(self.items.remove(0)))
+                Answer::Get(Ok(self.take()))
             }
             Kind::Put(item) if state != State::Waiting && self.closed => Answer::Put(Err(item)),
             Kind::Put(item) if woken || (state == State::New && self.has_room()) => {
@@ -157,6 +186,12 @@ impl Spec {
                 Answer::Pending
             }
         }
+    }
+
+    /// Takes out the item that leaves first.
+    fn take(&mut self) -> usize {
+        let priorities: Vec<_> = self.items.iter().map(|&item| priority(item)).collect();
+        self.items.remove(self.order.first(&priorities))
     }
 
     fn push(&mut self, item: usize) {
@@ -189,6 +224,7 @@ fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), Te
     let queue = Q::with_capacity(capacity);
     let mut live: Vec<Live<'_>> = Vec::new();
     let mut spec = Spec {
+        order: Q::ORDER,
         capacity: capacity.unwrap_or(usize::MAX),
         items: Vec::new(),
         futures: Vec::new(),
@@ -252,7 +288,7 @@ fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), Te
             Act::TryGet => match queue.try_get() {
                 Ok(item) => {
                     prop_assert!(spec.has_free_item());
-                    prop_assert_eq!(item.number, spec.items.remove(0));
+                    prop_assert_eq!(item.number, spec.take());
                 }
                 Err(TryGetError::Closed) => prop_assert!(spec.is_drained()),
                 Err(TryGetError::Empty) => {
@@ -310,7 +346,7 @@ fn capacity() -> impl Strategy<Value = Option<usize>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_thread_safe_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
@@ -320,5 +356,25 @@ proptest! {
     #[test]
     fn the_local_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
         check::<Local<_>>(capacity, &acts)?;
+    }
+
+    #[test]
+    fn the_thread_safe_lifo_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
+        check::<SharedLifo<_>>(capacity, &acts)?;
+    }
+
+    #[test]
+    fn the_local_lifo_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
+        check::<LocalLifo<_>>(capacity, &acts)?;
+    }
+
+    #[test]
+    fn the_thread_safe_priority_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
+        check::<SharedPriority<_>>(capacity, &acts)?;
+    }
+
+    #[test]
+    fn the_local_priority_queue_follows_the_specification(capacity in capacity(), acts in acts()) {
+        check::<LocalPriority<_>>(capacity, &acts)?;
     }
 }

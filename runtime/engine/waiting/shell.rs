@@ -6,7 +6,8 @@
 //!
 //! What must hold: no user code runs while a shell is open. Wakers and items are cloned, woken and
 //! dropped by the caller, after it has let go of what [`open`](Shell::open) gave. Then no `RefCell` is
-//! found borrowed, no lock is held for long, and a panic leaves each core whole.
+//! found borrowed, no lock is held for long, and a panic leaves each core whole. (A priority queue compares its items inside,
+//! for it cannot elsewhere: `queue/heap.rs` says what that asks of it.)
 //!
 //! **Alternative:** a `Mutex` for both. An uncontended lock is two atomic operations, and the event
 //! loop's queue takes fewer instructions than that for a whole visit.
