@@ -66,7 +66,7 @@
 //! time/                   sleep, timeout, interval, and the clock's `Instant`
 //! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks
-//! io/                     any file descriptor as a `Source`, and what can be awaited of it
+//! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
 //! net/                    TCP: addresses, connecting, listening, streams
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it

@@ -77,6 +77,8 @@ pub struct Source<T: AsFd> {
     /// `None` only while it is being taken apart.
     io: Option<T>,
     registration: Registration,
+    /// The user's line that made it: that of waits behind other people's traits.
+    location: &'static Location<'static>,
 }
 
 impl<T: AsFd> Source<T> {
@@ -84,14 +86,17 @@ impl<T: AsFd> Source<T> {
     ///
     /// # Errors
     /// If the descriptor cannot be put into non-blocking mode.
+    #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&io, true)?;
         Ok(Self::from_nonblocking(io))
     }
 
-    /// For a descriptor that is in non-blocking mode already.
+    /// For a descriptor that is in non-blocking mode already, or whose operations never meet it in another.
+    #[track_caller]
     pub(crate) fn from_nonblocking(io: T) -> Self {
-        Self { io: Some(io), registration: Registration::new() }
+        let location = Location::caller();
+        Self { io: Some(io), registration: Registration::new(), location }
     }
 
     /// What is watched. Do not put it back into blocking mode.
@@ -199,6 +204,12 @@ impl<T: AsFd> Source<T> {
             Ok(n)
         };
         self.poll_op(direction, caller, cx, location, op)
+    }
+
+    /// The line that made it.
+    #[inline]
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.location
     }
 
     #[inline]

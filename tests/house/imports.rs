@@ -128,7 +128,10 @@ what users await
     sync/mod.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
-    io/mod.rs               <- io/source.rs io/operation.rs
+    io/traits.rs            <- io/source.rs
+    io/pipe.rs              <- io/source.rs io/operation.rs
+    io/copy.rs
+    io/mod.rs               <- io/source.rs io/operation.rs io/pipe.rs io/copy.rs
     net/addresses.rs        <- task/mod.rs
     net/error.rs
     net/options.rs
