@@ -53,6 +53,7 @@
 //! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
+//! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::lookup_host`] |
 //! | `add_reader`, `add_writer` | [`io::Source`] |
 //! | `all_tasks` | [`dump()`] |
 //!
@@ -67,7 +68,7 @@
 //! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks
 //! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
-//! net/                    TCP: addresses, connecting, listening, streams
+//! net/                    sockets: addresses, connecting, listening, streams, datagrams
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it
 //! builder.rs              the settings of both

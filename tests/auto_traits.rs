@@ -13,8 +13,9 @@ use whirligig::{
     Stats, StillRunning, TaskDump, Turn, WaitsFor, WaitsOn, WorkerStats,
     io::Source,
     net::{
-        Accept, AddressError, Bind, Connect, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError,
-        TcpListener, TcpSocket, TcpStream, WriteHalf,
+        Accept, AddressError, AddressErrors, Bind, Connect, ConnectUdp, Datagram, LookupHost,
+        OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream,
+        UdpSocket, WriteHalf,
     },
     queue::{
         self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, TryGetError,
@@ -65,11 +66,12 @@ fn what_threads_may_share() {
         Sleep, Timeout<Sleep>, TimedOut, Interval, Tick<'static>, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
+        AddressErrors, UdpSocket, Datagram,
         Event, EventKind, Cause,
     ];
     // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are
     // the queue's own.
-    all![send: Connect, Bind, queue::local::Queue<u8>, queue::local::LifoQueue<u8>, queue::local::PriorityQueue<u8>];
+    all![send: Connect, Bind<TcpListener>, LookupHost, ConnectUdp<'static>, queue::local::Queue<u8>, queue::local::LifoQueue<u8>, queue::local::PriorityQueue<u8>];
 }
 
 #[test]
@@ -90,6 +92,7 @@ fn what_may_cross_a_caught_panic() {
         Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,
+        UdpSocket, Datagram,
         Event, EventKind, Cause, Listening, Recorder,
     ];
     // Not `Connect` and `Bind`, which cannot go on after a panic within, nor what holds an `io::Error`, as std's

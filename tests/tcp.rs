@@ -73,7 +73,7 @@ fn connects_by_address_and_by_name() {
 #[test]
 fn futures_own_what_they_were_given() {
     run(async {
-        let bind: Bind = {
+        let bind: Bind<TcpListener> = {
             let host = String::from("127.0.0.1:0");
             TcpListener::bind(&host)
         };
@@ -103,7 +103,7 @@ fn errors_name_the_address() {
             assert!(format!("{error:?}").contains(&text), "{error:?}");
             assert_eq!(error.kind(), kind);
             let inside = error.get_ref().unwrap().downcast_ref::<AddressError>().unwrap();
-            assert_eq!(inside.address(), address);
+            assert_eq!(*inside.address(), address);
             assert_eq!(inside.io_error().kind(), kind);
             assert!(inside.io_error().raw_os_error().is_some());
         };
@@ -156,15 +156,20 @@ fn operations_of_ones_own() {
     });
 }
 
-/// The first address that answers is taken; when none does, the last one's error is told.
+/// The first address that answers is taken; when none does, the error tells what each has met.
 #[test]
 fn tries_each_address_in_turn() {
     run(async {
         let (_refusing, nobody) = refusing();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         connects(&listener, vec![nobody, listener.local_addr().unwrap()]).await;
-        let error = TcpStream::connect([nobody, nobody].as_slice()).await.unwrap_err();
+        let (_refusing, nobody_either) = refusing();
+        let error = TcpStream::connect([nobody, nobody_either]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        let told =
+            [nobody, nobody_either].map(|to| text.matches(&format!("connect to {to}: ")).count());
+        assert_eq!(told, [1, 1], "{text}");
         let error = TcpStream::connect(Vec::<SocketAddr>::new()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     });

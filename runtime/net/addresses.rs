@@ -8,9 +8,13 @@
 //! with.
 
 use std::{
+    fmt,
+    future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs},
     panic::Location,
+    pin::Pin,
+    task::{Context, Poll},
 };
 
 use crate::task;
@@ -28,15 +32,72 @@ pub trait ToAddrs: sealed::Sealed {}
 
 impl<T: sealed::Sealed> ToAddrs for T {}
 
+/// The addresses of a host, as the system's resolver finds them: all of them, in its order.
+///
+/// It is asked on the loop's blocking pool, never on the loop. What is an address already is given back.
+/// `connect` and `bind` look names up by themselves.
+///
+/// *Cancel safety*: dropped, it leaves the line of look-ups; one that has begun goes on, and what it finds is dropped.
+///
+/// # Errors
+/// The resolver's, `NotFound` if it finds no address, and `InvalidInput` if it is neither an address nor a name.
+///
+/// # Panics
+/// When polled on a thread that no loop runs, and there is a name to look up.
+///
+/// ```
+/// use whirligig::net::lookup_host;
+///
+/// whirligig::run(async {
+///     let addresses = lookup_host("localhost:80").await?;
+///     assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
+///     std::io::Result::Ok(())
+/// })?;
+/// # std::io::Result::Ok(())
+/// ```
+#[track_caller]
+#[doc(alias = "getaddrinfo")]
+#[doc(alias = "gethostbyname")]
+pub fn lookup_host(host: impl ToAddrs) -> LookupHost {
+    LookupHost { look_up: Box::pin(resolve(of(host))) }
+}
+
+/// The future of [`lookup_host`]. It owns what it needs of the name.
+#[must_use = "futures do nothing unless awaited"]
+pub struct LookupHost {
+    look_up: LookUp,
+}
+
+/// A look-up that goes on.
+pub(super) type LookUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+
+impl Future for LookupHost {
+    type Output = io::Result<Vec<SocketAddr>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.look_up.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for LookupHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LookupHost").finish_non_exhaustive()
+    }
+}
+
 /// Resolves, if there is anything to resolve.
 pub(super) async fn resolve(target: Target) -> io::Result<Vec<SocketAddr>> {
     let Target { addresses, location } = target;
-    let (name, found) = match addresses {
+    let (found, name) = match addresses {
         Addresses::Known(addresses) => return Ok(addresses),
         Addresses::Name(name, port) => {
             let asked = name.clone();
             let look_up = move || (asked.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-            (name, task::look_up(look_up, location).await.map_err(io::Error::other)??)
+            let found = task::look_up(look_up, location).await.map_err(io::Error::other)?;
+            let named = |error: io::Error| {
+                io::Error::new(error.kind(), format!("look up {name:?}: {error}"))
+            };
+            (found.map_err(named)?, name)
         }
         Addresses::Invalid(what) => {
             let problem = format!(

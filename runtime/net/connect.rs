@@ -34,7 +34,8 @@ impl TcpStream {
     /// *Cancel safety*: dropped, it leaves no connection behind.
     ///
     /// # Errors
-    /// That of the last address that was tried, with [the address in it](AddressError), or of the resolver.
+    /// Those of [all addresses](super::AddressErrors) that were tried, each with [its address](AddressError), or the
+    /// resolver's.
     ///
     /// ```
     /// use whirligig::net::{TcpListener, TcpStream};
@@ -118,7 +119,7 @@ impl Future for Connect {
                 // A kind of address that the system does not speak is passed over as well.
                 match begin(socket.take(), to) {
                     Ok(source) => *attempt = Some(Attempt { to, source }),
-                    Err(error) => targets.failed(AddressError::wrap(ACTION, to, error)),
+                    Err(error) => targets.failed(AddressError::new(ACTION, to, error)),
                 }
                 continue;
             };
@@ -129,7 +130,7 @@ impl Future for Connect {
                 (Ok(()), Some(source)) => {
                     return Poll::Ready(Ok(TcpStream::from_source(source, location)));
                 }
-                (Err(error), _) => targets.failed(AddressError::wrap(ACTION, to, error)),
+                (Err(error), _) => targets.failed(AddressError::new(ACTION, to, error)),
                 (Ok(()), None) => unreachable!("the attempt was there"),
             }
         }

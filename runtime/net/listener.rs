@@ -20,9 +20,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    addresses::ToAddrs, error::AddressError, socket::TcpSocket, stream::TcpStream, targets::Targets,
-};
+use super::{addresses::ToAddrs, bind::Bind, socket::TcpSocket, stream::TcpStream};
 use crate::{
     engine::reactor::{flags::Direction, source::Caller},
     io::{Operation, Source},
@@ -85,12 +83,12 @@ impl TcpListener {
     /// listener there is gone.
     ///
     /// # Errors
-    /// What the kernel says for the last address that was tried, with [the address in it](AddressError), or the
-    /// resolver.
+    /// What the kernel says for [all addresses](super::AddressErrors) that were tried, each with
+    /// [its address](super::AddressError), or the resolver's.
     #[track_caller]
     #[doc(alias = "create_server")]
-    pub fn bind(to: impl ToAddrs) -> Bind {
-        Bind { targets: Targets::new(to) }
+    pub fn bind(to: impl ToAddrs) -> Bind<Self> {
+        Bind::new(to, "listen at", Self::bind_to)
     }
 
     fn bind_to(address: SocketAddr) -> io::Result<Self> {
@@ -268,28 +266,6 @@ impl TcpSocket {
     pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
         self.0.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         Ok(TcpListener::from_nonblocking(self.0.into()))
-    }
-}
-
-/// The future of [`TcpListener::bind`]. It owns what it needs of the address.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct Bind {
-    targets: Targets,
-}
-
-impl Future for Bind {
-    type Output = io::Result<TcpListener>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let targets = &mut self.targets;
-        loop {
-            let address = ready!(targets.poll_next(cx))?;
-            match TcpListener::bind_to(address) {
-                Ok(listener) => return Poll::Ready(Ok(listener)),
-                Err(error) => targets.failed(AddressError::wrap("listen at", address, error)),
-            }
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! TCP.
+//! Sockets: TCP, UDP.
 //!
 //! The types are `Send + Sync` and belong to no loop: the loop that polls them serves them. They
 //! speak futures-io's `AsyncRead` and `AsyncWrite`. `read_exact`, `write_all`, buffers, lines, copying
@@ -9,21 +9,34 @@
 //! `socket2::SockRef::from(&stream)` takes them.
 
 pub use self::{
-    addresses::ToAddrs,
+    addresses::{LookupHost, ToAddrs, lookup_host},
+    batch::Datagram,
+    bind::Bind,
     connect::{Connect, ConnectTimeout},
-    error::AddressError,
-    listener::{Accept, Bind, TcpListener},
+    datagram::DatagramSocket,
+    error::{AddressError, AddressErrors},
+    family::{Family, Inet},
+    listener::{Accept, TcpListener},
     socket::TcpSocket,
     split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf},
     stream::TcpStream,
+    udp::{ConnectUdp, UdpSocket},
 };
 
 mod addresses;
+mod batch;
+mod bind;
 mod connect;
+mod datagram;
 mod error;
+mod family;
 mod listener;
+mod many;
 mod options;
+#[cfg(target_os = "linux")]
+mod recvmmsg;
 mod socket;
 mod split;
 mod stream;
 mod targets;
+mod udp;

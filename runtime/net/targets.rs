@@ -1,27 +1,26 @@
 //! The addresses to try, one after the other.
 //!
 //! `connect` and `bind` both take what may be several addresses, or a name that must be looked up first. The futures
-//! of both own what they were given, so they may be spawned, and ask here for the next address.
+//! of both own what they were given, so they may be spawned, and ask here for the next address. What each address
+//! has met is kept until the last has failed: the error tells all of them.
 
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io, mem,
     net::SocketAddr,
-    pin::Pin,
     task::{Context, Poll, ready},
     vec,
 };
 
-use super::addresses::{self, Addresses, Target, ToAddrs, resolve};
-
-type LookUp = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+use super::{
+    addresses::{self, Addresses, LookUp, Target, ToAddrs, resolve},
+    error::{AddressError, AddressErrors},
+};
 
 pub(super) struct Targets {
     /// Until its end.
     look_up: Option<LookUp>,
     left: vec::IntoIter<SocketAddr>,
-    last_error: Option<io::Error>,
+    errors: Vec<AddressError>,
 }
 
 impl Targets {
@@ -38,13 +37,13 @@ impl Targets {
     }
 
     pub(super) fn known(known: Vec<SocketAddr>) -> Self {
-        Self { look_up: None, left: known.into_iter(), last_error: None }
+        Self { look_up: None, left: known.into_iter(), errors: Vec::new() }
     }
 
     /// The next address to try.
     ///
     /// # Errors
-    /// The last one's error if there are no more, or the resolver's.
+    /// All those that were met if there are no more, or the resolver's.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SocketAddr>> {
         if let Some(look_up) = &mut self.look_up {
             let found = ready!(look_up.as_mut().poll(cx));
@@ -52,15 +51,31 @@ impl Targets {
             self.left = found?.into_iter();
         }
         Poll::Ready(self.left.next().ok_or_else(|| {
-            self.last_error
-                .take()
+            let errors = mem::take(&mut self.errors);
+            AddressErrors::join(errors)
                 .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "no address given"))
         }))
     }
 
-    /// The address that was tried last has met this.
-    pub(super) fn failed(&mut self, error: io::Error) {
-        self.last_error = Some(error);
+    /// An address that was tried has met this.
+    pub(super) fn failed(&mut self, error: AddressError) {
+        self.errors.push(error);
+    }
+
+    /// Has each address tried at once, up to the first that does.
+    pub(super) fn poll_first<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        action: &'static str,
+        mut attempt: impl FnMut(SocketAddr) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let address = ready!(self.poll_next(cx))?;
+            match attempt(address) {
+                Ok(done) => return Poll::Ready(Ok(done)),
+                Err(error) => self.failed(AddressError::new(action, address, error)),
+            }
+        }
     }
 }
 

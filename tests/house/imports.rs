@@ -133,15 +133,22 @@ what users await
     io/copy.rs
     io/mod.rs               <- io/source.rs io/operation.rs io/pipe.rs io/copy.rs
     net/addresses.rs        <- task/mod.rs
+    net/family.rs
     net/error.rs
     net/options.rs
-    net/targets.rs          <- net/addresses.rs
+    net/targets.rs          <- net/addresses.rs net/error.rs
+    net/bind.rs             <- net/addresses.rs net/targets.rs
     net/socket.rs           <- net/error.rs net/options.rs
     net/stream.rs           <- io/mod.rs net/options.rs
     net/connect.rs          <- io/mod.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
     net/split.rs            <- net/stream.rs
-    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
-    net/mod.rs              <- net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/connect.rs net/split.rs net/listener.rs
+    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/bind.rs net/socket.rs net/stream.rs
+    net/datagram.rs         <- io/mod.rs net/family.rs
+    net/batch.rs
+    net/recvmmsg.rs         <- net/batch.rs
+    net/many.rs             <- net/batch.rs net/datagram.rs net/recvmmsg.rs
+    net/udp.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/many.rs net/targets.rs
+    net/mod.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs
 the public names
     lib.rs
 ";
