@@ -109,6 +109,11 @@ pub struct Put<'a, T, S: Sharing = Shared, O: Order<T> = Fifo> {
 impl<T, S: Sharing, O: Order<T>> Unpin for Put<'_, T, S, O> {}
 
 impl<T, S: Sharing, O: Order<T>> Put<'_, T, S, O> {
+    /// The item, if it was not put. A put without its item is only good to be dropped.
+    pub(super) fn take_item(&mut self) -> Option<T> {
+        self.item.take()
+    }
+
     /// The way of a full queue, or of a `put` that wakes a `get`. Not inlined, so that the common way is.
     #[inline(never)]
     fn put_or_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), PutError<T>>> {

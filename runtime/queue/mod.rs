@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! local.rs     the names of the queues of one thread
+//! blocking.rs  put, get, join from plain threads: Python's `queue.Queue`
 //! futures.rs   put, get, join: the methods that wait, and their futures
 //! generic.rs   the queue: one struct in two shells, a lock or a RefCell
 //! core.rs      the rules: items, what waits, what is promised to which waiter
@@ -18,6 +19,7 @@
 //! task may do what; but it cannot say `join`, and a queue that any task may put to, get from and close is
 //! what asyncio's programs are written with.
 
+mod blocking;
 mod core;
 mod error;
 mod futures;

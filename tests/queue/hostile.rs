@@ -16,9 +16,7 @@ use std::{
     task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker},
 };
 
-use crate::shells::{
-    Boxed, LocalPriority, SharedPriority, Shell, Task, in_each_queue, in_one_queue,
-};
+use crate::shells::{Boxed, LocalPriority, Shell, Task, in_each_queue, in_one_queue};
 
 in_each_queue! {
     without_bound,

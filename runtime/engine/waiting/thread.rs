@@ -7,10 +7,12 @@
 //! wait in one line, first come, first served.
 
 use std::{
+    ops::ControlFlow,
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 use crate::engine::base::this_poll;
@@ -32,9 +34,47 @@ pub(crate) fn wait_on_thread<F: Future>(advice: &str, future: F) -> F::Output {
     park_until(future, || assert!(this_poll::may_block(), "{advice}"))
 }
 
+/// As [`wait_on_thread`], but no longer than until `deadline`, if there is one. `None`: it has passed.
+///
+/// # Panics
+/// As there, unless the deadline has passed already: then nothing blocks.
+#[track_caller]
+pub(crate) fn wait_on_thread_until<F: Future>(
+    advice: &str,
+    deadline: Option<Instant>,
+    future: F,
+) -> Option<F::Output> {
+    let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    poll_and_park(future, || match left() {
+        Some(Duration::ZERO) => ControlFlow::Break(()),
+        left => {
+            assert!(this_poll::may_block(), "{advice}");
+            match left {
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
+            ControlFlow::Continue(())
+        }
+    })
+}
+
 /// Polls `future` on this thread, and parks it in between. `parks` is called each time before.
 #[track_caller]
 pub(crate) fn park_until<F: Future>(future: F, parks: impl Fn()) -> F::Output {
+    let output = poll_and_park(future, || {
+        parks();
+        thread::park();
+        ControlFlow::Continue(())
+    });
+    output.expect("the wait has no other end")
+}
+
+/// Polls `future` on this thread, and calls `park` in between, which parks the thread or breaks off.
+#[track_caller]
+fn poll_and_park<F: Future>(
+    future: F,
+    mut park: impl FnMut() -> ControlFlow<()>,
+) -> Option<F::Output> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
@@ -42,10 +82,11 @@ pub(crate) fn park_until<F: Future>(future: F, parks: impl Fn()) -> F::Output {
     this_poll::lifted(|| {
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return output;
+                return Some(output);
             }
-            parks();
-            thread::park();
+            if park().is_break() {
+                return None;
+            }
         }
     })
 }
