@@ -123,7 +123,7 @@ what users await
     queue/core.rs <- queue/error.rs queue/order.rs
     queue/generic.rs <- queue/core.rs queue/error.rs queue/order.rs
     queue/futures.rs <- queue/generic.rs queue/error.rs queue/order.rs
-    queue/blocking.rs <- queue/futures.rs queue/generic.rs queue/error.rs queue/order.rs
+    queue/blocking.rs <- queue/generic.rs queue/error.rs queue/order.rs
     queue/local.rs          <- queue/futures.rs queue/generic.rs queue/order.rs
     queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs
     sync/mod.rs
