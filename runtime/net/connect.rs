@@ -6,7 +6,8 @@
 use std::{
     future::Future,
     io,
-    net::{self, SocketAddr},
+    net::SocketAddr,
+    os::fd::OwnedFd,
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -16,7 +17,7 @@ use std::{
 use pin_project_lite::pin_project;
 
 use super::{
-    addresses::ToAddrs, error::AddressError, socket::TcpSocket, stream::TcpStream, targets::Targets,
+    addresses::ToAddrs, error::AddressError, socket::TcpSocket, targets::Targets, tcp::TcpStream,
 };
 use crate::{
     engine::reactor::flags::Direction,
@@ -95,7 +96,7 @@ pub struct Connect {
 #[derive(Debug)]
 struct Attempt {
     to: SocketAddr,
-    source: Source<net::TcpStream>,
+    source: Source<OwnedFd>,
 }
 
 impl Connect {
@@ -138,7 +139,7 @@ impl Future for Connect {
 }
 
 /// Has the kernel begin to connect.
-fn begin(socket: Option<TcpSocket>, to: SocketAddr) -> io::Result<Source<net::TcpStream>> {
+fn begin(socket: Option<TcpSocket>, to: SocketAddr) -> io::Result<Source<OwnedFd>> {
     let TcpSocket(socket) = socket.map_or_else(|| TcpSocket::for_address(to), Ok)?;
     match socket.connect(&to.into()) {
         Ok(()) => {}
@@ -148,16 +149,16 @@ fn begin(socket: Option<TcpSocket>, to: SocketAddr) -> io::Result<Source<net::Tc
                 || error.kind() == io::ErrorKind::Interrupted => {}
         Err(error) => return Err(error),
     }
-    Ok(Source::from_nonblocking(net::TcpStream::from(socket)))
+    Ok(Source::from_nonblocking(socket.into()))
 }
 
 fn poll_connected(
-    source: &Source<net::TcpStream>,
+    source: &Source<OwnedFd>,
     cx: &mut Context<'_>,
     location: &'static Location<'static>,
 ) -> Poll<io::Result<()>> {
     ready!(source.poll_ready_from(Direction::Write, cx, location))?;
-    Poll::Ready(source.get_ref().take_error()?.map_or(Ok(()), Err))
+    Poll::Ready(Ok(rustix::net::sockopt::socket_error(source)??))
 }
 
 pin_project! {

@@ -1,8 +1,8 @@
 //! The two families of socket addresses: those of the internet, and those of this machine.
 //!
-//! What a socket does with bytes does not depend on where its peer is. So each kind of socket is one struct
-//! over a descriptor, and its family, a type parameter, says what an address is. `UdpSocket` and `UnixDatagram` are
-//! two names of one struct.
+//! What a socket does with bytes does not depend on where its peer is. So each kind of socket (stream, listener,
+//! datagram socket) is one struct over a descriptor, and its family, a type parameter, says what an address is.
+//! `TcpStream` and `UnixStream` are two names of one struct.
 //!
 //! **Alternative:** std's sockets as the parameter. Then std's types would stand in the public signatures, and no
 //! other kind of descriptor could ever be put under them.
@@ -16,7 +16,7 @@ use std::{
 use rustix::net::SocketAddrAny;
 
 /// A family of socket addresses: [`Inet`] or [`Unix`].
-pub trait Family: sealed::Sealed + 'static {
+pub trait Family: sealed::Sealed + fmt::Debug + Send + Sync + Unpin + 'static {
     /// Its addresses.
     type Address: fmt::Debug;
 }

@@ -1,4 +1,4 @@
-//! A TCP listener.
+//! A listener: what `TcpListener` and `UnixListener` have in common.
 //!
 //! At the limit of descriptors a connection stays in the kernel's backlog, the listener stays readable, and no new
 //! edge comes. To try again at once would spin, to wait for an edge would hang. So the error is returned once,
@@ -7,9 +7,10 @@
 use std::{
     fmt,
     future::Future,
-    io, mem,
-    net::{self, SocketAddr},
-    os::fd::{AsFd, BorrowedFd},
+    io,
+    marker::PhantomData,
+    mem,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::Location,
     pin::Pin,
     sync::{
@@ -20,7 +21,12 @@ use std::{
     time::Duration,
 };
 
-use super::{addresses::ToAddrs, bind::Bind, socket::TcpSocket, stream::TcpStream};
+use rustix::net::SocketAddrAny;
+
+use super::{
+    family::{Family, Inet, local_address, show},
+    stream::Stream,
+};
 use crate::{
     engine::reactor::{flags::Direction, source::Caller},
     io::{Operation, Source},
@@ -30,27 +36,15 @@ use crate::{
     },
 };
 
-/// Accepts TCP connections.
+/// Accepts connections: a [`TcpListener`](super::TcpListener), or a [`UnixListener`](super::UnixListener).
 ///
 /// `Send + Sync`; several tasks may await [`accept`](Self::accept) at once. On several loops each had better have
-/// a listener of its own: a [`try_clone`](Self::try_clone), or one bound with
-/// [`set_reuse_port`](TcpSocket::set_reuse_port). (One that two loops wait for serves them too, at two system calls
-/// more for each connection.)
-///
-/// ```
-/// use whirligig::net::{TcpListener, TcpStream};
-///
-/// whirligig::run(async {
-///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-///     let _client = TcpStream::connect(listener.local_addr()?).await?;
-///     let (_connection, _peer) = listener.accept().await?;
-///     std::io::Result::Ok(())
-/// })?;
-/// # std::io::Result::Ok(())
-/// ```
+/// a listener of its own: a [`try_clone`](Self::try_clone), or, of TCP, one bound with
+/// [`set_reuse_port`](super::TcpSocket::set_reuse_port). (One that two loops wait for serves them too, at two system
+/// calls more for each connection.)
 #[doc(alias = "start_server")]
-pub struct TcpListener {
-    source: Source<Listener>,
+pub struct Listener<F: Family> {
+    source: Source<OwnedFd>,
     /// How long the next `accept` waits because the last one met the descriptor limit, in
     /// milliseconds. 0: not at all.
     penalty: AtomicU32,
@@ -59,10 +53,10 @@ pub struct TcpListener {
     not_before: AtomicU64,
     /// That of [`poll_accept`](Self::poll_accept).
     backoff: Mutex<Backoff>,
+    family: PhantomData<F>,
 }
 
-type Listener = mio::net::TcpListener;
-type Accepted = io::Result<(mio::net::TcpStream, SocketAddr)>;
+type Accepted = io::Result<(OwnedFd, Option<SocketAddrAny>)>;
 
 /// What an `accept` waits for before it tries.
 #[derive(Debug, Default)]
@@ -72,53 +66,26 @@ struct Backoff {
     sleep: Option<Sleep>,
 }
 
-impl TcpListener {
-    /// Connections that may wait to be accepted, unless [`TcpSocket::listen`] says otherwise.
-    const BACKLOG: u32 = 1024;
+impl<F: Family> Listener<F> {
     const FIRST_PENALTY: u32 = 10;
     const LONGEST_PENALTY: u32 = 1000;
 
-    /// Listens at an address, or at the first address of a name that can be had. Port 0 is any free
-    /// one: see [`local_addr`](Self::local_addr). The address may be reused at once after an earlier
-    /// listener there is gone.
-    ///
-    /// # Errors
-    /// What the kernel says for [all addresses](super::AddressErrors) that were tried, each with
-    /// [its address](super::AddressError), or the resolver's.
-    #[track_caller]
-    #[doc(alias = "create_server")]
-    pub fn bind(to: impl ToAddrs) -> Bind<Self> {
-        Bind::new(to, "listen at", Self::bind_to)
+    pub(super) fn from_nonblocking(listener: OwnedFd) -> Self {
+        Self::from_source(Source::from_nonblocking(listener))
     }
 
-    fn bind_to(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpSocket::for_address(address)?;
-        socket.set_reuse_address(true)?;
-        socket.0.bind(&address.into())?;
-        socket.listen(Self::BACKLOG)
-    }
-
-    /// Takes over a listener of std's.
-    ///
-    /// # Errors
-    /// If it cannot be put into non-blocking mode.
-    pub fn from_std(listener: net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self::from_nonblocking(listener))
-    }
-
-    pub(super) fn from_nonblocking(listener: net::TcpListener) -> Self {
+    pub(super) fn from_source(source: Source<OwnedFd>) -> Self {
         Self {
-            source: Source::from_nonblocking(Listener::from_std(listener)),
+            source,
             penalty: AtomicU32::new(0),
             not_before: AtomicU64::new(0),
             backoff: Mutex::default(),
+            family: PhantomData,
         }
     }
 
-    /// Gives the listener to std. It stays in non-blocking mode.
-    pub fn into_std(self) -> net::TcpListener {
-        self.source.into_inner().into()
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.source.into_inner()
     }
 
     /// Another listener at the same address, with the same backlog, for another loop. Each connection wakes both,
@@ -142,7 +109,7 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self::from_nonblocking(self.as_fd().try_clone_to_owned()?.into()))
+        Ok(Self::from_nonblocking(self.as_fd().try_clone_to_owned()?))
     }
 
     /// Waits for a connection, and accepts it.
@@ -157,9 +124,9 @@ impl TcpListener {
     /// # Errors
     /// What the kernel says. A connection that was gone before it could be accepted is no error.
     #[track_caller]
-    pub fn accept(&self) -> Accept<'_> {
+    pub fn accept(&self) -> Accept<'_, F> {
         let location = Location::caller();
-        let accept = self.source.read_with_from(accept as fn(&Listener) -> Accepted, location);
+        let accept = self.source.read_with_from(accept as fn(&OwnedFd) -> Accepted, location);
         Accept { listener: self, backoff: Backoff::default(), accept, location }
     }
 
@@ -184,13 +151,13 @@ impl TcpListener {
     /// # std::io::Result::Ok(())
     /// ```
     #[track_caller]
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream<F>, F::Address)>> {
         let location = Location::caller();
         // Out of the lock: a sleep calls the waker of the task that polls.
         let mut backoff = self.replace_backoff(Backoff::default());
         let accepted = match self.poll_backoff(&mut backoff, cx) {
             Poll::Ready(penalty) => {
-                let accept = |listener: &Listener, _| accept(listener);
+                let accept = |listener: &OwnedFd, _| accept(listener);
                 let accepted =
                     self.source.poll_op(Direction::Read, Caller::PollFn, cx, location, accept);
                 accepted.map(|accepted| self.accepted(accepted, penalty, location))
@@ -233,7 +200,7 @@ impl TcpListener {
         accepted: Accepted,
         penalty: u32,
         location: &'static Location<'static>,
-    ) -> io::Result<(TcpStream, SocketAddr)> {
+    ) -> io::Result<(Stream<F>, F::Address)> {
         match &accepted {
             Ok(_) => self.penalty.store(0, Relaxed),
             Err(error) if is_exhaustion(error) => {
@@ -245,7 +212,7 @@ impl TcpListener {
             Err(_) => {}
         }
         let (stream, peer) = accepted?;
-        Ok((TcpStream::from_nonblocking(stream.into(), location), peer))
+        Ok((Stream::from_nonblocking(stream, location), F::address(peer)?))
     }
 
     /// Where it listens.
@@ -253,34 +220,23 @@ impl TcpListener {
     /// # Errors
     /// What the kernel says.
     #[doc(alias = "getsockname")]
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+    pub fn local_addr(&self) -> io::Result<F::Address> {
+        local_address::<F>(self)
     }
 }
 
-impl TcpSocket {
-    /// Listens, with room for `backlog` connections that were not accepted yet.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn listen(self, backlog: u32) -> io::Result<TcpListener> {
-        self.0.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(TcpListener::from_nonblocking(self.0.into()))
-    }
-}
-
-/// The future of [`TcpListener::accept`].
+/// The future of [`accept`](Listener::accept).
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct Accept<'a> {
-    listener: &'a TcpListener,
+pub struct Accept<'a, F: Family = Inet> {
+    listener: &'a Listener<F>,
     backoff: Backoff,
-    accept: Operation<'a, Listener, fn(&Listener) -> Accepted>,
+    accept: Operation<'a, OwnedFd, fn(&OwnedFd) -> Accepted>,
     location: &'static Location<'static>,
 }
 
-impl Future for Accept<'_> {
-    type Output = io::Result<(TcpStream, SocketAddr)>;
+impl<F: Family> Future for Accept<'_, F> {
+    type Output = io::Result<(Stream<F>, F::Address)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { listener, backoff, accept, location } = &mut *self;
@@ -290,14 +246,30 @@ impl Future for Accept<'_> {
     }
 }
 
-fn accept(listener: &Listener) -> Accepted {
+fn accept(listener: &OwnedFd) -> Accepted {
     loop {
-        match listener.accept() {
+        match accept_nonblocking(listener) {
             // It was gone before we came. The next may be there.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             accepted => return accepted,
         }
     }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept_nonblocking(listener: &OwnedFd) -> Accepted {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+    Ok(acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
+}
+
+/// Here the call takes no flags.
+#[cfg(target_vendor = "apple")]
+fn accept_nonblocking(listener: &OwnedFd) -> Accepted {
+    let (stream, peer) = rustix::net::acceptfrom(listener)?;
+    rustix::io::fcntl_setfd(&stream, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&stream, true)?;
+    rustix::net::sockopt::set_socket_nosigpipe(&stream, true)?;
+    Ok((stream, peer))
 }
 
 /// Whether the system or the process has run out of something that may come back.
@@ -307,14 +279,14 @@ fn is_exhaustion(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&errno)
 }
 
-impl AsFd for TcpListener {
+impl<F: Family> AsFd for Listener<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
 }
 
-impl fmt::Debug for TcpListener {
+impl<F: Family> fmt::Debug for Listener<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.get_ref().fmt(f)
+        show::<F>(self, F::LISTENER, f)
     }
 }

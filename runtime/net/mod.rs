@@ -16,10 +16,11 @@ pub use self::{
     datagram::DatagramSocket,
     error::{AddressError, AddressErrors},
     family::{Family, Inet},
-    listener::{Accept, TcpListener},
+    listener::{Accept, Listener},
     socket::TcpSocket,
     split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf},
-    stream::TcpStream,
+    stream::Stream,
+    tcp::{TcpListener, TcpStream},
     udp::{ConnectUdp, UdpSocket},
 };
 
@@ -39,4 +40,5 @@ mod socket;
 mod split;
 mod stream;
 mod targets;
+mod tcp;
 mod udp;

@@ -1,4 +1,4 @@
-//! A socket before it is anything: options first, then connect (`connect.rs`) or listen (`listener.rs`).
+//! A socket before it is anything: options first, then connect (`connect.rs`) or listen (`tcp.rs`).
 
 use std::{
     fmt, io,
@@ -107,6 +107,25 @@ impl TcpSocket {
     #[doc(alias = "SO_REUSEPORT")]
     pub fn set_reuse_port(&self, reuse: bool) -> io::Result<()> {
         self.0.set_reuse_port(reuse)
+    }
+
+    /// Whether an IPv6 socket takes no part of IPv4.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    #[doc(alias = "IPV6_V6ONLY")]
+    pub fn only_v6(&self) -> io::Result<bool> {
+        self.0.only_v6()
+    }
+
+    /// Has an IPv6 socket that is bound to all addresses (`[::]`) leave those of IPv4 to others, or take them as well;
+    /// what it is by default, the system decides.
+    ///
+    /// # Errors
+    /// What the kernel says: that it is no socket of IPv6, or bound already, and the like.
+    #[doc(alias = "IPV6_V6ONLY")]
+    pub fn set_only_v6(&self, only: bool) -> io::Result<()> {
+        self.0.set_only_v6(only)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A TCP connection.
+//! A connection: what `TcpStream` and `UnixStream` have in common.
 //!
 //! What is a call of ours (`read`, `write`) notes the line that calls it, for the dump. The traits of futures-io are
 //! called by adapters, such as futures-lite's `read_exact`, and their caller is a line of that crate, which tells a
@@ -11,25 +11,30 @@
 use std::{
     fmt,
     future::Future,
-    io::{self, IoSlice, IoSliceMut, Read},
-    net::{self, Shutdown, SocketAddr},
+    io::{self, IoSlice, IoSliceMut},
+    marker::PhantomData,
+    net::Shutdown,
     ops::Deref,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::Location,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer};
 
-use super::options::options;
+use super::{
+    datagram::QUIETLY,
+    family::{Family, local_address, peer_address, show},
+};
 use crate::{
     engine::reactor::{flags::Direction, source::Caller},
     io::{Ready, Source},
 };
 
-/// A TCP connection: futures-io's [`AsyncRead`] and [`AsyncWrite`], and the same by `&self`.
+/// A connection: a [`TcpStream`](super::TcpStream), or a [`UnixStream`](super::UnixStream). Futures-io's
+/// [`AsyncRead`] and [`AsyncWrite`], and the same by `&self`.
 ///
 /// `Send + Sync`. It may be used on another loop than before, and by several tasks at once. Of the traits and
 /// the `poll_*` functions there is one waiter for each direction, and the last waker wins: one reader and one writer
@@ -39,56 +44,26 @@ use crate::{
 /// waits behind the traits, it is the line that connected, accepted or split.
 ///
 /// Dropping it closes the connection. [`shutdown`](Self::shutdown) ends one direction.
-///
-/// ```
-/// use futures_lite::{AsyncReadExt, AsyncWriteExt};
-/// use whirligig::net::{TcpListener, TcpStream};
-///
-/// whirligig::run(async {
-///     let listener = TcpListener::bind("127.0.0.1:0").await?;
-///     let mut client = TcpStream::connect(listener.local_addr()?).await?;
-///     let (mut server, _) = listener.accept().await?;
-///     client.write_all(b"hello").await?;
-///     let mut greeting = [0; 5];
-///     server.read_exact(&mut greeting).await?;
-///     assert_eq!(&greeting, b"hello");
-///     std::io::Result::Ok(())
-/// })?;
-/// # std::io::Result::Ok(())
-/// ```
-#[doc(alias = "open_connection")]
-pub struct TcpStream {
-    source: Source<net::TcpStream>,
+pub struct Stream<F: Family> {
+    pub(super) source: Source<OwnedFd>,
     /// The user's line where it comes from: that of waits behind the traits.
     pub(super) location: &'static Location<'static>,
+    family: PhantomData<F>,
 }
 
-impl TcpStream {
-    /// Takes over a connection of std's.
-    ///
-    /// # Errors
-    /// If it cannot be put into non-blocking mode.
-    #[track_caller]
-    pub fn from_std(stream: net::TcpStream) -> io::Result<Self> {
-        Ok(Self::from_source(Source::new(stream)?, Location::caller()))
-    }
-
+impl<F: Family> Stream<F> {
     pub(super) fn from_source(
-        source: Source<net::TcpStream>,
+        source: Source<OwnedFd>,
         location: &'static Location<'static>,
     ) -> Self {
-        Self { source, location }
+        Self { source, location, family: PhantomData }
     }
 
-    pub(super) fn from_nonblocking(
-        stream: net::TcpStream,
-        location: &'static Location<'static>,
-    ) -> Self {
+    pub(super) fn from_nonblocking(stream: OwnedFd, location: &'static Location<'static>) -> Self {
         Self::from_source(Source::from_nonblocking(stream), location)
     }
 
-    /// Gives the connection to std. It stays in non-blocking mode.
-    pub fn into_std(self) -> net::TcpStream {
+    pub(super) fn into_fd(self) -> OwnedFd {
         self.source.into_inner()
     }
 
@@ -111,7 +86,7 @@ impl TcpStream {
     /// What the kernel says.
     #[track_caller]
     pub fn peek<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.read_with(move |stream| stream.peek(buf))
+        self.source.read_with(move |stream| recv(stream, buf, RecvFlags::PEEK))
     }
 
     /// Writes what fits, at least a byte; waits while nothing does.
@@ -135,7 +110,7 @@ impl TcpStream {
         bufs: &'a mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         let asked = asked(bufs);
-        self.source.transfer(Direction::Read, asked, move |mut stream| stream.read_vectored(bufs))
+        self.source.transfer(Direction::Read, asked, move |stream| read_vectored(stream, bufs))
     }
 
     /// Writes from several buffers at once. See [`write`](Self::write).
@@ -172,7 +147,12 @@ impl TcpStream {
     /// # Errors
     /// What the kernel says.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.source.get_ref().shutdown(how)
+        let how = match how {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(rustix::net::shutdown(self, how)?)
     }
 
     /// Our end's address.
@@ -180,8 +160,8 @@ impl TcpStream {
     /// # Errors
     /// What the kernel says.
     #[doc(alias = "getsockname")]
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().local_addr()
+    pub fn local_addr(&self) -> io::Result<F::Address> {
+        local_address::<F>(self)
     }
 
     /// The peer's address.
@@ -189,8 +169,8 @@ impl TcpStream {
     /// # Errors
     /// What the kernel says.
     #[doc(alias = "getpeername")]
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.source.get_ref().peer_addr()
+    pub fn peer_addr(&self) -> io::Result<F::Address> {
+        peer_address::<F>(self)
     }
 
     /// Waits until the kernel says that reading would not block: there is data, the end, or an error.
@@ -300,7 +280,7 @@ impl TcpStream {
         cx: &mut Context<'_>,
         location: &'static Location<'static>,
         asked: usize,
-        op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+        op: impl FnMut(&OwnedFd) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         self.source.poll_transfer(Direction::Read, Caller::PollFn, cx, location, asked, op)
     }
@@ -311,37 +291,38 @@ impl TcpStream {
         cx: &mut Context<'_>,
         location: &'static Location<'static>,
         asked: usize,
-        op: impl FnMut(&net::TcpStream) -> io::Result<usize>,
+        op: impl FnMut(&OwnedFd) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         self.source.poll_transfer(Direction::Write, Caller::PollFn, cx, location, asked, op)
     }
 }
 
-options!(TcpStream);
-
 /// The two calls that a request is made of, without std's way through the C library: some twenty
 /// instructions less each.
 #[inline]
-pub(super) fn read(stream: &net::TcpStream, buf: &mut [u8]) -> io::Result<usize> {
-    let (length, _) = rustix::net::recv(stream, buf, RecvFlags::empty())?;
+pub(super) fn read(stream: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {
+    recv(stream, buf, RecvFlags::empty())
+}
+
+#[inline]
+fn recv(stream: &OwnedFd, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
+    let (length, _) = rustix::net::recv(stream, buf, flags)?;
     Ok(length)
 }
 
-/// A peer that is gone is an error, and no signal.
-#[cfg(not(target_vendor = "apple"))]
-const QUIETLY: SendFlags = SendFlags::NOSIGNAL;
-/// Here the socket is asked for that when it is made.
-#[cfg(target_vendor = "apple")]
-const QUIETLY: SendFlags = SendFlags::empty();
-
 /// See [`read`].
 #[inline]
-pub(super) fn write(stream: &net::TcpStream, buf: &[u8]) -> io::Result<usize> {
+pub(super) fn write(stream: &OwnedFd, buf: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(stream, buf, QUIETLY)?)
 }
 
+pub(super) fn read_vectored(stream: &OwnedFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let most = bufs.len().min(MOST_BUFFERS);
+    Ok(rustix::io::readv(stream, &mut bufs[..most])?)
+}
+
 /// See [`write`](fn@write). (std's way may raise the signal.)
-pub(super) fn write_vectored(stream: &net::TcpStream, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(super) fn write_vectored(stream: &OwnedFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let bufs = &bufs[..bufs.len().min(MOST_BUFFERS)];
     let mut no_control = SendAncillaryBuffer::default();
     Ok(rustix::net::sendmsg(stream, bufs, &mut no_control, QUIETLY)?)
@@ -356,10 +337,10 @@ pub(super) fn asked(bufs: &[impl Deref<Target = [u8]>]) -> usize {
     bufs.iter().take(MOST_BUFFERS).map(|buf| buf.len()).sum()
 }
 
-/// The traits of futures-io for what reaches a [`TcpStream`] by `&self` and has the line of its waits.
+/// The traits of futures-io for what reaches a [`Stream`] by `&self` and has the line of its waits.
 macro_rules! async_read {
     ($half:ty, |$self:ident| $stream:expr) => {
-        impl AsyncRead for $half {
+        impl<F: Family> AsyncRead for $half {
             #[inline]
             fn poll_read(
                 self: Pin<&mut Self>,
@@ -379,7 +360,7 @@ macro_rules! async_read {
             ) -> Poll<io::Result<usize>> {
                 let $self = self.get_mut();
                 let asked = $crate::net::stream::asked(bufs);
-                let read = |mut stream: &_| Read::read_vectored(&mut stream, bufs);
+                let read = |stream: &_| $crate::net::stream::read_vectored(stream, bufs);
                 $stream.poll_read_op(cx, $self.location, asked, read)
             }
         }
@@ -388,7 +369,7 @@ macro_rules! async_read {
 
 macro_rules! async_write {
     ($half:ty, |$self:ident| $stream:expr) => {
-        impl AsyncWrite for $half {
+        impl<F: Family> AsyncWrite for $half {
             #[inline]
             fn poll_write(
                 self: Pin<&mut Self>,
@@ -431,19 +412,19 @@ macro_rules! async_write {
     };
 }
 
-async_read!(TcpStream, |this| this);
-async_write!(TcpStream, |this| this);
+async_read!(Stream<F>, |this| this);
+async_write!(Stream<F>, |this| this);
 
 pub(super) use {async_read, async_write};
 
-impl AsFd for TcpStream {
+impl<F: Family> AsFd for Stream<F> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.source.as_fd()
     }
 }
 
-impl fmt::Debug for TcpStream {
+impl<F: Family> fmt::Debug for Stream<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.get_ref().fmt(f)
+        show::<F>(self, F::STREAM, f)
     }
 }

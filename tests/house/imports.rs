@@ -140,16 +140,17 @@ what users await
     net/targets.rs          <- net/addresses.rs net/error.rs
     net/bind.rs             <- net/addresses.rs net/targets.rs
     net/socket.rs           <- net/error.rs net/options.rs
-    net/stream.rs           <- io/mod.rs net/options.rs
-    net/connect.rs          <- io/mod.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/stream.rs net/targets.rs
-    net/split.rs            <- net/stream.rs
-    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/addresses.rs net/bind.rs net/socket.rs net/stream.rs
     net/datagram.rs         <- io/mod.rs net/family.rs
+    net/stream.rs           <- io/mod.rs net/datagram.rs net/family.rs
+    net/split.rs            <- net/family.rs net/stream.rs
+    net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/family.rs net/stream.rs
+    net/tcp.rs              <- io/mod.rs net/addresses.rs net/bind.rs net/family.rs net/listener.rs net/options.rs net/socket.rs net/stream.rs
+    net/connect.rs          <- io/mod.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/targets.rs net/tcp.rs
     net/batch.rs
     net/recvmmsg.rs         <- net/batch.rs
     net/many.rs             <- net/batch.rs net/datagram.rs net/recvmmsg.rs
     net/udp.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/many.rs net/targets.rs
-    net/mod.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs
+    net/mod.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/tcp.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs
 the public names
     lib.rs
 ";
