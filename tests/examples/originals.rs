@@ -130,3 +130,8 @@ fn producer_consumer() {
     let twin: (_, &[_]) = ("producer_consumer", &["--fast"]);
     compare_masked("asyncio", &["fast.py", "producer_consumer.py"], twin, sorted);
 }
+
+#[test]
+fn queue_threads() {
+    compare(&["queue_threads.py"], "queue_threads", &[]);
+}

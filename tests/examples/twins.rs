@@ -21,56 +21,65 @@ fn hello() {
     refuses("hello", &["--quick"], "--quick");
 }
 
-/// What the consumer must print, and when everything ends: computed from the delays that the seed
-/// gives, without tasks, timers or a queue.
-fn expected_of_producer_consumer(seed: u64) -> (Vec<String>, String) {
-    let mut puts = Vec::new();
+/// One item: when it is put, and when the consumer takes it.
+struct Passage {
+    item: u64,
+    put_at: Duration,
+    taken_at: Duration,
+}
+
+impl Passage {
+    fn processed(&self) -> String {
+        let latency = (self.taken_at - self.put_at).as_secs_f64();
+        format!(" +++ Processed value {} after {latency:.2} sec.", self.item * self.item)
+    }
+}
+
+/// The 40 items of two producers, in the order in which they are put, and when everything has ended:
+/// computed from the delays that the seed gives, without tasks, timers or a queue.
+fn passages(seed: u64) -> (Vec<Passage>, Duration) {
+    let mut passages = Vec::new();
     let mut end = Duration::ZERO;
     for producer in 0..2 {
         let mut random = Rng::with_seed(seed + producer);
         let mut now = Duration::ZERO;
-        for item in 1..=20_u64 {
-            puts.push((now, item));
+        for item in 1..=20 {
+            passages.push(Passage { item, put_at: now, taken_at: now });
             now += Duration::from_secs_f64(0.5 + random.f64());
         }
         end = end.max(now);
     }
-    puts.sort_by_key(|(put_at, _)| *put_at);
+    passages.sort_by_key(|passage| passage.put_at);
 
     // The consumer takes the items in the order in which they were put, half a second each.
     let mut free = Duration::ZERO;
-    let mut processed = Vec::new();
-    for (put_at, item) in puts {
-        let taken_at = free.max(put_at);
-        let latency = (taken_at - put_at).as_secs_f64();
-        processed.push(format!(" +++ Processed value {} after {latency:.2} sec.", item * item));
-        free = taken_at + Duration::from_millis(500);
+    for passage in &mut passages {
+        passage.taken_at = free.max(passage.put_at);
+        free = passage.taken_at + Duration::from_millis(500);
     }
-    let total = end.max(free).as_secs_f64();
-    (processed, format!("App exiting, total time: {total:.2} sec."))
+    (passages, end.max(free))
+}
+
+/// The lines that begin with `start`.
+fn lines<'p>(printed: &'p str, start: &str) -> Vec<&'p str> {
+    printed.lines().filter(|line| line.starts_with(start)).collect()
 }
 
 #[test]
 fn producer_consumer() {
     for seed in [1, 2, 3] {
-        let mut program = example("producer_consumer");
-        let printed = output(program.args(["--fast", "--seed", &seed.to_string()]));
-        let lines: Vec<&str> = printed.lines().collect();
-        let (processed, last) = expected_of_producer_consumer(seed);
-        assert_eq!(lines.first(), Some(&"App started."), "{printed}");
-        assert_eq!(lines.last(), Some(&&*last), "{printed}");
+        let printed = printed("producer_consumer", &["--fast", "--seed", &seed.to_string()]);
+        let (passages, end) = passages(seed);
+        let last = format!("App exiting, total time: {:.2} sec.", end.as_secs_f64());
+        assert_eq!(printed.lines().next(), Some("App started."), "{printed}");
+        assert_eq!(printed.lines().last(), Some(&*last), "{printed}");
 
-        let of = |what: &str| -> Vec<&str> {
-            lines.iter().filter(|line| line.starts_with(what)).copied().collect()
-        };
-        assert_eq!(of(" +++ "), processed, "{printed}");
-
-        // Items are told of in the order in which they are put, and so in that of their processing.
-        let root = |line: &String| line.split(' ').nth(4)?.parse().ok().map(u64::isqrt);
-        let made = processed.iter().map(|line| root(line).expect("a value"));
-        let made: Vec<String> = made.map(|item| format!(" -- generated item {item}")).collect();
-        assert_eq!(of(" -- "), made, "{printed}");
-        assert_eq!(lines.len(), 2 + 40 + 40, "{printed}");
+        let processed: Vec<String> = passages.iter().map(Passage::processed).collect();
+        assert_eq!(lines(&printed, " +++ "), processed, "{printed}");
+        let generated = |passage: &Passage| format!(" -- generated item {}", passage.item);
+        let generated: Vec<String> = passages.iter().map(generated).collect();
+        assert_eq!(lines(&printed, " -- "), generated, "{printed}");
+        assert_eq!(printed.lines().count(), 2 + 40 + 40, "{printed}");
     }
     refuses("producer_consumer", &["--seed", "red"], "--seed");
 }
@@ -172,4 +181,10 @@ fn counter_of_tasks_loses_the_same_in_each_run() {
 fn counter_of_threads_loses_updates() {
     let mut counts = (0..100).map(|_| counted(&printed("counter", &["threads"])));
     assert!(counts.any(|count| count < 5000), "a hundred runs, and not one update was lost");
+}
+
+#[test]
+fn queue_threads() {
+    let expected = "Consumed 0\nConsumed 1\nConsumed 2\nConsumed 3\nConsumed 4\n";
+    assert_eq!(printed("queue_threads", &[]), expected);
 }
