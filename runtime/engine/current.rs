@@ -316,6 +316,30 @@ pub(crate) fn none(what: &str) -> ! {
     )
 }
 
+/// Asks for what [`spawn`] needs, so that it cannot fail after what comes before it.
+///
+/// # Panics
+/// If nothing runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn can_spawn(what: &str) {
+    if CURRENT.with_borrow(|current| current.is_none()) {
+        none(what);
+    }
+}
+
+/// The same for [`spawn_local`].
+///
+/// # Panics
+/// If no event loop runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn can_spawn_local(what: &str) {
+    if CURRENT.with_borrow(|current| !matches!(&**current, Some(Current::EventLoop(_)))) {
+        no_event_loop(what);
+    }
+}
+
 /// Spawns a task onto what runs this thread. `what` names what asked.
 ///
 /// # Panics

@@ -16,6 +16,7 @@ pub use self::blocking::{
 };
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
 pub use self::cancel::CancelHandle;
+pub use self::group::{GroupBuilder, NextOutcome, TaskGroup, WaitAll};
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
 use crate::{
@@ -31,6 +32,7 @@ mod blocking;
 mod budget;
 mod cancel;
 mod end;
+mod group;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

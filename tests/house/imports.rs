@@ -59,6 +59,7 @@ parts of a loop
     engine/task/tasks.rs           <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs
     engine/task/local.rs <- engine/task/key.rs engine/task/slots.rs engine/task/spawned.rs engine/task/steps.rs engine/task/tasks.rs engine/task/poll.rs engine/task/reach.rs
     engine/waiting/leaf.rs         <- engine/task/local.rs
+    engine/waiting/arrivals.rs     <- engine/task/local.rs
     engine/task/state.rs           <- engine/task/spawned.rs
     engine/task/shared.rs          <- engine/task/join.rs engine/task/poll.rs engine/task/reach.rs engine/task/spawned.rs engine/task/state.rs engine/task/steps.rs
     engine/task/owned.rs           <- engine/task/shared.rs
@@ -110,7 +111,8 @@ what users await
     task/blocking.rs        <- task/cancel.rs
     task/budget.rs
     task/end.rs
-    task/mod.rs             <- task/cancel.rs task/blocking.rs task/budget.rs
+    task/group.rs           <- task/cancel.rs
+    task/mod.rs             <- task/cancel.rs task/blocking.rs task/budget.rs task/group.rs
     time/instant.rs
     time/sleep.rs           <- time/instant.rs
     time/interval.rs        <- time/instant.rs time/sleep.rs

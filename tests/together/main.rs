@@ -8,6 +8,7 @@ use whirligig::task;
 
 use self::variants::{VARIANTS, Variant, on_each_variant};
 
+mod groups;
 mod queues;
 mod sockets;
 #[path = "../support/variants.rs"]

@@ -637,6 +637,13 @@ impl<T> Joiner<T> {
         self.head().set_key(key);
     }
 
+    /// Has `waker` woken when the outcome is there. Before the task is shared with anybody, so without a race.
+    #[inline]
+    pub(super) fn watch_new(&mut self, waker: Waker) {
+        self.replace_interest(Interest::Waker(waker)).discard();
+        self.head().state.store(WAITING, Ordering::Relaxed);
+    }
+
     /// Asks for cancellation. Gives the key to wake the task by, unless it was asked before, or the
     /// task has no key yet: then its first poll will see the bit.
     pub(crate) fn cancel(&self) -> Option<u64> {

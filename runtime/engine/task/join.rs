@@ -15,7 +15,7 @@ use std::{
     panic::{Location, RefUnwindSafe, UnwindSafe},
     pin::Pin,
     sync::{Arc, Mutex as StdMutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use super::{
@@ -153,6 +153,39 @@ impl<T> JoinHandle<T> {
         self.side.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The outcome; until there is one, the waker of `cx` is woken when there is. Counts nothing, notes nothing.
+    #[track_caller]
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        let polled = match mem::replace(self.side_mut(), Side::Taken) {
+            Side::Own(joiner) => joiner.poll_outcome(cx).map_err(Side::Own),
+            Side::Shared(shared) => match shared.poll_outcome(cx) {
+                Poll::Ready(outcome) => Ok(outcome),
+                Poll::Pending => Err(Side::Shared(shared)),
+            },
+            Side::Taken => panic!("a JoinHandle was polled after it had given its task's output"),
+        };
+        match polled {
+            Ok(outcome) => {
+                Poll::Ready(outcome.map_err(|failure| JoinError::new(failure, self.origin.clone())))
+            }
+            Err(side) => {
+                *self.side_mut() = side;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The outcome of a task that has ended: what was told so by the waker of `NewTask::watched_by`.
+    ///
+    /// # Panics
+    /// If the task has not ended.
+    pub(crate) fn into_outcome(mut self) -> Result<T, JoinError> {
+        match self.poll_outcome(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => panic!("{}, has not ended", self.origin),
+        }
+    }
+
     /// What this handle and its cancel handles share, from now on. `None`: the task has ended.
     pub(crate) fn share(&self) -> Option<Arc<dyn Cancel>>
     where
@@ -255,22 +288,12 @@ impl<T> Future for JoinHandle<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         ready!(this_poll::poll_budget(cx, Location::caller()));
         let this = &mut *self;
-        let polled = match mem::replace(this.side_mut(), Side::Taken) {
-            Side::Own(joiner) => joiner.poll_outcome(cx).map_err(Side::Own),
-            Side::Shared(shared) => match shared.poll_outcome(cx) {
-                Poll::Ready(outcome) => Ok(outcome),
-                Poll::Pending => Err(Side::Shared(shared)),
-            },
-            Side::Taken => panic!("a JoinHandle was polled after it had given its task's output"),
-        };
-        match polled {
-            Ok(outcome) => {
+        match this.poll_outcome(cx) {
+            Poll::Ready(outcome) => {
                 this_poll::charge();
-                let error = |failure| JoinError::new(failure, this.origin.clone());
-                Poll::Ready(outcome.map_err(error))
+                Poll::Ready(outcome)
             }
-            Err(side) => {
-                *this.side_mut() = side;
+            Poll::Pending => {
                 let id = this.origin.id;
                 if has_own_locals() && this_poll::task() == Some(id) {
                     awaits_itself(&this.origin);

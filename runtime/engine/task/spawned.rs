@@ -11,7 +11,7 @@
 //! there what to call, but each slot of a table is a word larger. (The processor guesses what will be called
 //! anyway.)
 
-use std::{fmt, future::Future, mem::ManuallyDrop, panic::Location, ptr::NonNull};
+use std::{fmt, future::Future, mem::ManuallyDrop, panic::Location, ptr::NonNull, task::Waker};
 
 use super::{
     cell::{self, Completer, Functions, Head, Joiner, Polled},
@@ -88,6 +88,14 @@ impl<T> NewTask<Spawned, T> {
 }
 
 impl<S, T> NewTask<S, T> {
+    /// Has `waker` woken when the task has ended and its future is gone. It is woken once, also if no scheduler
+    /// takes the task.
+    #[inline]
+    pub(crate) fn watched_by(mut self, waker: Waker) -> Self {
+        self.joiner.watch_new(waker);
+        self
+    }
+
     /// Gives the task its identity: what a scheduler keeps, and the handle, which has the task's `reach`
     /// once it is told its key.
     #[inline(always)]
