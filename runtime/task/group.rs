@@ -194,7 +194,9 @@ impl<T> TaskGroup<T> {
     ///
     /// whirligig::run(async {
     ///     let mut group = TaskGroup::new();
-    ///     (1..=3).for_each(|n| drop(group.spawn(async move { n * n })));
+    ///     for n in 1..=3 {
+    ///         group.spawn(async move { n * n });
+    ///     }
     ///     let sum: i32 = group.wait().await.into_iter().map(|outcome| outcome.unwrap()).sum();
     ///     assert_eq!(sum, 14);
     ///

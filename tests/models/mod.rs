@@ -30,6 +30,7 @@ use std::process::Command;
 use crate::engine::base::primitives::thread;
 
 mod blocking;
+mod group;
 mod idle;
 mod inbox;
 mod injector;

@@ -639,7 +639,7 @@ impl<T> Joiner<T> {
 
     /// Has `waker` woken when the outcome is there. Before the task is shared with anybody, so without a race.
     #[inline]
-    pub(super) fn watch_new(&mut self, waker: Waker) {
+    pub(crate) fn watch_new(&mut self, waker: Waker) {
         self.replace_interest(Interest::Waker(waker)).discard();
         self.head().state.store(WAITING, Ordering::Relaxed);
     }
