@@ -56,6 +56,7 @@
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
 //! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::lookup_host`] |
 //! | `add_reader`, `add_writer` | [`io::Source`] |
+//! | `add_signal_handler`, `KeyboardInterrupt` | [`signal`] |
 //! | `all_tasks` | [`dump()`] |
 //!
 //! # The map
@@ -69,6 +70,7 @@
 //! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks
 //! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
+//! signal/                 signals of the operating system; Ctrl-C
 //! net/                    sockets: addresses, connecting, listening, streams, datagrams
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it
@@ -204,6 +206,7 @@ pub mod trace;
 pub mod io;
 pub mod net;
 pub mod queue;
+pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod time;

@@ -229,6 +229,11 @@ impl<T: AsFd> Source<T> {
         poll_ready(self.watch(), direction, Caller::PollFn, cx, location)
     }
 
+    /// Takes out a waiter that [`poll_op`](Self::poll_op) may have kept under this key: its future is dropped.
+    pub(crate) fn leave(&self, direction: Direction, key: WaiterKey) {
+        leave(self.registration(), direction, key);
+    }
+
     /// Moves a stream's bytes, up to `asked` of them. See [`poll_transfer`](Self::poll_transfer).
     #[track_caller]
     pub(crate) fn transfer<F>(

@@ -135,6 +135,12 @@ what users await
     io/pipe.rs              <- io/source.rs io/operation.rs
     io/copy.rs
     io/mod.rs               <- io/source.rs io/operation.rs io/pipe.rs io/copy.rs
+    signal/kind.rs
+    signal/disposition.rs   <- signal/kind.rs
+    signal/delivery.rs      <- io/mod.rs signal/kind.rs signal/disposition.rs
+    signal/listener.rs      <- signal/kind.rs signal/delivery.rs
+    signal/ctrl_c.rs        <- signal/kind.rs signal/listener.rs
+    signal/mod.rs           <- signal/kind.rs signal/listener.rs signal/ctrl_c.rs
     net/addresses.rs        <- task/mod.rs
     net/family.rs
     net/error.rs

@@ -24,6 +24,7 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/engine/task/local.rs", "the waker that is a number: its RawWaker"),
     ("runtime/engine/task/cell.rs", "the join cell: future, outcome and waker of two sides"),
     ("runtime/engine/task/spawned.rs", "a future's type, forgotten and remembered"),
+    ("runtime/signal/disposition.rs", "what a signal does now: sigaction, which no crate asks"),
     ("runtime/engine/task/state.rs", "what a task's word guards: one claim at a time"),
 ];
 

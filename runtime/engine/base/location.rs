@@ -43,11 +43,15 @@ pub enum WaitsFor {
     Signal,
     /// A value: `oneshot`, `watch`, `broadcast`, `OnceCell`.
     Value,
+    /// A signal of the operating system: `signal::Signal`, `signal::ctrl_c`.
+    OsSignal,
+    /// A child process's end: `process::Child::wait`.
+    Process,
 }
 
 impl WaitsFor {
     /// Each of them.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Timer,
         Self::Turn,
         Self::Task,
@@ -61,6 +65,8 @@ impl WaitsFor {
         Self::Permit,
         Self::Signal,
         Self::Value,
+        Self::OsSignal,
+        Self::Process,
     ];
 }
 
@@ -80,6 +86,8 @@ impl fmt::Display for WaitsFor {
             Self::Permit => "a permit",
             Self::Signal => "a signal",
             Self::Value => "a value",
+            Self::OsSignal => "a signal of the operating system",
+            Self::Process => "a child process to end",
         })
     }
 }
@@ -96,6 +104,10 @@ pub enum WaitsOn {
     Source(u64),
     /// The lock or semaphore of this number.
     Lock(u64),
+    /// The signal of the operating system of this number.
+    OsSignal(u64),
+    /// The process of this number.
+    Process(u64),
 }
 
 impl fmt::Display for WaitsOn {
@@ -105,6 +117,8 @@ impl fmt::Display for WaitsOn {
             Self::Queue(number) => write!(f, "queue {number}"),
             Self::Source(number) => write!(f, "descriptor {number}"),
             Self::Lock(number) => write!(f, "lock {number}"),
+            Self::OsSignal(number) => write!(f, "signal {number}"),
+            Self::Process(number) => write!(f, "process {number}"),
         }
     }
 }
@@ -168,6 +182,8 @@ impl WaitNote {
             WaitsOn::Queue(number) => (2, number),
             WaitsOn::Source(number) => (3, number),
             WaitsOn::Lock(number) => (4, number),
+            WaitsOn::OsSignal(number) => (5, number),
+            WaitsOn::Process(number) => (6, number),
         };
         Self { word: what as u64 | kind << KIND_SHIFT | id << ID_SHIFT, location }
     }
@@ -184,6 +200,8 @@ impl WaitNote {
             2 => Some(WaitsOn::Queue(id)),
             3 => Some(WaitsOn::Source(id)),
             4 => Some(WaitsOn::Lock(id)),
+            5 => Some(WaitsOn::OsSignal(id)),
+            6 => Some(WaitsOn::Process(id)),
             _ => None,
         }
     }
@@ -218,6 +236,8 @@ mod tests {
                 WaitsOn::Source(1),
                 WaitsOn::Source(most),
                 WaitsOn::Lock(most),
+                WaitsOn::OsSignal(9),
+                WaitsOn::Process(most),
             ] {
                 let wait = WaitNote::on(what, object, location);
                 assert_eq!((wait.what(), wait.object()), (what, Some(object)));
