@@ -52,6 +52,7 @@
 //! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
 //! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
 //! | `queue.Queue` between threads | [`put_blocking`](queue::Queue::put_blocking), [`get_blocking`](queue::Queue::get_blocking) of the same queues |
+//! | `Event`, `loop.create_future` | [`sync::Event`], [`sync::oneshot::channel`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
 //! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::lookup_host`] |

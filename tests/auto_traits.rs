@@ -21,6 +21,7 @@ use whirligig::{
         self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, TryGetError,
         TryPutError,
     },
+    sync::{AcquireToken, Event, EventWait, OnceCell, RateLimiter, SetError, oneshot},
     task::{
         self, CancelHandle, ConsumeBudget, JoinError, JoinHandle, SpawnBlocking, TaskId,
         TrySpawnError, YieldNow,
@@ -63,6 +64,8 @@ fn what_threads_may_share() {
         YieldNow, ConsumeBudget,
         Queue<u8>, LifoQueue<u8>, PriorityQueue<u8>, Prioritized<u8, u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
+        Event, EventWait<'static>, OnceCell<u8>, SetError<u8>, RateLimiter, AcquireToken<'static>,
+        oneshot::Sender<u8>, oneshot::Receiver<u8>, oneshot::Closed<'static, u8>,
         Sleep, Timeout<Sleep>, TimedOut, Interval, Tick<'static>, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
@@ -76,6 +79,7 @@ fn what_threads_may_share() {
 
 #[test]
 fn what_stays_on_its_thread() {
+    not![Send: oneshot::Sender<Rc<u8>>, oneshot::Receiver<Rc<u8>>, OnceCell<Rc<u8>>];
     not![Send: EventLoop, Enter, Queue<Rc<u8>>, JoinHandle<Rc<u8>>, Listening, Recorder];
     not![Sync: EventLoop, Enter, Queue<Rc<u8>>, JoinHandle<Rc<u8>>, queue::local::Queue<u8>];
 }
@@ -89,6 +93,8 @@ fn what_may_cross_a_caught_panic() {
         YieldNow, ConsumeBudget, task::Builder,
         Queue<u8>, queue::local::Queue<u8>, LifoQueue<u8>, PriorityQueue<u8>, Prioritized<u8, u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
+        Event, EventWait<'static>, OnceCell<u8>, SetError<u8>, RateLimiter, AcquireToken<'static>,
+        oneshot::Sender<Rc<u8>>, oneshot::Receiver<Rc<u8>>,
         Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,

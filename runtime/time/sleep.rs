@@ -112,7 +112,7 @@ impl Sleep {
     }
 
     /// Says where it is awaited, if that is not where it was made.
-    pub(super) fn set_location(&mut self, location: &'static Location<'static>) {
+    pub(crate) fn set_location(&mut self, location: &'static Location<'static>) {
         self.location = location;
     }
 

@@ -128,7 +128,11 @@ what users await
     queue/blocking.rs <- queue/generic.rs queue/error.rs queue/order.rs
     queue/local.rs          <- queue/futures.rs queue/generic.rs queue/order.rs
     queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs
-    sync/mod.rs
+    sync/event.rs
+    sync/once_cell.rs
+    sync/rate_limiter.rs    <- time/instant.rs time/sleep.rs time/mod.rs
+    sync/oneshot.rs
+    sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
     io/traits.rs            <- io/source.rs

@@ -30,12 +30,14 @@ use std::process::Command;
 use crate::engine::base::primitives::thread;
 
 mod blocking;
+mod event;
 mod group;
 mod idle;
 mod inbox;
 mod injector;
 mod join;
 mod lifo;
+mod oneshot;
 mod pool;
 mod queue;
 mod registration;

@@ -8,13 +8,23 @@ use whirligig::task;
 
 use self::variants::{VARIANTS, Variant, on_each_variant};
 
+mod channels;
 mod groups;
+mod probe;
 mod queues;
+mod signals;
 mod sockets;
 #[path = "../support/variants.rs"]
 mod variants;
 #[path = "../support/watchdog.rs"]
 mod watchdog;
+
+/// Gives way until it is so. What never comes about is ended by the watchdog.
+pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        task::yield_now().await;
+    }
+}
 
 #[test]
 fn a_behaviour_runs_on_each_variant() {

@@ -52,6 +52,7 @@ impl fmt::Debug for TaskId {
 
 static NEXT_TASK: AtomicU64 = AtomicU64::new(0);
 static NEXT_LOOP: AtomicU64 = AtomicU64::new(1);
+static NEXT_OBJECT: AtomicU64 = AtomicU64::new(1);
 
 /// A loop's own supply of task identities.
 #[derive(Debug)]
@@ -78,6 +79,11 @@ impl TaskIds {
         self.next.set(id + 1);
         TaskId::from_count(id)
     }
+}
+
+/// The identity of a signal or channel, by which reports name it.
+pub(crate) fn draw_object_id() -> u64 {
+    NEXT_OBJECT.fetch_add(1, Relaxed)
 }
 
 /// A loop's identity. Never 0, so that 0 can mean "no loop".

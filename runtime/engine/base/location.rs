@@ -108,6 +108,10 @@ pub enum WaitsOn {
     OsSignal(u64),
     /// The process of this number.
     Process(u64),
+    /// The event of this number.
+    Event(u64),
+    /// The channel of this number: `watch`, `broadcast`.
+    Channel(u64),
 }
 
 impl fmt::Display for WaitsOn {
@@ -119,6 +123,8 @@ impl fmt::Display for WaitsOn {
             Self::Lock(number) => write!(f, "lock {number}"),
             Self::OsSignal(number) => write!(f, "signal {number}"),
             Self::Process(number) => write!(f, "process {number}"),
+            Self::Event(number) => write!(f, "event {number}"),
+            Self::Channel(number) => write!(f, "channel {number}"),
         }
     }
 }
@@ -184,6 +190,8 @@ impl WaitNote {
             WaitsOn::Lock(number) => (4, number),
             WaitsOn::OsSignal(number) => (5, number),
             WaitsOn::Process(number) => (6, number),
+            WaitsOn::Event(number) => (7, number),
+            WaitsOn::Channel(number) => (8, number),
         };
         Self { word: what as u64 | kind << KIND_SHIFT | id << ID_SHIFT, location }
     }
@@ -202,6 +210,8 @@ impl WaitNote {
             4 => Some(WaitsOn::Lock(id)),
             5 => Some(WaitsOn::OsSignal(id)),
             6 => Some(WaitsOn::Process(id)),
+            7 => Some(WaitsOn::Event(id)),
+            8 => Some(WaitsOn::Channel(id)),
             _ => None,
         }
     }
@@ -238,6 +248,8 @@ mod tests {
                 WaitsOn::Lock(most),
                 WaitsOn::OsSignal(9),
                 WaitsOn::Process(most),
+                WaitsOn::Event(most),
+                WaitsOn::Channel(most),
             ] {
                 let wait = WaitNote::on(what, object, location);
                 assert_eq!((wait.what(), wait.object()), (what, Some(object)));

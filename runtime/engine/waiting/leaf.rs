@@ -20,7 +20,7 @@ use std::{
 };
 
 use crate::engine::{
-    base::this_poll,
+    base::{primitives::seeded, this_poll},
     task::local::{is_waiter_of, waiter_of, wake_waiter},
     waiting::{
         wait_list::{WaitKey, WaitList, discard},
@@ -105,6 +105,17 @@ pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<
                 offer.waiter = Some(std::mem::replace(kept, waiter));
             }
         }
+    }
+    Step::Wait
+}
+
+/// Waits in `slot`, which one future alone waits in; or stays in it, and sees to it that the present task is the
+/// one to be woken.
+pub(crate) fn wait_alone<R>(slot: &mut Option<Waiter>, offer: &mut Offer<'_>) -> Step<R> {
+    let stays = |kept| is_waiter_of(kept, offer.waker) || seeded("wait_alone_keeps_the_first");
+    if !slot.as_ref().is_some_and(stays) {
+        let Some(waiter) = offer.waiter.take() else { return Step::NeedsWaiter };
+        offer.waiter = slot.replace(waiter);
     }
     Step::Wait
 }
