@@ -130,7 +130,7 @@ what users await
     queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs
     sync/event.rs
     sync/once_cell.rs
-    sync/rate_limiter.rs    <- time/instant.rs time/sleep.rs time/mod.rs
+    sync/rate_limiter.rs    <- time/mod.rs
     sync/oneshot.rs
     sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs
     io/source.rs
