@@ -55,6 +55,7 @@
 //! | `Event`, `loop.create_future` | [`sync::Event`], [`sync::oneshot::channel`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
+//! | `start_unix_server`, `open_unix_connection` | [`net::UnixListener`], [`net::UnixStream`] |
 //! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::lookup_host`] |
 //! | `add_reader`, `add_writer` | [`io::Source`] |
 //! | `add_signal_handler`, `KeyboardInterrupt` | [`signal`] |
@@ -73,6 +74,24 @@
 //! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
 //! signal/                 signals of the operating system; Ctrl-C
 //! net/                    sockets: addresses, connecting, listening, streams, datagrams
+//!   addresses.rs          where to: addresses as they are, and names looked up
+//!   family.rs             addresses of the internet and of this machine
+//!   error.rs              the address in an error
+//!   options.rs            the options that TCP sockets have in common
+//!   targets.rs            the addresses to try, one after the other
+//!   bind.rs               binding to one of them
+//!   socket.rs             a TCP socket before it is anything
+//!   stream.rs             a connection of either family
+//!   split.rs              its two directions, apart
+//!   listener.rs           a listener of either family
+//!   tcp.rs                what only TCP's can do
+//!   connect.rs            connecting by TCP
+//!   datagram.rs           a datagram socket of either family
+//!   batch.rs              a datagram of a batch
+//!   recvmmsg.rs           the system call for a batch
+//!   many.rs               batches in one system call
+//!   udp.rs                what only UDP's can do
+//!   unix/                 what only Unix sockets can do: paths, descriptors that go along, who the peer is
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it
 //! builder.rs              the settings of both

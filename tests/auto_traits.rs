@@ -13,9 +13,9 @@ use whirligig::{
     Stats, StillRunning, TaskDump, Turn, WaitsFor, WaitsOn, WorkerStats,
     io::Source,
     net::{
-        Accept, AddressError, AddressErrors, Bind, Connect, ConnectUdp, Datagram, LookupHost,
-        OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream,
-        UdpSocket, WriteHalf,
+        Accept, AddressError, AddressErrors, Bind, Connect, ConnectUdp, ConnectUnix, Datagram,
+        LookupHost, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket,
+        TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixStream, WriteHalf,
     },
     queue::{
         self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, TryGetError,
@@ -69,7 +69,8 @@ fn what_threads_may_share() {
         Sleep, Timeout<Sleep>, TimedOut, Interval, Tick<'static>, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
-        AddressErrors, UdpSocket, Datagram,
+        AddressErrors, UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, ConnectUnix,
+        Accept<'static, Unix>, OwnedReadHalf<Unix>,
         Event, EventKind, Cause,
     ];
     // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are
@@ -98,7 +99,7 @@ fn what_may_cross_a_caught_panic() {
         Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,
-        UdpSocket, Datagram,
+        UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, OwnedWriteHalf<Unix>,
         Event, EventKind, Cause, Listening, Recorder,
     ];
     // Not `Connect` and `Bind`, which cannot go on after a panic within, nor what holds an `io::Error`, as std's

@@ -218,6 +218,18 @@ impl<T: AsFd> Source<T> {
         Operation::new(self, Direction::Read, op, location)
     }
 
+    /// [`write_with`](Self::write_with), for a line that was noted earlier.
+    pub(crate) fn write_with_from<R, F>(
+        &self,
+        op: F,
+        location: &'static Location<'static>,
+    ) -> Operation<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        Operation::new(self, Direction::Write, op, location)
+    }
+
     /// [`poll_readable`](Self::poll_readable) or [`poll_writable`](Self::poll_writable), for a line that was noted
     /// earlier.
     pub(crate) fn poll_ready_from(
@@ -287,6 +299,14 @@ impl<'a, T: AsFd, F> Operation<'a, T, F> {
         location: &'static Location<'static>,
     ) -> Self {
         Self { waiting: Waiting { source, direction, key: 0, location }, op }
+    }
+
+    /// Calls the operation whatever the readiness: it may depend on more.
+    pub(crate) fn try_now<R>(&mut self) -> io::Result<R>
+    where
+        F: FnMut(&T) -> io::Result<R>,
+    {
+        (self.op)(self.waiting.source.get_ref())
     }
 }
 

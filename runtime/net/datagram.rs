@@ -1,6 +1,6 @@
 //! A socket whose unit is the datagram: what `UdpSocket` and `UnixDatagram` have in common.
 //!
-//! `udp.rs` has what needs addresses of the internet.
+//! `udp.rs` and `unix/datagram.rs` have what needs addresses.
 //!
 //! An operation tries its system call, and waits for the reactor when that would block. Other than of a stream's
 //! bytes, a count says nothing of what else is there; so only `WouldBlock` means that a socket is empty, and a reader
@@ -15,12 +15,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, addr::SocketAddrArg};
 
 use super::family::{Family, local_address, peer_address, show};
 use crate::io::{Ready, Source};
 
-/// A socket for datagrams: a [`UdpSocket`](super::UdpSocket), or a Unix one.
+/// A socket for datagrams: a [`UdpSocket`](super::UdpSocket), or a [`UnixDatagram`](super::UnixDatagram).
 ///
 /// `Send + Sync`: all of it works by `&self`, so it may be shared, by reference or `Arc`, between tasks that send and
 /// tasks that receive, on any loops. Of the `poll_*` functions there is one waiter for each direction, and the last
@@ -276,6 +276,15 @@ fn recv_from<F: Family>(
 
 fn send(socket: &OwnedFd, datagram: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, datagram, QUIETLY)?)
+}
+
+/// Sends to an address of either family.
+pub(super) fn send_to(
+    socket: &OwnedFd,
+    datagram: &[u8],
+    to: &impl SocketAddrArg,
+) -> io::Result<usize> {
+    Ok(rustix::net::sendto(socket, datagram, QUIETLY, to)?)
 }
 
 /// A peer that is gone is an error, and no signal.

@@ -1,4 +1,4 @@
-//! Sockets: TCP, UDP.
+//! Sockets: TCP, UDP, and Unix sockets.
 //!
 //! The types are `Send + Sync` and belong to no loop: the loop that polls them serves them. They
 //! speak futures-io's `AsyncRead` and `AsyncWrite`. `read_exact`, `write_all`, buffers, lines, copying
@@ -8,6 +8,8 @@
 //! Options that are not here are set by way of the descriptor: all of the types are `AsFd`, so
 //! `socket2::SockRef::from(&stream)` takes them.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use self::unix::PeerCred;
 pub use self::{
     addresses::{LookupHost, ToAddrs, lookup_host},
     batch::Datagram,
@@ -22,6 +24,7 @@ pub use self::{
     stream::Stream,
     tcp::{TcpListener, TcpStream},
     udp::{ConnectUdp, UdpSocket},
+    unix::{ConnectUnix, Unix, UnixDatagram, UnixListener, UnixStream},
 };
 
 mod addresses;
@@ -42,3 +45,4 @@ mod stream;
 mod targets;
 mod tcp;
 mod udp;
+mod unix;

@@ -10,14 +10,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use rustix::net::addr::SocketAddrArg;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{
     addresses::ToAddrs,
     batch::Datagram,
     bind::Bind,
-    datagram::{DatagramSocket, QUIETLY},
+    datagram::{DatagramSocket, send_to},
     error::AddressError,
     family::Inet,
     many,
@@ -134,7 +133,7 @@ impl UdpSocket {
         datagram: &'a [u8],
         to: SocketAddr,
     ) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.write_with(move |socket| send_to(socket, datagram, to))
+        self.source.write_with(move |socket| send_to_one(socket, datagram, to))
     }
 
     /// Sends a datagram to an address if there is room. See [`send_to`](Self::send_to).
@@ -142,7 +141,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` if there is none, and what the kernel says.
     pub fn try_send_to(&self, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.source.try_write_with(|socket| send_to(socket, datagram, to))
+        self.source.try_write_with(|socket| send_to_one(socket, datagram, to))
     }
 
     /// [`send_to`](Self::send_to), for other people's traits. One task at a time may wait this way, and the last
@@ -157,7 +156,7 @@ impl UdpSocket {
         datagram: &[u8],
         to: SocketAddr,
     ) -> Poll<io::Result<usize>> {
-        self.source.poll_write_with(cx, |socket| send_to(socket, datagram, to))
+        self.source.poll_write_with(cx, |socket| send_to_one(socket, datagram, to))
     }
 
     /// Receives the datagrams that are there, one at least, into the first of `datagrams`, and says how many: no more
@@ -237,17 +236,8 @@ impl UdpSocket {
     }
 }
 
-fn send_to(socket: &OwnedFd, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
-    send_to_address(socket, datagram, &to).map_err(|error| at(to, error))
-}
-
-/// Sends to an address of any family.
-pub(super) fn send_to_address(
-    socket: &OwnedFd,
-    datagram: &[u8],
-    to: &impl SocketAddrArg,
-) -> io::Result<usize> {
-    Ok(rustix::net::sendto(socket, datagram, QUIETLY, to)?)
+fn send_to_one(socket: &OwnedFd, datagram: &[u8], to: SocketAddr) -> io::Result<usize> {
+    send_to(socket, datagram, &to).map_err(|error| at(to, error))
 }
 
 /// Names the address, in an error that ends the operation.

@@ -19,6 +19,7 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/engine/reactor/slot.rs", "a waker in two atomic words"),
     ("runtime/engine/reactor/source.rs", "who takes that waker out: the word says"),
     ("runtime/net/recvmmsg.rs", "a system call that rustix does not offer"),
+    ("runtime/net/unix/peer_cred.rs", "a system call that rustix answers wrongly for some peers"),
     ("runtime/engine/run_queue/lifo.rs", "a place that its owner fills and a thief may empty"),
     ("runtime/engine/run_queue/stealing.rs", "a ring of such places"),
     ("runtime/engine/task/local.rs", "the waker that is a number: its RawWaker"),
