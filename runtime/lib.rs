@@ -198,7 +198,7 @@
 pub use crate::task::{spawn, spawn_local};
 pub use crate::{
     builder::{Builder, RuntimeBuilder},
-    dump::{Dump, TaskDump, dump},
+    dump::{Dump, Holder, TaskDump, dump},
     engine::{
         base::{
             location::{WaitsFor, WaitsOn},

@@ -5,6 +5,11 @@
 //! rate_limiter.rs   so many starts an interval
 //! once_cell.rs      a cell that is filled once, by work that may wait
 //! event.rs          a flag that tasks wait for
+//! mutex.rs          a lock around a value, which may be held across an await
+//! rwlock.rs         the same, for several that read or one that writes
+//! semaphore.rs      a number of permits
+//! guarded.rs        the value under a lock, and the right to use it
+//! permits.rs        the core of the locks: permits that are free, and the line of those that wait for some
 //! ```
 //!
 //! One form of each serves both variants of the runtime, and may be shared by tasks of several: an uncontended visit
@@ -12,12 +17,26 @@
 //! first come, first served.
 
 mod event;
+mod guarded;
+mod mutex;
 mod once_cell;
 pub mod oneshot;
+mod permits;
 mod rate_limiter;
+mod rwlock;
+mod semaphore;
 
 pub use self::{
     event::{Event, EventWait},
+    mutex::{Lock, LockOwned, MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError},
     once_cell::{OnceCell, SetError},
     rate_limiter::{AcquireToken, RateLimiter},
+    rwlock::{
+        OwnedRwLockReadGuard, OwnedRwLockWriteGuard, Read, ReadOwned, RwLock, RwLockReadGuard,
+        RwLockWriteGuard, Write, WriteOwned,
+    },
+    semaphore::{
+        Acquire, AcquireError, AcquireOwned, OwnedSemaphorePermit, Semaphore, SemaphorePermit,
+        TryAcquireError,
+    },
 };

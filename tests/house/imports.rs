@@ -24,6 +24,8 @@ base
     engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/location.rs
     engine/base/stats.rs                <- engine/base/primitives.rs
     engine/base/user_code.rs
+    engine/base/checks.rs               <- engine/base/primitives.rs
+    engine/base/holders.rs              <- engine/base/checks.rs engine/base/id.rs
     engine/base/mod.rs
     engine/base/clock.rs      <- engine/base/primitives.rs
     engine/base/trace.rs   <- engine/base/local_key.rs engine/base/id.rs engine/base/location.rs engine/base/user_code.rs engine/base/clock.rs
@@ -128,11 +130,16 @@ what users await
     queue/blocking.rs <- queue/generic.rs queue/error.rs queue/order.rs
     queue/local.rs          <- queue/futures.rs queue/generic.rs queue/order.rs
     queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs
+    sync/permits.rs
+    sync/guarded.rs         <- sync/permits.rs
+    sync/semaphore.rs       <- sync/permits.rs
+    sync/mutex.rs           <- sync/permits.rs sync/guarded.rs
+    sync/rwlock.rs          <- sync/permits.rs sync/guarded.rs sync/mutex.rs
     sync/event.rs
     sync/once_cell.rs
     sync/rate_limiter.rs    <- time/mod.rs
     sync/oneshot.rs
-    sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs
+    sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs sync/semaphore.rs sync/mutex.rs sync/rwlock.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
     io/traits.rs            <- io/source.rs

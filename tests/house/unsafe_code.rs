@@ -27,6 +27,7 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
     ("runtime/engine/task/spawned.rs", "a future's type, forgotten and remembered"),
     ("runtime/signal/disposition.rs", "what a signal does now: sigaction, which no crate asks"),
     ("runtime/engine/task/state.rs", "what a task's word guards: one claim at a time"),
+    ("runtime/sync/guarded.rs", "the value under a lock, for what has all its permits, or one"),
 ];
 
 /// The files of `runtime/` that may ask for loom outside their tests.

@@ -10,6 +10,7 @@ use self::variants::{VARIANTS, Variant, on_each_variant};
 
 mod channels;
 mod groups;
+mod locks;
 mod probe;
 mod queues;
 mod signals;

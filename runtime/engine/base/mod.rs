@@ -1,6 +1,8 @@
 //! The ground: what any file may need, and what needs none of them.
 
+pub(crate) mod checks;
 pub(crate) mod clock;
+pub(crate) mod holders;
 pub(crate) mod id;
 pub(crate) mod local_key;
 pub(crate) mod location;

@@ -35,7 +35,7 @@ pub(crate) use loom::{
 
 /// Atomics for process-wide counts and flags that no protocol rests on.
 pub(crate) mod counter {
-    pub(crate) use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 }
 
 /// Locks `mutex`. A panic elsewhere while it was held does not spread: every critical section of
@@ -70,12 +70,25 @@ pub(crate) fn has_ended<T>(_thread: &thread::JoinHandle<T>) -> bool {
 /// A cell whose every access loom checks for data races.
 #[cfg(not(loom))]
 #[derive(Debug)]
-pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
 
 #[cfg(not(loom))]
 impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+}
+
+#[cfg(not(loom))]
+impl<T: ?Sized> UnsafeCell<T> {
+    /// Hands `f` a pointer to read through.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
     }
 
     /// Hands `f` a pointer to write through.
@@ -87,6 +100,21 @@ impl<T> UnsafeCell<T> {
 
 #[cfg(loom)]
 pub(crate) use loom::cell::UnsafeCell;
+
+/// Defines functions that are `const`; but not in the models, where no atomic is made at compile time.
+#[cfg(not(loom))]
+macro_rules! const_but_in_models {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($args:tt)*) -> $out:ty $body:block)+) => {
+        $($(#[$meta])* $vis const fn $name($($args)*) -> $out $body)+
+    };
+}
+
+#[cfg(loom)]
+macro_rules! const_but_in_models {
+    ($($item:item)+) => { $($item)+ };
+}
+
+pub(crate) use const_but_in_models;
 
 /// Whether this is built for the models.
 pub(crate) const IN_MODEL: bool = cfg!(loom);

@@ -46,6 +46,13 @@ pub(crate) struct Offer<'a> {
     waiter: Option<Waiter>,
 }
 
+impl Offer<'_> {
+    /// Whether it holds a waiter that could be kept.
+    pub(crate) fn has_waiter(&self) -> bool {
+        self.waiter.is_some()
+    }
+}
+
 impl Drop for Offer<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -79,6 +86,18 @@ impl Wakes {
         Self::All(lists.into_iter().flat_map(WaitList::take_all).collect())
     }
 
+    /// One more, after those there are.
+    pub(crate) fn and(self, waiter: Waiter) -> Self {
+        match self {
+            Self::Nothing => Self::One(waiter),
+            Self::One(first) => Self::All(vec![first, waiter]),
+            Self::All(mut waiters) => {
+                waiters.push(waiter);
+                Self::All(waiters)
+            }
+        }
+    }
+
     /// Only with the core let go.
     #[inline]
     pub(crate) fn wake(self) {
@@ -92,11 +111,21 @@ impl Wakes {
 
 /// Joins `list`; or stays in it, and sees to it that the present task is the one to be woken.
 pub(crate) fn wait<R>(list: &mut WaitList, stage: &mut Stage, offer: &mut Offer<'_>) -> Step<R> {
+    wait_asking(list, (), stage, offer)
+}
+
+/// [`wait`], in a list that keeps what each waiter asks for.
+pub(crate) fn wait_asking<R, A>(
+    list: &mut WaitList<A>,
+    asks: A,
+    stage: &mut Stage,
+    offer: &mut Offer<'_>,
+) -> Step<R> {
     match *stage {
         Stage::Done => return Step::Spent,
         Stage::New => {
             let Some(waiter) = offer.waiter.take() else { return Step::NeedsWaiter };
-            *stage = Stage::Waiting(list.push(waiter));
+            *stage = Stage::Waiting(list.push(waiter, asks));
         }
         Stage::Waiting(key) => {
             let kept = list.get_mut(key).expect("a waiter that was woken does not wait");

@@ -27,14 +27,20 @@ use crate::engine::{base::user_code, waiting::waiter::Waiter};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WaitKey(u64);
 
-/// The list.
+impl WaitKey {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The list. With each waiter it may keep what that one asks for.
 #[derive(Debug)]
-pub(crate) struct WaitList {
-    waiting: BTreeMap<u64, Waiter>,
+pub(crate) struct WaitList<A = ()> {
+    waiting: BTreeMap<u64, (Waiter, A)>,
     next: u64,
 }
 
-impl WaitList {
+impl<A> WaitList<A> {
     pub(crate) const fn new() -> Self {
         Self { waiting: BTreeMap::new(), next: 0 }
     }
@@ -48,23 +54,29 @@ impl WaitList {
         self.waiting.len()
     }
 
-    /// Joins the list at its end.
-    pub(crate) fn push(&mut self, waiter: Waiter) -> WaitKey {
+    /// Joins the list at its end, and asks for this.
+    pub(crate) fn push(&mut self, waiter: Waiter, asks: A) -> WaitKey {
         let key = self.next;
         self.next += 1;
-        self.waiting.insert(key, waiter);
+        self.waiting.insert(key, (waiter, asks));
         WaitKey(key)
+    }
+
+    /// The first, and what it asks for.
+    pub(crate) fn first(&self) -> Option<(WaitKey, &A)> {
+        let (&key, (_, asks)) = self.waiting.first_key_value()?;
+        Some((WaitKey(key), asks))
     }
 
     /// Takes the first out. The caller wakes it.
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<Waiter> {
-        if self.is_empty() { None } else { Some(self.waiting.pop_first()?.1) }
+        if self.is_empty() { None } else { Some(self.waiting.pop_first()?.1.0) }
     }
 
     /// Takes all out, first come first. The caller wakes them.
-    pub(crate) fn take_all(&mut self) -> impl ExactSizeIterator<Item = Waiter> + use<> {
-        mem::take(&mut self.waiting).into_values()
+    pub(crate) fn take_all(&mut self) -> impl ExactSizeIterator<Item = Waiter> + use<A> {
+        mem::take(&mut self.waiting).into_values().map(|(waiter, _)| waiter)
     }
 
     /// Whether this waiter was taken out to be woken.
@@ -76,16 +88,16 @@ impl WaitList {
     /// This waiter, unless it was woken.
     #[inline]
     pub(crate) fn get_mut(&mut self, key: WaitKey) -> Option<&mut Waiter> {
-        self.waiting.get_mut(&key.0)
+        self.waiting.get_mut(&key.0).map(|(waiter, _)| waiter)
     }
 
     /// Takes this waiter out: `None` if it was woken.
     pub(crate) fn remove(&mut self, key: WaitKey) -> Option<Waiter> {
-        self.waiting.remove(&key.0)
+        self.waiting.remove(&key.0).map(|(waiter, _)| waiter)
     }
 }
 
-impl Drop for WaitList {
+impl<A> Drop for WaitList<A> {
     fn drop(&mut self) {
         // Only leaked futures leave any.
         discard(self.take_all());
@@ -141,7 +153,7 @@ mod tests {
             for (fresh, act) in (0..).zip(acts) {
                 let first = model.iter_mut().find(|(_, number)| number.is_some());
                 match act {
-                    Act::Push => model.push((list.push(Waiter::Task(fresh)), Some(fresh))),
+                    Act::Push => model.push((list.push(Waiter::Task(fresh), ()), Some(fresh))),
                     Act::Pop => {
                         let expected = first.and_then(|(_, number)| number.take());
                         prop_assert_eq!(list.pop_front().map(number), expected);
@@ -181,9 +193,9 @@ mod tests {
     #[test]
     fn a_key_is_never_used_again() {
         let mut list = WaitList::new();
-        let old = list.push(Waiter::Task(0));
+        let old = list.push(Waiter::Task(0), ());
         list.remove(old);
-        let new = list.push(Waiter::Task(1));
+        let new = list.push(Waiter::Task(1), ());
         assert_ne!(old, new);
         assert!(list.remove(old).is_none(), "the old key finds nothing");
         assert!(!list.is_woken(new));
