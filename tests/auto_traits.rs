@@ -4,6 +4,7 @@
 //! a field may take them away without anybody having meant it; here that does not compile.
 
 use std::{
+    cell::Cell,
     panic::{RefUnwindSafe, UnwindSafe},
     rc::Rc,
 };
@@ -21,7 +22,13 @@ use whirligig::{
         self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, TryGetError,
         TryPutError,
     },
-    sync::{self, AcquireToken, EventWait, OnceCell, RateLimiter, SetError, oneshot},
+    sync::{
+        self, Acquire, AcquireError, AcquireOwned, AcquireToken, EventWait, Lock, LockOwned,
+        MappedMutexGuard, Mutex, MutexGuard, OnceCell, OwnedMutexGuard, OwnedRwLockReadGuard,
+        OwnedRwLockWriteGuard, OwnedSemaphorePermit, RateLimiter, Read, ReadOwned, RwLock,
+        RwLockReadGuard, RwLockWriteGuard, Semaphore, SemaphorePermit, SetError, TryAcquireError,
+        TryLockError, Write, WriteOwned, oneshot,
+    },
     task::{
         self, CancelHandle, ConsumeBudget, JoinError, JoinHandle, SpawnBlocking, TaskId,
         TrySpawnError, YieldNow,
@@ -66,6 +73,14 @@ fn what_threads_may_share() {
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
         sync::Event, EventWait<'static>, OnceCell<u8>, SetError<u8>, RateLimiter, AcquireToken<'static>,
         oneshot::Sender<u8>, oneshot::Receiver<u8>, oneshot::Closed<'static, u8>,
+        Semaphore, SemaphorePermit<'static>, OwnedSemaphorePermit, Acquire<'static>, AcquireOwned,
+        AcquireError, TryAcquireError, TryLockError,
+        // A value that may be sent is enough for a mutex, and for all that only leads to it.
+        Mutex<Cell<u8>>, Lock<'static, Cell<u8>>, LockOwned<Cell<u8>>,
+        MutexGuard<'static, u8>, OwnedMutexGuard<u8>, MappedMutexGuard<'static, u8>,
+        RwLock<u8>, Read<'static, u8>, Write<'static, u8>, ReadOwned<u8>, WriteOwned<u8>,
+        RwLockReadGuard<'static, u8>, RwLockWriteGuard<'static, u8>,
+        OwnedRwLockReadGuard<u8>, OwnedRwLockWriteGuard<u8>,
         Sleep, Timeout<Sleep>, TimedOut, Interval, Tick<'static>, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
@@ -75,13 +90,25 @@ fn what_threads_may_share() {
     ];
     // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are
     // the queue's own.
-    all![send: Connect, Bind<TcpListener>, LookupHost, ConnectUdp<'static>, queue::local::Queue<u8>, queue::local::LifoQueue<u8>, queue::local::PriorityQueue<u8>];
+    all![send:
+        Connect, Bind<TcpListener>, LookupHost, ConnectUdp<'static>, queue::local::Queue<u8>,
+        queue::local::LifoQueue<u8>, queue::local::PriorityQueue<u8>,
+        MutexGuard<'static, Cell<u8>>, OwnedMutexGuard<Cell<u8>>, MappedMutexGuard<'static, Cell<u8>>,
+    ];
 }
 
 #[test]
 fn what_stays_on_its_thread() {
     not![Send: oneshot::Sender<Rc<u8>>, oneshot::Receiver<Rc<u8>>, OnceCell<Rc<u8>>];
     not![Send: EventLoop, Enter, Queue<Rc<u8>>, JoinHandle<Rc<u8>>, Listening, Recorder];
+    not![Send:
+        Mutex<Rc<u8>>, MutexGuard<'static, Rc<u8>>, MappedMutexGuard<'static, Rc<u8>>, RwLock<Rc<u8>>,
+        RwLockReadGuard<'static, Cell<u8>>, OwnedRwLockReadGuard<Cell<u8>>,
+    ];
+    not![Sync:
+        Mutex<Rc<u8>>, MutexGuard<'static, Cell<u8>>, OwnedMutexGuard<Cell<u8>>,
+        MappedMutexGuard<'static, Cell<u8>>, RwLock<Cell<u8>>, RwLockReadGuard<'static, Cell<u8>>,
+    ];
     not![Sync: EventLoop, Enter, Queue<Rc<u8>>, JoinHandle<Rc<u8>>, queue::local::Queue<u8>];
 }
 
@@ -96,12 +123,15 @@ fn what_may_cross_a_caught_panic() {
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
         sync::Event, EventWait<'static>, OnceCell<u8>, SetError<u8>, RateLimiter, AcquireToken<'static>,
         oneshot::Sender<Rc<u8>>, oneshot::Receiver<Rc<u8>>,
+        Semaphore, SemaphorePermit<'static>, OwnedSemaphorePermit, Acquire<'static>, AcquireOwned,
+        AcquireError, TryAcquireError, TryLockError,
         Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,
         UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, OwnedWriteHalf<Unix>,
         Event, EventKind, Cause, Listening, Recorder,
     ];
+    // Not a `Mutex` nor an `RwLock`: std's are poisoned by a panic, and ours leave the value as it was left.
     // Not `Connect` and `Bind`, which cannot go on after a panic within, nor what holds an `io::Error`, as std's
     // own does not, nor the builder that holds a user's hooks.
 }
