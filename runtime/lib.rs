@@ -59,6 +59,7 @@
 //! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::lookup_host`] |
 //! | `add_reader`, `add_writer` | [`io::Source`] |
 //! | `add_signal_handler`, `KeyboardInterrupt` | [`signal`] |
+//! | `create_subprocess_exec` | [`process::Command`] |
 //! | `all_tasks` | [`dump()`] |
 //!
 //! # The map
@@ -73,6 +74,7 @@
 //! sync/                   locks, signals and channels between tasks
 //! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
 //! signal/                 signals of the operating system; Ctrl-C
+//! process/                child processes, their streams and their ends
 //! net/                    sockets: addresses, connecting, listening, streams, datagrams
 //!   addresses.rs          where to: addresses as they are, and names looked up
 //!   family.rs             addresses of the internet and of this machine
@@ -225,6 +227,7 @@ pub mod trace;
 
 pub mod io;
 pub mod net;
+pub mod process;
 pub mod queue;
 pub mod signal;
 pub mod sync;

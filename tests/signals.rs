@@ -6,9 +6,8 @@
 use std::{
     fs,
     future::pending,
-    io::{BufRead, BufReader, ErrorKind, Read, Write},
-    os::unix::process::ExitStatusExt,
-    process::{Child, Command, ExitStatus, Stdio},
+    io::ErrorKind,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -17,15 +16,20 @@ use std::{
 };
 
 use futures_lite::{StreamExt, future::poll_once};
-use rustix::process::{Pid, Signal as Number, kill_process};
 use whirligig::{
     EventLoop, Runtime, WaitsFor, WaitsOn, dump,
     signal::{Interrupted, Signal, SignalKind, cancel_on_ctrl_c, ctrl_c, run_until_ctrl_c, signal},
     spawn, task,
 };
 
-use self::{variants::on_each_variant, watchdog::Watchdog};
+use self::{
+    again::{as_child, by_signal, end, ended, role, say, this_program},
+    variants::on_each_variant,
+    watchdog::Watchdog,
+};
 
+#[path = "support/again.rs"]
+mod again;
 #[path = "support/variants.rs"]
 mod variants;
 #[path = "support/watchdog.rs"]
@@ -266,7 +270,7 @@ fn while_one_listens_the_default_is_off_and_after_the_last_it_is_back() {
             ] {
                 let mut child = this_program(NAME, role);
                 child.await_line("ready");
-                child.send(SignalKind::terminate());
+                child.send(SignalKind::terminate().as_raw());
                 assert_eq!(end(child), (status, said.to_owned()), "{role}");
             }
         }
@@ -380,12 +384,12 @@ fn the_first_ctrl_c_cleans_up_and_the_second_ends_at_once() {
     let cleaned = "main cleaned up\nother cleaned up\n";
     let mut child = this_program(NAME, "says so");
     child.await_line("ready");
-    child.send(SignalKind::interrupt());
+    child.send(SignalKind::interrupt().as_raw());
     assert_eq!(end(child), (ended(0), format!("{cleaned}interrupted by Ctrl-C\n")));
 
     let mut child = this_program(NAME, "exits");
     child.await_line("ready");
-    child.send(SignalKind::interrupt());
+    child.send(SignalKind::interrupt().as_raw());
     assert_eq!(end(child), (by_signal(2), cleaned.to_owned()));
 
     let mut child = this_program(NAME, "ends");
@@ -394,9 +398,9 @@ fn the_first_ctrl_c_cleans_up_and_the_second_ends_at_once() {
 
     let mut child = this_program(NAME, "hangs");
     child.await_line("ready");
-    child.send(SignalKind::interrupt());
+    child.send(SignalKind::interrupt().as_raw());
     child.await_line("cleaning up");
-    child.send(SignalKind::interrupt());
+    child.send(SignalKind::interrupt().as_raw());
     assert_eq!(end(child), (by_signal(2), String::new()));
 }
 
@@ -421,7 +425,7 @@ fn ctrl_c_reaches_a_future_that_is_always_ready() {
     }
     let mut child = this_program(NAME, "is ready");
     child.await_line("ready");
-    child.send(SignalKind::interrupt());
+    child.send(SignalKind::interrupt().as_raw());
     assert_eq!(end(child), (ended(0), "interrupted by Ctrl-C\n".to_owned()));
 }
 
@@ -450,85 +454,4 @@ fn ctrl_c_on_a_runtime() {
     }
     let child = this_program(NAME, "listens");
     assert_eq!(end(child), (ended(0), "cleaned up\n".to_owned()));
-}
-
-// Children.
-
-const ROLE: &str = "WHIRLIGIG_TEST_ROLE";
-
-fn role() -> Option<String> {
-    std::env::var(ROLE).ok()
-}
-
-/// To the parent, past the capture of the test harness.
-fn say(line: &str) {
-    let mut stderr = std::io::stderr().lock();
-    writeln!(stderr, "> {line}").unwrap();
-}
-
-struct Playing {
-    child: Child,
-    lines: BufReader<std::process::ChildStderr>,
-    _watchdog: Watchdog,
-}
-
-fn this_program(test: &str, role: &str) -> Playing {
-    let mut command = Command::new("env");
-    command.arg("--");
-    as_child(command, test, role)
-}
-
-/// This test again, as the last arguments of a launcher.
-fn as_child(mut launcher: Command, test: &str, role: &str) -> Playing {
-    let program = std::env::current_exe().unwrap();
-    launcher
-        .arg(program)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(ROLE, role)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
-    let mut child = launcher.spawn().unwrap();
-    let lines = BufReader::new(child.stderr.take().unwrap());
-    Playing { child, lines, _watchdog: Watchdog::new("a child of tests/signals.rs") }
-}
-
-impl Playing {
-    fn await_line(&mut self, expected: &str) {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            let read = self.lines.read_line(&mut line).unwrap();
-            assert_ne!(read, 0, "the child has ended before it said {expected:?}");
-            if line.trim_end() == format!("> {expected}") {
-                return;
-            }
-        }
-    }
-
-    fn send(&self, kind: SignalKind) {
-        let number = Number::from_named_raw(kind.as_raw()).unwrap();
-        kill_process(Pid::from_child(&self.child), number).unwrap();
-    }
-}
-
-/// How it ended, and what it has said since the line that was awaited last.
-fn end(mut playing: Playing) -> (ExitStatus, String) {
-    let mut rest = String::new();
-    playing.lines.read_to_string(&mut rest).unwrap();
-    let said =
-        rest.lines().filter_map(|line| line.strip_prefix("> ")).map(|line| format!("{line}\n"));
-    let said = said.collect();
-    let status = playing.child.wait().unwrap();
-    if !status.success() && status.signal().is_none() {
-        eprintln!("{rest}");
-    }
-    (status, said)
-}
-
-fn ended(code: i32) -> ExitStatus {
-    ExitStatus::from_raw(code << 8)
-}
-
-fn by_signal(number: i32) -> ExitStatus {
-    ExitStatus::from_raw(number)
 }

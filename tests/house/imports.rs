@@ -152,6 +152,12 @@ what users await
     signal/listener.rs      <- signal/kind.rs signal/delivery.rs
     signal/ctrl_c.rs        <- signal/kind.rs signal/listener.rs
     signal/mod.rs           <- signal/kind.rs signal/listener.rs signal/ctrl_c.rs
+    process/error.rs
+    process/exit.rs         <- io/mod.rs signal/mod.rs process/error.rs
+    process/orphans.rs      <- signal/mod.rs process/exit.rs
+    process/child.rs        <- io/mod.rs signal/mod.rs process/error.rs process/exit.rs process/orphans.rs
+    process/command.rs      <- process/error.rs process/child.rs
+    process/mod.rs          <- process/error.rs process/exit.rs process/child.rs process/command.rs
     net/addresses.rs        <- task/mod.rs
     net/family.rs
     net/error.rs
