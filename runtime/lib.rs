@@ -49,6 +49,7 @@
 //! | `new_event_loop`, `run_until_complete` | [`EventLoop::new`], [`EventLoop::block_on`] |
 //! | `run_forever`, `stop`, `call_soon_threadsafe` | [`EventLoop::run_forever`], [`Handle`] |
 //! | `create_task` | [`spawn`], [`spawn_local`] |
+//! | `gather`, `wait`, `as_completed` | [`task::gather`], [`task::try_gather`], [`task::wait`], [`task::as_completed`] |
 //! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
 //! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
 //! | `queue.Queue` between threads | [`put_blocking`](queue::Queue::put_blocking), [`get_blocking`](queue::Queue::get_blocking) of the same queues |
@@ -68,7 +69,7 @@
 //!
 //! ```text
 //! lib.rs                  this page, and the public names
-//! task/                   spawning, yielding, blocking calls, the budget for other crates' futures
+//! task/                   spawning, many futures at once, blocking calls, the budget for other crates' futures
 //! time/                   sleep, timeout, interval, and the clock's `Instant`
 //! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks
@@ -213,6 +214,10 @@ pub use crate::{
     runtime::Runtime,
     shutdown::StillRunning,
 };
+
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use futures_util::{FutureExt, join, select, select_biased, try_join};
 
 mod engine;
 

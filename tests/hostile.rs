@@ -109,7 +109,7 @@ fn mischief() {
         }
         2 => {
             let handle = on_shelf(|shelf| any(&mut shelf.handles, number));
-            handle.inspect(JoinHandle::cancel);
+            handle.inspect(|handle| _ = handle.cancel());
         }
         3 => {
             let handle = on_shelf(|shelf| any(&mut shelf.handles, number));

@@ -49,7 +49,7 @@ fn a_cancel_reaches_its_task_from_any_thread_and_no_other() {
         let neighbours: Vec<_> = (0..100).map(|_| runtime.spawn(task::yield_now())).collect();
         let handles: Vec<_> = (0..100).map(|_| runtime.spawn(pending::<()>())).collect();
         let cancelled = runtime.spawn(async move {
-            handles.iter().for_each(|handle| handle.cancel());
+            handles.iter().for_each(|handle| _ = handle.cancel());
             let mut cancelled = 0;
             for handle in handles {
                 cancelled += u32::from(handle.await.unwrap_err().is_cancelled());

@@ -217,7 +217,7 @@ impl<T> TaskGroup<T> {
     #[doc(alias = "abort_all")]
     #[doc(alias = "shutdown")]
     pub fn cancel(&self) {
-        self.children.iter().for_each(|(_, child)| child.cancel());
+        self.children.iter().for_each(|(_, child)| _ = child.cancel());
     }
 
     /// Lets all children go on alone, as dropping their handles would. The group is empty then.

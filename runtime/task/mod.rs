@@ -1,5 +1,43 @@
 //! Tasks, as their users see them: spawning, naming, yielding, and calls that block.
 //!
+//! # Many at once
+//!
+//! What waits for more than one future, and what becomes of the others:
+//!
+//! | to wait for | take | the others |
+//! | --- | --- | --- |
+//! | all of a list | [`gather`] | all are done |
+//! | all of a list, or the first error | [`try_gather`] | are dropped |
+//! | each as it comes | [`as_completed`] | go on |
+//! | the first of a list | [`race`] | are dropped |
+//! | some of a list, or until a deadline | [`wait`] | are handed back |
+//! | two or three of different types | [`join!`](crate::join), [`try_join!`](crate::try_join) | all are done; are dropped at an error |
+//! | the first of two or three of different types | [`select!`](crate::select) | those made in it are dropped |
+//!
+//! None of these spawns anything. Plain futures are polled inside the task that waits, one at a time, on one
+//! thread; they may borrow from it. To have them run beside each other on the workers of a
+//! [`Runtime`](crate::Runtime), or go on while nobody waits, spawn them and give the handles. Dropped, a handle lets
+//! its task go on; where it must not, give [`JoinHandle::cancel_on_drop`].
+//!
+//! The functions keep a list, in which each future has a waker of its own, and poll those that were woken. The
+//! macros poll all their futures each time, which for a few is cheaper. They are those of futures-util, under the feature
+//! `macros`, which is on by default: they are well kept, `select!` begins with a branch drawn at random
+//! ([`select_biased!`](crate::select_biased) with the first), and nothing in them belongs to a runtime. A branch of
+//! `select!` wants a future that says when it has ended, which [`fuse`](crate::FutureExt::fuse) makes of any:
+//!
+//! ```
+//! use std::time::Duration;
+//! use whirligig::{FutureExt as _, queue::Queue, select, time::sleep};
+//!
+//! whirligig::run(async {
+//!     let queue = Queue::<u8>::unbounded();
+//!     select! {
+//!         item = queue.get().fuse() => println!("{item:?}"),
+//!         () = sleep(Duration::from_millis(1)).fuse() => println!("nothing came"),
+//!     }
+//! });
+//! ```
+//!
 //! What a task is made of is in `engine/task/`.
 
 use std::{
@@ -10,13 +48,18 @@ use std::{
     task::{Context, Poll},
 };
 
+pub use self::as_completed::{AsCompleted, NextCompleted, as_completed};
 pub(crate) use self::blocking::look_up;
 pub use self::blocking::{
     SpawnBlocking, TrySpawnError, block_in_place, spawn_blocking, try_spawn_blocking,
 };
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
 pub use self::cancel::CancelHandle;
+pub use self::cancel_on_drop::CancelOnDrop;
+pub use self::gather::{Gather, TryGather, gather, try_gather};
 pub use self::group::{GroupBuilder, NextOutcome, TaskGroup, WaitAll};
+pub use self::race::{Race, race};
+pub use self::wait::{Wait, WaitFor, Waited, wait};
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
 use crate::{
@@ -28,11 +71,17 @@ use crate::{
     handle::Handle,
 };
 
+mod as_completed;
 mod blocking;
 mod budget;
 mod cancel;
+mod cancel_on_drop;
 mod end;
+mod gather;
 mod group;
+mod many;
+mod race;
+mod wait;
 
 /// Spawns a future onto the runtime that polls the caller.
 ///

@@ -18,6 +18,7 @@ const ORDER: &str = "
 base
     engine/base/primitives.rs
     engine/base/prefetch.rs
+    engine/base/pinned.rs
     engine/base/local_key.rs
     engine/base/id.rs                   <- engine/base/primitives.rs
     engine/base/location.rs                <- engine/base/id.rs
@@ -109,17 +110,23 @@ owners and handles
     trace.rs
     builder.rs              <- event_loop.rs runtime.rs
 what users await
-    task/cancel.rs
-    task/blocking.rs        <- task/cancel.rs
-    task/budget.rs
-    task/end.rs
-    task/group.rs           <- task/cancel.rs
-    task/mod.rs             <- task/cancel.rs task/blocking.rs task/budget.rs task/group.rs
     time/instant.rs
     time/sleep.rs           <- time/instant.rs
     time/interval.rs        <- time/instant.rs time/sleep.rs
     time/timeout.rs         <- time/instant.rs time/sleep.rs
     time/mod.rs             <- time/instant.rs time/sleep.rs time/interval.rs time/timeout.rs
+    task/cancel.rs
+    task/blocking.rs        <- task/cancel.rs
+    task/budget.rs
+    task/cancel_on_drop.rs
+    task/end.rs
+    task/group.rs           <- task/cancel.rs
+    task/many.rs
+    task/gather.rs          <- task/many.rs
+    task/race.rs            <- task/many.rs
+    task/as_completed.rs    <- task/many.rs
+    task/wait.rs            <- task/many.rs time/instant.rs time/sleep.rs
+    task/mod.rs <- task/cancel.rs task/blocking.rs task/budget.rs task/cancel_on_drop.rs task/group.rs task/gather.rs task/race.rs task/as_completed.rs task/wait.rs
     queue/error.rs
     queue/items.rs
     queue/heap.rs <- queue/items.rs

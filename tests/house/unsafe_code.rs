@@ -15,6 +15,7 @@ const MAY_BE_UNSAFE: &[(&str, &str)] = &[
         "runtime/engine/base/clock.rs",
         "clock_gettime, which rustix reads in a way valgrind cannot follow; the cycle counter",
     ),
+    ("runtime/engine/base/pinned.rs", "the pin of a slice, passed on to its elements"),
     ("runtime/engine/base/prefetch.rs", "an instruction of the processor"),
     ("runtime/engine/reactor/slot.rs", "a waker in two atomic words"),
     ("runtime/engine/reactor/source.rs", "who takes that waker out: the word says"),

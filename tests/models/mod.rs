@@ -37,6 +37,7 @@ mod inbox;
 mod injector;
 mod join;
 mod lifo;
+mod many;
 mod mutex;
 mod oneshot;
 mod pool;

@@ -118,7 +118,7 @@ fn destructors_that_wake_cancel_and_own_each_other_harm_nobody() {
                 move || {
                     let _ = items.try_put(());
                     let next: Option<task::JoinHandle<()>> = owned.take();
-                    next.inspect(task::JoinHandle::cancel);
+                    next.inspect(|next| _ = next.cancel());
                 },
                 dropped.clone(),
             );

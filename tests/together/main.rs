@@ -11,6 +11,7 @@ use self::variants::{VARIANTS, Variant, on_each_variant};
 mod channels;
 mod groups;
 mod locks;
+mod many;
 mod probe;
 mod queues;
 mod signals;

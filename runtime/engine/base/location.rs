@@ -47,11 +47,13 @@ pub enum WaitsFor {
     OsSignal,
     /// A child process's end: `process::Child::wait`.
     Process,
+    /// Several futures: `gather`, `as_completed`, `wait`, `race`.
+    Futures,
 }
 
 impl WaitsFor {
     /// Each of them.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Timer,
         Self::Turn,
         Self::Task,
@@ -67,6 +69,7 @@ impl WaitsFor {
         Self::Value,
         Self::OsSignal,
         Self::Process,
+        Self::Futures,
     ];
 }
 
@@ -88,6 +91,7 @@ impl fmt::Display for WaitsFor {
             Self::Value => "a value",
             Self::OsSignal => "a signal of the operating system",
             Self::Process => "a child process to end",
+            Self::Futures => "several futures",
         })
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod holders;
 pub(crate) mod id;
 pub(crate) mod local_key;
 pub(crate) mod location;
+pub(crate) mod pinned;
 pub(crate) mod prefetch;
 pub(crate) mod primitives;
 pub(crate) mod stats;

@@ -97,27 +97,38 @@ impl<T> JoinHandle<T> {
     }
 
     /// Asks the task to end. It is dropped in its own turn, on its own loop, or on the worker whose turn
-    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. A task that
-    /// completes first keeps its output. May be called from any thread, any number of times.
+    /// it is; the handle resolves after that, to a [`JoinError`] that says cancelled. `false`: too late, for the
+    /// task has ended, and nothing was done. May be called from any thread, any number of times.
     ///
-    /// A job of `spawn_blocking` is cancelled only if it has not begun.
+    /// After `true` the task may still complete: if its future is ready before it is dropped. Then its output is kept.
+    ///
+    /// ```
+    /// whirligig::run(async {
+    ///     let mut task = whirligig::spawn(std::future::pending::<()>());
+    ///     assert!(task.cancel());
+    ///     assert!((&mut task).await.unwrap_err().is_cancelled());
+    ///     assert!(!task.cancel(), "it has ended");
+    /// });
+    /// ```
     #[doc(alias = "abort")]
-    pub fn cancel(&self) {
+    pub fn cancel(&self) -> bool {
         let side = lock(&self.side);
         match &*side {
+            Side::Own(joiner) if joiner.is_complete() => false,
             Side::Own(joiner) => {
                 let key = joiner.cancel();
                 drop(side);
                 if let Some(key) = key {
                     (self.reach.wake)(key);
                 }
+                true
             }
             Side::Shared(shared) => {
                 let shared = shared.clone();
                 drop(side);
-                shared.cancel();
+                shared.cancel()
             }
-            Side::Taken => {}
+            Side::Taken => false,
         }
     }
 

@@ -65,7 +65,7 @@ fn many_threads_hand_tokens_round() {
             });
         }
         scope.spawn(|| {
-            cancelled.iter().for_each(JoinHandle::cancel);
+            cancelled.iter().for_each(|handle| _ = handle.cancel());
             while stub.owned.len() > 0 {
                 for task in stub.owned.tasks() {
                     hint::black_box(task.waits());

@@ -96,7 +96,7 @@ async fn one(round: &Arc<Round>, rng: &mut Rng, cancel: &Sender<Sent>) {
         1 => {
             let shared = Arc::new(task);
             let cancelled = shared.clone();
-            let another = round.spawn(Kind::Lane, async move { cancelled.cancel() });
+            let another = round.spawn(Kind::Lane, async move { _ = cancelled.cancel() });
             round.expect(another.await, ());
             // Its task has ended, so its future and what that held are gone.
             let Some(returned) = Arc::into_inner(shared) else {
@@ -104,7 +104,7 @@ async fn one(round: &Arc<Round>, rng: &mut Rng, cancel: &Sender<Sent>) {
             };
             task = returned;
         }
-        _ => task.cancel(),
+        _ => _ = task.cancel(),
     }
     round.expect_or_cancelled(task.await, key);
     demand!(round, is_gone.load(SeqCst), "a task's handle is ready before its future is dropped");
