@@ -10,6 +10,7 @@ mod queue;
 
 use criterion::{Criterion, Throughput};
 use multi::WORKERS;
+use whirligig::queue::{Lifo, Priority};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -19,6 +20,13 @@ fn main() {
     let mut group = criterion.benchmark_group("queue");
     group.throughput(Throughput::Elements(queue::OPERATIONS));
     group.bench_function("whirligig", |bench| bench.iter(|| queue::whirligig(&event_loop)));
+    // tokio has neither.
+    group.bench_function("whirligig_lifo", |bench| {
+        bench.iter(|| queue::in_order::<Lifo>(&event_loop));
+    });
+    group.bench_function("whirligig_priority", |bench| {
+        bench.iter(|| queue::in_order::<Priority>(&event_loop));
+    });
     group.bench_function("tokio", |bench| bench.iter(|| queue::tokio(&runtime)));
     group.finish();
 

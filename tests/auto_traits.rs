@@ -7,6 +7,7 @@ use std::{
     cell::Cell,
     panic::{RefUnwindSafe, UnwindSafe},
     rc::Rc,
+    sync::Arc,
 };
 
 use whirligig::{
@@ -19,8 +20,8 @@ use whirligig::{
         TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixStream, WriteHalf,
     },
     queue::{
-        self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, TryGetError,
-        TryPutError,
+        self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, QueueSink,
+        QueueStream, TryGetError, TryPutError,
     },
     sync::{
         self, Acquire, AcquireError, AcquireOwned, AcquireToken, EventWait, Lock, LockOwned,
@@ -70,6 +71,7 @@ fn what_threads_may_share() {
         JoinHandle<u8>, JoinError, CancelHandle, SpawnBlocking<u8>, TrySpawnError, TaskId,
         YieldNow, ConsumeBudget,
         Queue<u8>, LifoQueue<u8>, PriorityQueue<u8>, Prioritized<u8, u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
+        QueueStream<Arc<Queue<u8>>>, QueueSink<Arc<Queue<u8>>>,
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
         sync::Event, EventWait<'static>, OnceCell<u8>, SetError<u8>, RateLimiter, AcquireToken<'static>,
         oneshot::Sender<u8>, oneshot::Receiver<u8>, oneshot::Closed<'static, u8>,
@@ -120,6 +122,7 @@ fn what_may_cross_a_caught_panic() {
         JoinHandle<Rc<u8>>, JoinError, CancelHandle, SpawnBlocking<u8>, TrySpawnError, TaskId,
         YieldNow, ConsumeBudget, task::Builder,
         Queue<u8>, queue::local::Queue<u8>, LifoQueue<u8>, PriorityQueue<u8>, Prioritized<u8, u8>, PutError<u8>, GetError, TryPutError<u8>, TryGetError,
+        QueueStream<Arc<Queue<u8>>>, QueueSink<Arc<Queue<u8>>>,
         queue::Put<'static, u8>, queue::Get<'static, u8>, queue::Join<'static, u8>,
         sync::Event, EventWait<'static>, OnceCell<u8>, SetError<u8>, RateLimiter, AcquireToken<'static>,
         oneshot::Sender<Rc<u8>>, oneshot::Receiver<Rc<u8>>,

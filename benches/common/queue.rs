@@ -10,7 +10,7 @@ use std::{rc::Rc, sync::Arc};
 use tokio::{runtime::Runtime, sync::mpsc};
 use whirligig::{
     EventLoop,
-    queue::{Queue, local},
+    queue::{Fifo, GenericQueue, Local, Order, Queue},
     spawn, spawn_local,
 };
 
@@ -23,8 +23,13 @@ pub(crate) const OPERATIONS: u64 = PRODUCERS * EACH;
 const SUM: u64 = PRODUCERS * (EACH * (EACH - 1) / 2);
 
 pub(crate) fn whirligig(event_loop: &EventLoop) {
+    in_order::<Fifo>(event_loop);
+}
+
+/// With the items in any order.
+pub(crate) fn in_order<O: Order<u64> + 'static>(event_loop: &EventLoop) {
     let sum = event_loop.block_on(async {
-        let queue = Rc::new(local::Queue::bounded(CAPACITY));
+        let queue = Rc::new(GenericQueue::<u64, Local, O>::bounded(CAPACITY));
         for _ in 0..PRODUCERS {
             let queue = Rc::clone(&queue);
             drop(spawn_local(async move {

@@ -14,7 +14,7 @@
 //! What holds between any two calls:
 //! - the getters woken for an item are as many as `promised_items`, at most `items.len()`;
 //! - while a getter waits, every item is promised: a free item and a waiting getter are never side by side;
-//! - the putters woken for room are as many as `promised_room`, and `items.len() + promised_room` is
+//! - the putters woken for room, and the sinks that have reserved it, are as many as `promised_room`, and `items.len() + promised_room` is
 //!   at most `capacity`; while a putter waits it is equal;
 //! - once closed, no putter waits and no room is promised; once closed and empty (*drained*, which it
 //!   stays for ever), no getter waits;
@@ -122,12 +122,7 @@ impl<T, O: Order<T>> QueueCore<T, O> {
         item: &mut Option<T>,
         offer: &mut Offer<'_>,
     ) -> Step<Result<(), PutError<T>>> {
-        let may_go = match *stage {
-            Stage::New => (self.has_room() || self.closed) && !seeded("queue_no_second_look"),
-            Stage::Waiting(key) => self.putters.is_woken(key),
-            Stage::Done => false,
-        };
-        if !may_go {
+        if !self.may_put(stage) {
             return wait(&mut self.putters, stage, offer);
         }
         if let Stage::Waiting(_) = mem::replace(stage, Stage::Done)
@@ -139,6 +134,56 @@ impl<T, O: Order<T>> QueueCore<T, O> {
             Some(item) if self.closed => Step::Ready(Err(PutError(item)), Wakes::Nothing),
             Some(item) => Step::Ready(Ok(()), self.push(item)),
             None => Step::Spent,
+        }
+    }
+
+    /// A step of a sink that wants room: a `put` whose item is still to come. The room stays promised to it.
+    pub(super) fn reserve(
+        &mut self,
+        stage: &mut Stage,
+        offer: &mut Offer<'_>,
+    ) -> Step<Result<(), PutError<()>>> {
+        if !self.may_put(stage) {
+            return wait(&mut self.putters, stage, offer);
+        }
+        let waited = mem::replace(stage, Stage::New);
+        if self.closed {
+            return Step::Ready(Err(PutError(())), Wakes::Nothing);
+        }
+        if let Stage::New = waited {
+            self.promised_room += 1;
+        }
+        Step::Ready(Ok(()), Wakes::Nothing)
+    }
+
+    /// Takes in an item for which room was reserved.
+    pub(super) fn put_reserved(&mut self, item: T) -> Result<Wakes, PutError<T>> {
+        if self.closed {
+            return Err(PutError(item));
+        }
+        self.promised_room -= 1;
+        Ok(self.push(item))
+    }
+
+    /// Gives up room that was reserved: it is promised to the next that waits.
+    pub(super) fn release_room(&mut self) -> Wakes {
+        if self.closed {
+            return Wakes::Nothing;
+        }
+        self.promised_room -= 1;
+        if seeded("queue_dropped_sink_keeps_room") {
+            return Wakes::Nothing;
+        }
+        self.promise_room()
+    }
+
+    /// Whether a `put` that has come so far need not wait.
+    #[inline]
+    fn may_put(&self, stage: &Stage) -> bool {
+        match *stage {
+            Stage::New => (self.has_room() || self.closed) && !seeded("queue_no_second_look"),
+            Stage::Waiting(key) => self.putters.is_woken(key),
+            Stage::Done => false,
         }
     }
 
@@ -326,7 +371,7 @@ impl<T, O: Order<T>> QueueCore<T, O> {
 
     /// Closed, and nothing left: there will never be an item again.
     #[inline]
-    fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         self.closed && self.len() == 0
     }
 

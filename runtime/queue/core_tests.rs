@@ -2,10 +2,14 @@
 //! identity.
 
 use std::{
+    future::poll_fn,
     panic::Location,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
+
+use futures_core::Stream;
+use futures_sink::Sink;
 
 use super::{Queue, local};
 use crate::engine::base::{location::WaitsFor, this_poll};
@@ -39,9 +43,14 @@ fn only_ready_awaits_are_charged() {
     assert!(poll(pin!(queue.get())).is_ready(), "the third");
     queue.task_done();
     assert!(poll(pin!(queue.join())).is_ready(), "the fourth");
-    queue.try_put(3).unwrap();
+    let mut sink = queue.sink();
+    assert!(poll(pin!(poll_fn(|cx| Pin::new(&mut sink).poll_ready(cx)))).is_ready(), "the fifth");
+    Pin::new(&mut sink).start_send(3).unwrap();
+    let mut stream = queue.stream();
+    assert!(poll(pin!(poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)))).is_ready(), "the sixth");
+    queue.try_put(4).unwrap();
     queue.try_get().unwrap();
-    assert_eq!(left(), this_poll::BUDGET - 4, "what never waits is never charged");
+    assert_eq!(left(), this_poll::BUDGET - 6, "what never waits is never charged");
     this_poll::end();
 }
 
@@ -83,6 +92,15 @@ fn a_wait_notes_what_for_and_where() {
     let (join, line) = (pin!(queue.join()), line!());
     assert!(poll(join).is_pending());
     noted(WaitsFor::QueueDone, line);
+
+    let (mut sink, line) = (queue.sink(), line!());
+    assert!(poll(pin!(poll_fn(|cx| Pin::new(&mut sink).poll_ready(cx)))).is_pending());
+    noted(WaitsFor::Room, line);
+
+    let empty = Queue::<u8>::unbounded();
+    let (mut stream, line) = (empty.stream(), line!());
+    assert!(poll(pin!(poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)))).is_pending());
+    noted(WaitsFor::Item, line);
 
     assert!(poll(get).is_ready());
     assert!(this_poll::take_note().is_none(), "a ready future waits for nothing");

@@ -90,8 +90,62 @@ impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
 }
 
 impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
+    /// The poll of a `get`, for a future and for a stream.
+    #[inline]
+    pub(super) fn poll_get(
+        &self,
+        stage: &mut Stage,
+        location: &'static Location<'static>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, GetError>> {
+        ready!(this_poll::poll_budget(cx, location));
+        if let Stage::New = stage {
+            let mut core = self.open();
+            if core.may_pop_quietly()
+                && let Some(item) = core.pop()
+            {
+                *stage = Stage::Done;
+                this_poll::charge();
+                return Poll::Ready(Ok(item));
+            }
+        }
+        self.get_or_wait(stage, location, cx)
+    }
+
+    /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
+    #[inline(never)]
+    fn get_or_wait(
+        &self,
+        stage: &mut Stage,
+        location: &'static Location<'static>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<T, GetError>> {
+        poll_wait(
+            cx,
+            location,
+            || self.note(WaitsFor::Item, location),
+            |offer| self.open().get(stage, offer),
+        )
+    }
+
+    /// Ends a `get` that is dropped while it waits.
+    #[inline(never)]
+    pub(super) fn cancel_get(&self, key: WaitKey) {
+        let (waiter, wakes) = self.open().cancel_get(key);
+        wakes.wake();
+        discard(waiter);
+    }
+
+    /// Ends a `put` that is dropped while it waits.
+    #[inline(never)]
+    pub(super) fn cancel_put(&self, key: WaitKey) {
+        let (waiter, wakes) = self.open().cancel_put(key);
+        wakes.wake();
+        discard(waiter);
+    }
+
     /// Notes what the task that is polled waits for.
-    fn note(&self, what: WaitsFor, location: &'static Location<'static>) {
+    pub(super) fn note(&self, what: WaitsFor, location: &'static Location<'static>) {
         this_poll::note_on(what, WaitsOn::Queue(self.id()), location);
     }
 }
@@ -125,13 +179,6 @@ impl<T, S: Sharing, O: Order<T>> Put<'_, T, S, O> {
             |offer| queue.open().put(stage, item, offer),
         )
     }
-
-    #[inline(never)]
-    fn cancel(&mut self, key: WaitKey) {
-        let (waiter, wakes) = self.queue.open().cancel_put(key);
-        wakes.wake();
-        discard(waiter);
-    }
 }
 
 impl<T, S: Sharing, O: Order<T>> Future for Put<'_, T, S, O> {
@@ -160,7 +207,7 @@ impl<T, S: Sharing, O: Order<T>> Drop for Put<'_, T, S, O> {
     #[inline]
     fn drop(&mut self) {
         if let Stage::Waiting(key) = self.stage {
-            self.cancel(key);
+            self.queue.cancel_put(key);
         }
     }
 }
@@ -179,45 +226,13 @@ pub struct Get<'a, T, S: Sharing = Shared, O: Order<T> = Fifo> {
     location: &'static Location<'static>,
 }
 
-impl<T, S: Sharing, O: Order<T>> Get<'_, T, S, O> {
-    /// The way of an empty queue, or of a `get` that wakes a `put`. Not inlined, so that the common way is.
-    #[inline(never)]
-    fn get_or_wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, GetError>> {
-        let Self { queue, stage, location } = self;
-        poll_wait(
-            cx,
-            location,
-            || queue.note(WaitsFor::Item, location),
-            |offer| queue.open().get(stage, offer),
-        )
-    }
-
-    #[inline(never)]
-    fn cancel(&mut self, key: WaitKey) {
-        let (waiter, wakes) = self.queue.open().cancel_get(key);
-        wakes.wake();
-        discard(waiter);
-    }
-}
-
 impl<T, S: Sharing, O: Order<T>> Future for Get<'_, T, S, O> {
     type Output = Result<T, GetError>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        ready!(this_poll::poll_budget(cx, this.location));
-        if let Stage::New = this.stage {
-            let mut core = this.queue.open();
-            if core.may_pop_quietly()
-                && let Some(item) = core.pop()
-            {
-                this.stage = Stage::Done;
-                this_poll::charge();
-                return Poll::Ready(Ok(item));
-            }
-        }
-        this.get_or_wait(cx)
+        this.queue.poll_get(&mut this.stage, this.location, cx)
     }
 }
 
@@ -225,7 +240,7 @@ impl<T, S: Sharing, O: Order<T>> Drop for Get<'_, T, S, O> {
     #[inline]
     fn drop(&mut self) {
         if let Stage::Waiting(key) = self.stage {
-            self.cancel(key);
+            self.queue.cancel_get(key);
         }
     }
 }

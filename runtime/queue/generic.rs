@@ -171,6 +171,33 @@ pub struct GenericQueue<T, S: Sharing, O: Order<T> = Fifo> {
     core: S::Around<QueueCore<T, O>>,
 }
 
+/// A queue of any items, in any shell and order, for what holds one behind a pointer of any kind.
+///
+/// It is `pub` to bound public types. No other crate can name it, so none implements it.
+#[allow(unreachable_pub)]
+pub trait AnyQueue {
+    /// What is in the queue.
+    type Item;
+    /// Its shell.
+    type Sharing: Sharing;
+    /// In which order its items leave.
+    type Order: Order<Self::Item>;
+
+    /// The queue itself.
+    fn generic(&self) -> &GenericQueue<Self::Item, Self::Sharing, Self::Order>;
+}
+
+impl<T, S: Sharing, O: Order<T>> AnyQueue for GenericQueue<T, S, O> {
+    type Item = T;
+    type Sharing = S;
+    type Order = O;
+
+    #[inline]
+    fn generic(&self) -> &Self {
+        self
+    }
+}
+
 /// The identity of the next queue. From 1 on.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 

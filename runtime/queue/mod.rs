@@ -3,6 +3,8 @@
 //! ```text
 //! local.rs     the names of the queues of one thread
 //! blocking.rs  put, get, join from plain threads: Python's `queue.Queue`
+//! stream.rs    the items as a `Stream`
+//! sink.rs      a `Sink` that puts
 //! futures.rs   put, get, join: the methods that wait, and their futures
 //! generic.rs   the queue: one struct in two shells, a lock or a RefCell
 //! core.rs      the rules: items, what waits, what is promised to which waiter
@@ -28,6 +30,8 @@ mod heap;
 mod items;
 pub mod local;
 mod order;
+mod sink;
+mod stream;
 
 #[cfg(all(test, not(loom)))]
 mod core_tests;
@@ -40,4 +44,6 @@ pub use self::{
     futures::{Get, Join, Put},
     generic::{GenericQueue, LifoQueue, Local, PriorityQueue, Queue, Shared, Sharing},
     order::{Fifo, Lifo, Order, Prioritized, Priority},
+    sink::QueueSink,
+    stream::QueueStream,
 };

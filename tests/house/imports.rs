@@ -135,8 +135,10 @@ what users await
     queue/generic.rs <- queue/core.rs queue/error.rs queue/order.rs
     queue/futures.rs <- queue/generic.rs queue/error.rs queue/order.rs
     queue/blocking.rs <- queue/generic.rs queue/error.rs queue/order.rs
+    queue/stream.rs <- queue/generic.rs queue/order.rs
+    queue/sink.rs <- queue/error.rs queue/generic.rs queue/order.rs
     queue/local.rs          <- queue/futures.rs queue/generic.rs queue/order.rs
-    queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs
+    queue/mod.rs <- queue/futures.rs queue/generic.rs queue/core.rs queue/error.rs queue/order.rs queue/sink.rs queue/stream.rs
     sync/permits.rs
     sync/guarded.rs         <- sync/permits.rs
     sync/semaphore.rs       <- sync/permits.rs

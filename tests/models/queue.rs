@@ -7,13 +7,18 @@
 //! The lock makes every visit to the core one step, so what is left to go wrong is what happens
 //! between two visits: between the look and the joining of the list, between the wake and the poll. The
 //! struct, its futures and the steps of `leaf.rs` are those of the local queue, in the other shell.
+//!
+//! `block_on` below is what `get_blocking` and the others of `queue/blocking.rs` do, by loom's means: std's `park`, by which
+//! those wait, loom cannot see. The order of the items plays no part between threads: one is enough.
 
 use std::{
-    pin::pin,
+    future::poll_fn,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
 };
 
+use futures_sink::Sink;
 use loom::sync::Notify;
 
 use super::seeded_bug_is_caught;
@@ -133,6 +138,22 @@ fn a_cancelled_put_passes_its_room_on() {
 }
 
 #[test]
+fn a_dropped_sink_passes_its_room_on() {
+    loom::model(|| {
+        let queue = loom::sync::Arc::new(Queue::bounded(1));
+        let putter = thread::spawn({
+            let queue = queue.clone();
+            move || block_on(queue.put(2))
+        });
+        let mut sink = queue.sink();
+        let has_room = poll_once(poll_fn(|cx| Pin::new(&mut sink).poll_ready(cx))).is_ready();
+        drop(sink);
+        assert_eq!(putter.join().unwrap(), Ok(()));
+        assert_eq!(queue.try_get(), Ok(2), "whether the sink came first ({has_room}) or not");
+    });
+}
+
+#[test]
 fn nobody_overtakes_a_get_that_was_promised_an_item() {
     loom::model(|| {
         let queue = loom::sync::Arc::new(Queue::unbounded());
@@ -210,6 +231,15 @@ fn a_cancelled_put_that_keeps_its_room_is_caught() {
     let finding = seeded_bug_is_caught(
         "models::queue::a_cancelled_put_passes_its_room_on",
         "queue_cancelled_put_keeps_room",
+    );
+    assert!(finding.contains("deadlock"), "a lost wake: {finding}");
+}
+
+#[test]
+fn a_dropped_sink_that_keeps_its_room_is_caught() {
+    let finding = seeded_bug_is_caught(
+        "models::queue::a_dropped_sink_passes_its_room_on",
+        "queue_dropped_sink_keeps_room",
     );
     assert!(finding.contains("deadlock"), "a lost wake: {finding}");
 }

@@ -1,11 +1,14 @@
 //! The queue's promises, one test each.
 
-use std::{rc::Rc, task::Poll};
+use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll};
 
-use whirligig::queue::{GetError, Prioritized, PutError, Stats, TryGetError, TryPutError};
+use whirligig::queue::{
+    GetError, Prioritized, PutError, QueueSink, QueueStream, Stats, TryGetError, TryPutError,
+};
 
 use crate::shells::{
-    Local, LocalPriority, Order, Shared, SharedLifo, SharedPriority, Shell, Task, in_each_queue,
+    BoxedSink, BoxedStream, Local, LocalPriority, Order, Shared, SharedLifo, SharedPriority, Shell,
+    Task, in_each_queue,
 };
 
 in_each_queue! {
@@ -31,6 +34,12 @@ in_each_queue! {
     #[should_panic = "polled after it was ready"] get_polled_after_ready_panics,
     #[should_panic = "polled after it was ready"] join_polled_after_ready_panics,
     debug_asks_nothing_of_the_item,
+    a_stream_gives_the_items_until_the_queue_is_closed_and_empty,
+    a_stream_that_is_dropped_passes_its_item_on,
+    a_sink_puts_at_once_and_a_dropped_one_passes_its_room_on,
+    a_closed_sink_gives_its_room_up_and_leaves_the_queue_open,
+    a_sink_of_a_closed_queue_returns_what_it_took,
+    #[should_panic = "before `poll_ready` had room"] a_sink_that_was_not_asked_for_room_panics,
 }
 
 fn items_leave_in_the_order_of_the_queue<Q: Shell<u32>>() {
@@ -350,6 +359,101 @@ fn debug_asks_nothing_of_the_item<Q: Shell<Plain>>() {
     assert_eq!((len, capacity, getters, putters, unfinished, closed), (1, Some(3), 0, 0, 1, false));
 }
 
+fn next<T>(task: &Arc<Task>, stream: &mut BoxedStream<'_, T>) -> Poll<Option<T>> {
+    task.poll(&mut poll_fn(|cx| stream.as_mut().poll_next(cx)))
+}
+
+fn room<T>(task: &Arc<Task>, sink: &mut BoxedSink<'_, T>) -> Poll<Result<(), PutError<Option<T>>>> {
+    task.poll(&mut poll_fn(|cx| sink.as_mut().poll_ready(cx)))
+}
+
+fn a_stream_gives_the_items_until_the_queue_is_closed_and_empty<Q: Shell<u32>>() {
+    let (queue, task) = (Q::with_capacity(None), Task::new());
+    let mut stream = queue.stream();
+    queue.try_put(1).unwrap();
+    queue.try_put(2).unwrap();
+    for item in Q::ORDER.leaving([1, 2]) {
+        assert_eq!(next(&task, &mut stream), Poll::Ready(Some(item)));
+    }
+    assert!(next(&task, &mut stream).is_pending());
+    queue.try_put(3).unwrap();
+    assert_eq!((task.wakes(), queue.try_get()), (1, Err(TryGetError::Empty)));
+    queue.close();
+    assert!(!stream.is_terminated());
+    assert_eq!(next(&task, &mut stream), Poll::Ready(Some(3)));
+    assert!(stream.is_terminated());
+    assert_eq!(next(&task, &mut stream), Poll::Ready(None));
+    assert_eq!(next(&task, &mut stream), Poll::Ready(None), "and for ever");
+}
+
+fn a_stream_that_is_dropped_passes_its_item_on<Q: Shell<u32>>() {
+    let queue = Q::with_capacity(None);
+    let (a, b) = (Task::new(), Task::new());
+    let (mut first, mut second) = (queue.stream(), queue.stream());
+    assert!(next(&a, &mut first).is_pending());
+    assert!(next(&b, &mut second).is_pending());
+    queue.try_put(1).unwrap();
+    assert_eq!((a.wakes(), b.wakes()), (1, 0));
+    drop(first);
+    assert_eq!(b.wakes(), 1);
+    assert_eq!(next(&b, &mut second), Poll::Ready(Some(1)));
+}
+
+fn a_sink_puts_at_once_and_a_dropped_one_passes_its_room_on<Q: Shell<u32>>() {
+    let queue = Q::with_capacity(Some(1));
+    let (a, b) = (Task::new(), Task::new());
+    let (mut first, mut second) = (queue.sink(), queue.sink());
+    assert_eq!(room(&a, &mut first), Poll::Ready(Ok(())));
+    assert_eq!(room(&a, &mut first), Poll::Ready(Ok(())), "the same room");
+    assert_eq!((queue.len(), queue.try_put(9)), (0, Err(TryPutError::Full(9))), "it is promised");
+    first.as_mut().start_send(1).unwrap();
+    assert_eq!(queue.try_get(), Ok(1), "nothing need be flushed");
+
+    assert_eq!(room(&a, &mut first), Poll::Ready(Ok(())));
+    assert!(room(&b, &mut second).is_pending());
+    assert_eq!(queue.stats().putters, 1);
+    drop(first);
+    assert_eq!(b.wakes(), 1);
+    assert_eq!(room(&b, &mut second), Poll::Ready(Ok(())));
+    drop(second);
+    assert_eq!(queue.try_put(2), Ok(()), "nobody waits, so it is free");
+
+    let mut waits = queue.sink();
+    assert!(room(&a, &mut waits).is_pending());
+    drop(waits);
+    assert_eq!(queue.stats().putters, 0);
+}
+
+fn a_closed_sink_gives_its_room_up_and_leaves_the_queue_open<Q: Shell<u32>>() {
+    let (queue, task) = (Q::with_capacity(Some(1)), Task::new());
+    let mut sink = queue.sink();
+    assert_eq!(room(&task, &mut sink), Poll::Ready(Ok(())));
+    assert_eq!(task.poll(&mut poll_fn(|cx| sink.as_mut().poll_close(cx))), Poll::Ready(Ok(())));
+    assert!(!queue.is_closed());
+    assert_eq!(queue.try_put(1), Ok(()));
+    assert!(room(&task, &mut sink).is_pending(), "it may be used again");
+    assert_eq!(task.poll(&mut poll_fn(|cx| sink.as_mut().poll_close(cx))), Poll::Ready(Ok(())));
+    assert_eq!(queue.stats().putters, 0);
+}
+
+fn a_sink_of_a_closed_queue_returns_what_it_took<Q: Shell<u32>>() {
+    let (queue, task) = (Q::with_capacity(Some(1)), Task::new());
+    let (mut sink, mut waits) = (queue.sink(), queue.sink());
+    assert_eq!(room(&task, &mut sink), Poll::Ready(Ok(())));
+    assert!(room(&task, &mut waits).is_pending());
+    queue.close();
+    assert_eq!(task.wakes(), 1);
+    assert_eq!(room(&task, &mut waits), Poll::Ready(Err(PutError(None))));
+    assert_eq!(sink.as_mut().start_send(1), Err(PutError(Some(1))));
+    assert_eq!(room(&task, &mut sink), Poll::Ready(Err(PutError(None))));
+    assert!(queue.is_empty());
+}
+
+fn a_sink_that_was_not_asked_for_room_panics<Q: Shell<u32>>() {
+    let queue = Q::with_capacity(None);
+    let _refused = queue.sink().as_mut().start_send(1);
+}
+
 #[test]
 fn the_thread_safe_queues_and_their_futures_are_send() {
     fn send_and_sync<T: Send + Sync>(_: &T) {}
@@ -360,6 +464,8 @@ fn the_thread_safe_queues_and_their_futures_are_send() {
             send_and_sync(&queue.put(1));
             send_and_sync(&queue.get());
             send_and_sync(&queue.join());
+            send_and_sync(&queue.stream());
+            send_and_sync(&queue.sink());
         };
     }
     check!(Shared);
@@ -409,6 +515,8 @@ fn futures_and_errors_can_be_printed() {
         format!("{:?}", queue.put(Plain)),
         format!("{:?}", queue.get()),
         format!("{:?}", queue.join()),
+        format!("{:?}", queue.stream()),
+        format!("{:?}", queue.sink()),
     ] {
         assert!(shown.contains(file!()), "says where it was made: {shown}");
     }
@@ -434,6 +542,8 @@ fn a_panic_may_unwind_past_a_queue() {
     unwind_safe::<Local<std::cell::Cell<u8>>>();
     unwind_safe::<whirligig::queue::Get<'_, u8>>();
     unwind_safe::<whirligig::queue::local::Put<'_, u8>>();
+    unwind_safe::<QueueStream<Arc<Shared<u8>>>>();
+    unwind_safe::<QueueSink<&Local<std::cell::Cell<u8>>>>();
 }
 
 #[test]

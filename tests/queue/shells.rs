@@ -10,6 +10,8 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use futures_core::FusedStream;
+use futures_sink::Sink;
 use whirligig::queue::{GetError, PutError, Stats, TryGetError, TryPutError};
 pub(crate) use whirligig::queue::{
     LifoQueue as SharedLifo, PriorityQueue as SharedPriority, Queue as Shared,
@@ -17,6 +19,8 @@ pub(crate) use whirligig::queue::{
 };
 
 pub(crate) type Boxed<'a, R> = Pin<Box<dyn Future<Output = R> + 'a>>;
+pub(crate) type BoxedStream<'a, T> = Pin<Box<dyn FusedStream<Item = T> + 'a>>;
+pub(crate) type BoxedSink<'a, T> = Pin<Box<dyn Sink<T, Error = PutError<Option<T>>> + 'a>>;
 
 /// In which order items leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +63,12 @@ pub(crate) trait Shell<T>: fmt::Debug {
     fn join<'a>(&'a self) -> Boxed<'a, ()>
     where
         T: 'a;
+    fn stream<'a>(&'a self) -> BoxedStream<'a, T>
+    where
+        T: 'a;
+    fn sink<'a>(&'a self) -> BoxedSink<'a, T>
+    where
+        T: 'a;
     fn try_put(&self, item: T) -> Result<(), TryPutError<T>>;
     fn try_get(&self) -> Result<T, TryGetError>;
     fn task_done(&self);
@@ -98,6 +108,18 @@ macro_rules! shell {
                 T: 'a,
             {
                 Box::pin($queue::join(self))
+            }
+            fn stream<'a>(&'a self) -> BoxedStream<'a, T>
+            where
+                T: 'a,
+            {
+                Box::pin($queue::stream(self))
+            }
+            fn sink<'a>(&'a self) -> BoxedSink<'a, T>
+            where
+                T: 'a,
+            {
+                Box::pin($queue::sink(self))
             }
             fn try_put(&self, item: T) -> Result<(), TryPutError<T>> {
                 $queue::try_put(self, item)

@@ -7,13 +7,17 @@
 //! by its own steps. After each act everything visible is compared: answers, wakes, counts, and
 //! where each item is.
 
-use std::{cell::RefCell, cmp::Ordering, collections::BTreeSet, rc::Rc, sync::Arc, task::Poll};
+use std::{
+    cell::RefCell, cmp::Ordering, collections::BTreeSet, future::poll_fn, rc::Rc, sync::Arc,
+    task::Poll,
+};
 
 use proptest::prelude::*;
 use whirligig::queue::{GetError, PutError, TryGetError, TryPutError};
 
 use crate::shells::{
-    Boxed, Local, LocalLifo, LocalPriority, Order, Shared, SharedLifo, SharedPriority, Shell, Task,
+    Boxed, BoxedSink, BoxedStream, Local, LocalLifo, LocalPriority, Order, Shared, SharedLifo,
+    SharedPriority, Shell, Task,
 };
 
 /// An item that tells when it is dropped, and that may be dropped once.
@@ -59,7 +63,9 @@ enum Act {
     Put,
     Get,
     Join,
-    /// Poll one of the futures, as the task that polled it before or as a new one.
+    Stream,
+    Sink,
+    /// Poll one of the futures (or send to a sink that has room), as the task that polled it before or as a new one.
     Poll(prop::sample::Index, bool),
     Cancel(prop::sample::Index),
     TryPut,
@@ -74,6 +80,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         40 => Just(Act::Put),
         40 => Just(Act::Get),
         8 => Just(Act::Join),
+        8 => Just(Act::Stream),
+        8 => Just(Act::Sink),
         120 => (any::<prop::sample::Index>(), prop::bool::weighted(0.2))
             .prop_map(|(at, moves)| Act::Poll(at, moves)),
         30 => any::<prop::sample::Index>().prop_map(Act::Cancel),
@@ -91,6 +99,9 @@ enum Kind {
     Put(usize),
     Get,
     Join,
+    /// Gets again and again.
+    Stream,
+    Sink,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,6 +109,8 @@ enum State {
     New,
     Waiting,
     Woken,
+    /// A sink that has room, and no item yet.
+    Reserved,
 }
 
 /// What a poll must answer.
@@ -107,6 +120,8 @@ enum Answer {
     Put(Result<(), usize>),
     Get(Result<usize, GetError>),
     Join,
+    Next(Option<usize>),
+    Room(Result<(), Option<usize>>),
 }
 
 #[derive(Debug)]
@@ -114,7 +129,7 @@ struct Spec {
     order: Order,
     capacity: usize,
     items: Vec<usize>,
-    /// By identity, in the order in which they were first polled; the new ones are at the end.
+    /// By identity; those that wait in the order in which they began to.
     futures: Vec<(usize, Kind, State)>,
     unfinished: usize,
     closed: bool,
@@ -126,11 +141,11 @@ impl Spec {
     }
 
     fn is_put(kind: Kind) -> bool {
-        matches!(kind, Kind::Put(_))
+        matches!(kind, Kind::Put(_) | Kind::Sink)
     }
 
     fn is_get(kind: Kind) -> bool {
-        kind == Kind::Get
+        matches!(kind, Kind::Get | Kind::Stream)
     }
 
     fn has_free_item(&self) -> bool {
@@ -138,7 +153,9 @@ impl Spec {
     }
 
     fn has_room(&self) -> bool {
-        self.items.len() + self.count(State::Woken, Self::is_put) < self.capacity
+        let promised =
+            self.count(State::Woken, Self::is_put) + self.count(State::Reserved, Self::is_put);
+        self.items.len() + promised < self.capacity
     }
 
     fn is_drained(&self) -> bool {
@@ -150,8 +167,8 @@ impl Spec {
         for at in 0..self.futures.len() {
             let (_, kind, state) = self.futures[at];
             let must_wake = match kind {
-                Kind::Get => self.has_free_item() || self.is_drained(),
-                Kind::Put(_) => self.has_room() || self.closed,
+                Kind::Get | Kind::Stream => self.has_free_item() || self.is_drained(),
+                Kind::Put(_) | Kind::Sink => self.has_room() || self.closed,
                 Kind::Join => self.unfinished == 0,
             };
             if state == State::Waiting && must_wake {
@@ -160,11 +177,38 @@ impl Spec {
         }
     }
 
-    fn poll(&mut self, id: usize) -> Answer {
+    /// The poll of a future at this step, at which a sink sends an item of the same number.
+    fn poll(&mut self, id: usize, step: usize) -> Answer {
         let at = self.futures.iter().position(|future| future.0 == id).unwrap();
         let (_, kind, state) = self.futures.remove(at);
         let woken = state == State::Woken;
+        // A stream and a sink go on.
+        let begin_anew = (id, kind, State::New);
         match kind {
+            Kind::Stream if state != State::Waiting && self.is_drained() => {
+                self.futures.push(begin_anew);
+                Answer::Next(None)
+            }
+            Kind::Stream if woken || (state == State::New && self.has_free_item()) => {
+                self.futures.push(begin_anew);
+                Answer::Next(Some(self.take()))
+            }
+            Kind::Sink if state == State::Reserved => {
+                self.futures.push(begin_anew);
+                if self.closed {
+                    return Answer::Room(Err(Some(step)));
+                }
+                self.push(step);
+                Answer::Room(Ok(()))
+            }
+            Kind::Sink if state != State::Waiting && self.closed => {
+                self.futures.push(begin_anew);
+                Answer::Room(Err(None))
+            }
+            Kind::Sink if woken || (state == State::New && self.has_room()) => {
+                self.futures.push((id, kind, State::Reserved));
+                Answer::Room(Ok(()))
+            }
             Kind::Get if state != State::Waiting && self.is_drained() => Answer::Get(Err(GetError)),
             Kind::Get if woken || (state == State::New && self.has_free_item()) => {
                 Answer::Get(Ok(self.take()))
@@ -180,9 +224,9 @@ impl Spec {
                 Answer::Pending
             }
             _ => {
-                // One that begins to wait comes after all that wait, and before the new.
-                let end = self.futures.iter().filter(|future| future.2 != State::New).count();
-                self.futures.insert(end, (id, kind, State::Waiting));
+                // One that begins to wait comes after all that wait.
+                let last = self.futures.iter().rposition(|future| future.2 == State::Waiting);
+                self.futures.insert(last.map_or(0, |at| at + 1), (id, kind, State::Waiting));
                 Answer::Pending
             }
         }
@@ -204,6 +248,8 @@ enum Real<'q> {
     Put(Boxed<'q, Result<(), PutError<Item>>>),
     Get(Boxed<'q, Result<Item, GetError>>),
     Join(Boxed<'q, ()>),
+    Stream(BoxedStream<'q, Item>),
+    Sink(BoxedSink<'q, Item>, bool),
 }
 
 struct Live<'q> {
@@ -245,6 +291,8 @@ fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), Te
             Act::Put => begin(Real::Put(queue.put(item())), Kind::Put(step)),
             Act::Get => begin(Real::Get(queue.get()), Kind::Get),
             Act::Join => begin(Real::Join(queue.join()), Kind::Join),
+            Act::Stream => begin(Real::Stream(queue.stream()), Kind::Stream),
+            Act::Sink => begin(Real::Sink(queue.sink(), false), Kind::Sink),
             Act::Poll(at, moves) if !live.is_empty() => {
                 let at = at.index(live.len());
                 let one = &mut live[at];
@@ -266,10 +314,36 @@ fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), Te
                         Poll::Pending => Answer::Pending,
                         Poll::Ready(()) => Answer::Join,
                     },
+                    Real::Stream(stream) => {
+                        match task.poll(&mut poll_fn(|cx| stream.as_mut().poll_next(cx))) {
+                            Poll::Pending => Answer::Pending,
+                            Poll::Ready(next) => Answer::Next(next.map(number)),
+                        }
+                    }
+                    Real::Sink(sink, reserved) if *reserved => {
+                        *reserved = false;
+                        let sent = sink.as_mut().start_send(item());
+                        Answer::Room(sent.map_err(|PutError(item)| item.map(number)))
+                    }
+                    Real::Sink(sink, reserved) => {
+                        match task.poll(&mut poll_fn(|cx| sink.as_mut().poll_ready(cx))) {
+                            Poll::Pending => Answer::Pending,
+                            Poll::Ready(room) => {
+                                *reserved = room.is_ok();
+                                Answer::Room(room.map_err(|PutError(item)| item.map(number)))
+                            }
+                        }
+                    }
                 };
-                prop_assert_eq!(&answer, &spec.poll(one.id));
-                if answer != Answer::Pending {
-                    live.swap_remove(at);
+                prop_assert_eq!(&answer, &spec.poll(one.id, step));
+                match answer {
+                    Answer::Pending => {}
+                    // These go on, to be polled by new tasks. A former one may have been woken before it was left.
+                    Answer::Next(_) | Answer::Room(_) => {
+                        one.task = None;
+                        one.former.clear();
+                    }
+                    Answer::Put(_) | Answer::Get(_) | Answer::Join => drop(live.swap_remove(at)),
                 }
             }
             Act::Cancel(at) if !live.is_empty() => {
@@ -326,6 +400,11 @@ fn check<Q: Shell<Item>>(capacity: Option<usize>, acts: &[Act]) -> Result<(), Te
         });
         let expected: BTreeSet<_> = spec.items.iter().copied().chain(held).collect();
         prop_assert_eq!(&*alive.borrow(), &expected, "items in the queue and in waiting `put`s");
+        for one in &live {
+            if let Real::Stream(stream) = &one.future {
+                prop_assert_eq!(stream.is_terminated(), spec.is_drained());
+            }
+        }
         prop_assert_eq!(queue.len(), spec.items.len());
         prop_assert_eq!(queue.is_empty(), spec.items.is_empty());
         prop_assert_eq!(queue.is_full(), spec.items.len() == spec.capacity);

@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use whirligig::{
     queue::{
         Fifo, GenericQueue, GetError, Lifo, LifoQueue, Order, Priority, PriorityQueue, Queue,
-        Shared, TryGetError, TryPutError,
+        QueueSink, QueueStream, Shared, TryGetError, TryPutError,
     },
     spawn,
     task::{self, yield_now},
@@ -192,4 +193,39 @@ fn a_call_that_would_block_a_loop_is_refused_with_advice() {
     on_each_variant(|variant| refused::<Fifo>(variant, Queue::bounded(1)));
     on_each_variant(|variant| refused::<Lifo>(variant, LifoQueue::bounded(1)));
     on_each_variant(|variant| refused::<Priority>(variant, PriorityQueue::bounded(1)));
+}
+
+/// Sinks and streams, two of each, that own the queue together.
+async fn streamed<O: Order<u64> + 'static>(queue: Any3<O>)
+where
+    Any3<O>: Send + Sync,
+{
+    let queue = Arc::new(queue);
+    let producers = [(); 2].map(|()| {
+        let sink = QueueSink::new(queue.clone());
+        spawn(stream::iter(0..EACH).map(Ok).forward(sink))
+    });
+    let consumers = [(); 2].map(|()| {
+        let items = QueueStream::new(queue.clone());
+        spawn(items.fold((0, 0), async |(count, sum), n| (count + 1, sum + n)))
+    });
+    for producer in producers {
+        assert_eq!(producer.await.unwrap(), Ok(()));
+    }
+    queue.close();
+    let (mut count, mut sum) = (0, 0);
+    for consumer in consumers {
+        let (its_count, its_sum) = consumer.await.unwrap();
+        (count, sum) = (count + its_count, sum + its_sum);
+    }
+    assert_eq!((count, sum), (2 * EACH, EACH * (EACH - 1)));
+}
+
+#[test]
+fn sinks_and_streams_share_the_work() {
+    for capacity in [1, 5] {
+        on_each_variant(|_| streamed::<Fifo>(Queue::bounded(capacity)));
+        on_each_variant(|_| streamed::<Lifo>(LifoQueue::bounded(capacity)));
+        on_each_variant(|_| streamed::<Priority>(PriorityQueue::bounded(capacity)));
+    }
 }
