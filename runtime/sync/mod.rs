@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! oneshot.rs        a channel for one value
+//! watch.rs          a channel that holds the latest value
+//! broadcast.rs      a channel of which each receiver gets every value
 //! rate_limiter.rs   so many starts an interval
 //! once_cell.rs      a cell that is filled once, by work that may wait
 //! event.rs          a flag that tasks wait for
@@ -16,6 +18,7 @@
 //! is one or two atomic operations, which is little beside an await. All that waits does so in `engine/waiting/`,
 //! first come, first served.
 
+pub mod broadcast;
 mod event;
 mod guarded;
 mod mutex;
@@ -25,6 +28,7 @@ mod permits;
 mod rate_limiter;
 mod rwlock;
 mod semaphore;
+pub mod watch;
 
 pub use self::{
     event::{Event, EventWait},

@@ -148,6 +148,8 @@ what users await
     sync/once_cell.rs
     sync/rate_limiter.rs    <- time/mod.rs
     sync/oneshot.rs
+    sync/watch.rs
+    sync/broadcast.rs
     sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs sync/semaphore.rs sync/mutex.rs sync/rwlock.rs
     io/source.rs
     io/operation.rs         <- io/source.rs

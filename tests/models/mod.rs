@@ -30,6 +30,7 @@ use std::process::Command;
 use crate::engine::base::primitives::thread;
 
 mod blocking;
+mod broadcast;
 mod event;
 mod group;
 mod idle;
@@ -51,6 +52,7 @@ mod state;
 mod stealing;
 mod task;
 mod timers;
+mod watch;
 
 /// Runs a model whose orders are too many: only those in which threads are switched at most `switches`
 /// times where they need not be. A mistake needs few.

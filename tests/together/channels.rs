@@ -12,10 +12,16 @@ use std::{
     thread,
 };
 
+use futures_util::StreamExt;
 use proptest::prelude::*;
 use whirligig::{
     spawn,
-    sync::oneshot::{self, RecvError, TryRecvError},
+    sync::{
+        broadcast::{self, Lagged, RecvError},
+        oneshot::{self, TryRecvError},
+        watch,
+    },
+    task,
 };
 
 use crate::{
@@ -43,7 +49,7 @@ fn a_sender_that_is_dropped_is_told() {
         let (sender, receiver) = oneshot::channel::<u8>();
         let receiving = spawn(receiver);
         drop(sender);
-        assert_eq!(receiving.await.unwrap(), Err(RecvError));
+        assert_eq!(receiving.await.unwrap(), Err(oneshot::RecvError));
     });
 }
 
@@ -234,7 +240,7 @@ proptest! {
                     let polled = task.poll(receiver).map(|answer| answer.map(drop));
                     let expected = match () {
                         () if value_is_in => Poll::Ready(Ok(())),
-                        () if !open || sender.is_none() => Poll::Ready(Err(RecvError)),
+                        () if !open || sender.is_none() => Poll::Ready(Err(oneshot::RecvError)),
                         () => Poll::Pending,
                     };
                     prop_assert_eq!(polled, expected);
@@ -253,5 +259,505 @@ proptest! {
         drop((sender, receiver));
         prop_assert_eq!(drops.get(), sent);
         prop_assert_eq!(task.wakers(), 0);
+    }
+}
+
+// ---- watch ----
+
+#[test]
+fn receivers_see_the_latest_value() {
+    on_each_variant(|_| async {
+        let (sender, receiver) = watch::channel(0);
+        let watching: Vec<_> = (0..4)
+            .map(|_| {
+                let mut receiver = receiver.clone();
+                spawn(async move {
+                    let mut last = 0;
+                    while receiver.changed().await.is_ok() {
+                        let value = *receiver.borrow_and_update();
+                        assert!(value > last, "{value} after {last}");
+                        last = value;
+                    }
+                    last
+                })
+            })
+            .collect();
+        let waiting = spawn({
+            let mut receiver = receiver.clone();
+            async move { receiver.wait_for(|n| *n >= 50).await.map(|n| *n) }
+        });
+        for n in 1..=100 {
+            sender.send(n).unwrap();
+            if n % 7 == 0 {
+                task::yield_now().await;
+            }
+        }
+        drop(sender);
+        for task in watching {
+            assert_eq!(task.await.unwrap(), 100);
+        }
+        assert!(waiting.await.unwrap().unwrap() >= 50);
+        let mut receiver = receiver;
+        let never = receiver.wait_for(|n| *n > 100).await;
+        assert_eq!(never.map(|n| *n), Err(watch::RecvError));
+    });
+}
+
+#[test]
+fn a_value_that_is_looked_at_keeps_nobody_from_sending() {
+    on_each_variant(|_| async {
+        let (sender, mut receiver) = watch::channel(vec![1]);
+        let seen = receiver.borrow_and_update();
+        let other = spawn(async move {
+            sender.send(vec![2]).unwrap();
+            sender.send_modify(|value| value.push(3));
+            sender
+        });
+        receiver.wait_for(|value| value.len() == 2).await.unwrap();
+        assert_eq!((&*seen, &*receiver.borrow()), (&vec![1], &vec![2, 3]));
+        drop(other.await.unwrap());
+    });
+}
+
+#[test]
+fn changes_at_once_lose_none() {
+    on_each_variant(|_| async {
+        let (sender, receiver) = watch::channel(0);
+        let changing: Vec<_> = (0..4)
+            .map(|_| {
+                let sender = sender.clone();
+                spawn(async move {
+                    for _ in 0..100 {
+                        sender.send_modify(|n| *n += 1);
+                        task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for task in changing {
+            task.await.unwrap();
+        }
+        assert_eq!(*receiver.borrow(), 400);
+    });
+}
+
+#[test]
+fn a_change_that_panics_changes_nothing_and_one_may_use_the_channel() {
+    let (sender, receiver) = watch::channel(1);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        sender.send_modify(|n| {
+            *n = 2;
+            panic!("half way");
+        });
+    }));
+    assert!(panicked.is_err());
+    assert_eq!((*receiver.borrow(), receiver.has_changed()), (1, Ok(false)));
+    let mut nested = Some(10);
+    sender.send_modify(|n| {
+        if let Some(first) = nested.take() {
+            sender.send(first).unwrap();
+        }
+        *n += 1;
+    });
+    assert_eq!(*receiver.borrow(), 11);
+}
+
+#[test]
+fn a_watch_sender_awaits_that_nobody_watches() {
+    on_each_variant(|_| async {
+        let (sender, receiver) = watch::channel(0);
+        let sending = spawn(async move {
+            sender.closed().await;
+            sender.send(1)
+        });
+        task::yield_now().await;
+        drop(receiver);
+        assert_eq!(sending.await.unwrap(), Err(watch::SendError(1)));
+    });
+}
+
+/// A receiver as it is held, or inside a future that awaits with it and gives it back.
+enum End<R, A> {
+    Held(R),
+    Awaiting(Probe<'static, (R, A)>, State),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Waiting,
+    Woken,
+}
+
+type Index = prop::sample::Index;
+
+#[derive(Debug, Clone)]
+enum ChannelAct {
+    Send,
+    CloneSender,
+    DropSender,
+    Subscribe,
+    /// Look at what is there, without waiting.
+    Look(Index),
+    /// Wait, and give up at once.
+    PollOnce(Index),
+    /// Begin to wait, or poll again, as the same task or another.
+    Await(Index, bool),
+    DropReceiver(Index),
+}
+
+fn channel_acts() -> impl Strategy<Value = Vec<ChannelAct>> {
+    let index = any::<Index>;
+    let act = prop_oneof![
+        6 => Just(ChannelAct::Send),
+        1 => Just(ChannelAct::CloneSender),
+        1 => Just(ChannelAct::DropSender),
+        3 => Just(ChannelAct::Subscribe),
+        3 => index().prop_map(ChannelAct::Look),
+        3 => index().prop_map(ChannelAct::PollOnce),
+        12 => (index(), prop::bool::weighted(0.2)).prop_map(|(at, moves)| ChannelAct::Await(at, moves)),
+        2 => index().prop_map(ChannelAct::DropReceiver),
+    ];
+    prop::collection::vec(act, 0..80)
+}
+
+/// All ends of a channel, and what each receiver is at, by the model.
+struct Ends<S, R, A> {
+    senders: Vec<S>,
+    receivers: Vec<(End<R, A>, u64)>,
+}
+
+impl<S, R, A> Ends<S, R, A> {
+    /// Those that wait are woken, in the model.
+    fn wake(&mut self) {
+        for (end, _) in &mut self.receivers {
+            if let End::Awaiting(_, state) = end {
+                *state = State::Woken;
+            }
+        }
+    }
+
+    fn check_wakes(&self) -> Result<(), TestCaseError> {
+        for (end, _) in &self.receivers {
+            if let End::Awaiting(probe, state) = end {
+                prop_assert_eq!(probe.is_woken(), *state == State::Woken);
+                prop_assert_eq!(probe.wakers(), usize::from(*state == State::Waiting));
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    /// Against a count of the values sent, and one of each receiver that says what it has seen.
+    #[test]
+    fn a_watch_is_a_count_of_versions(acts in channel_acts()) {
+        type Changed = Result<(), watch::RecvError>;
+        let (sender, receiver) = watch::channel(0);
+        let mut ends: Ends<_, _, Changed> =
+            Ends { senders: vec![sender], receivers: vec![(End::Held(receiver), 0)] };
+        let mut sent = 0;
+        for act in acts {
+            let news = |seen: u64, senders: usize| match senders {
+                _ if seen < sent => Poll::Ready(Ok(())),
+                0 => Poll::Ready(Err(watch::RecvError)),
+                _ => Poll::Pending,
+            };
+            let (senders, count) = (ends.senders.len(), ends.receivers.len());
+            match act {
+                ChannelAct::Send if senders != 0 => {
+                    let answer = match sent % 3 {
+                        0 if count != 0 => {
+                            ends.senders[0].send_modify(|value| *value += 1);
+                            Ok(())
+                        }
+                        _ => ends.senders[0].send(sent + 1),
+                    };
+                    prop_assert_eq!(answer.is_ok(), count != 0);
+                    if answer.is_ok() {
+                        sent += 1;
+                        ends.wake();
+                    }
+                }
+                ChannelAct::CloneSender if senders != 0 => ends.senders.push(ends.senders[0].clone()),
+                ChannelAct::DropSender if senders != 0 => {
+                    ends.senders.pop();
+                    if ends.senders.is_empty() {
+                        ends.wake();
+                    }
+                }
+                ChannelAct::Subscribe if senders != 0 => {
+                    let receiver = ends.senders[0].subscribe();
+                    ends.receivers.push((End::Held(receiver), sent));
+                }
+                ChannelAct::Look(at) if count != 0 => {
+                    let (end, seen) = &mut ends.receivers[at.index(count)];
+                    if let End::Held(receiver) = end {
+                        let has = news(*seen, senders);
+                        prop_assert_eq!(receiver.has_changed(), match has {
+                            Poll::Ready(ready) => ready.map(|()| true),
+                            Poll::Pending => Ok(false),
+                        });
+                        prop_assert_eq!(*receiver.borrow(), sent);
+                        prop_assert_eq!(*receiver.borrow_and_update(), sent);
+                        *seen = sent;
+                    }
+                }
+                ChannelAct::PollOnce(at) if count != 0 => {
+                    let (end, seen) = &mut ends.receivers[at.index(count)];
+                    if let End::Held(receiver) = end {
+                        let mut task = Task::default();
+                        prop_assert_eq!(task.poll(receiver.changed()), news(*seen, senders));
+                        prop_assert_eq!(task.wakers(), 0);
+                        *seen = sent;
+                    }
+                }
+                ChannelAct::Await(at, moves) if count != 0 => {
+                    let (end, mut seen) = ends.receivers.swap_remove(at.index(count));
+                    let mut probe = match end {
+                        End::Awaiting(probe, _) => probe,
+                        End::Held(mut receiver) => Probe::new(async move {
+                            let changed = receiver.changed().await;
+                            (receiver, changed)
+                        }),
+                    };
+                    let polled = if moves { probe.poll_as_another() } else { probe.poll() };
+                    let expected = news(seen, senders);
+                    let end = match polled {
+                        Poll::Pending => {
+                            prop_assert_eq!(expected, Poll::Pending);
+                            End::Awaiting(probe, State::Waiting)
+                        }
+                        Poll::Ready((receiver, changed)) => {
+                            prop_assert_eq!(expected, Poll::Ready(changed));
+                            prop_assert_eq!(probe.wakers(), 0);
+                            seen = sent;
+                            End::Held(receiver)
+                        }
+                    };
+                    ends.receivers.push((end, seen));
+                }
+                ChannelAct::DropReceiver(at) if count != 0 => {
+                    ends.receivers.swap_remove(at.index(count));
+                }
+                _ => {}
+            }
+            ends.check_wakes()?;
+            if let Some(sender) = ends.senders.first() {
+                prop_assert_eq!(sender.receiver_count(), ends.receivers.len());
+            }
+        }
+    }
+}
+
+// ---- broadcast ----
+
+#[test]
+fn each_receiver_gets_each_value() {
+    on_each_variant(|_| async {
+        let (sender, receiver) = broadcast::channel(8);
+        let receiving: Vec<_> = (0..4)
+            .map(|_| {
+                let mut receiver = receiver.resubscribe();
+                spawn(async move {
+                    let mut seen = Vec::new();
+                    loop {
+                        match receiver.recv().await {
+                            Ok(value) => seen.push(value),
+                            Err(RecvError::Closed) => return seen,
+                            Err(RecvError::Lagged(lost)) => panic!("{lost} lost"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        drop(receiver);
+        for n in 0..100 {
+            assert_eq!(sender.send(n), Ok(4));
+            until(|| sender.len() < 8).await;
+        }
+        drop(sender);
+        for task in receiving {
+            assert_eq!(task.await.unwrap(), (0..100).collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn a_stream_of_a_broadcast_says_what_it_missed() {
+    on_each_variant(|_| async {
+        let (sender, receiver) = broadcast::channel(2);
+        for n in 1..=5 {
+            sender.send(n).unwrap();
+        }
+        let stream = spawn(receiver.collect::<Vec<_>>());
+        drop(sender);
+        assert_eq!(stream.await.unwrap(), [Err(Lagged(3)), Ok(4), Ok(5)]);
+    });
+}
+
+#[test]
+fn a_clone_that_panics_costs_its_receiver_one_value() {
+    struct Hostile(bool);
+    impl Clone for Hostile {
+        fn clone(&self) -> Self {
+            assert!(self.0, "not to be cloned");
+            Self(true)
+        }
+    }
+    let (sender, mut first) = broadcast::channel(8);
+    let mut second = sender.subscribe();
+    sender.send(Hostile(false)).unwrap();
+    sender.send(Hostile(true)).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| first.try_recv())).is_err());
+    assert!(first.try_recv().is_ok_and(|value| value.0));
+    // The last receiver of a value has the value, and no clone.
+    assert!(second.try_recv().is_ok_and(|value| !value.0));
+    assert!(second.try_recv().is_ok_and(|value| value.0));
+    assert!(sender.is_empty());
+}
+
+#[test]
+fn values_that_panic_when_dropped_harm_nothing_else() {
+    #[derive(Clone)]
+    struct Hostile(Rc<Cell<u32>>);
+    impl Drop for Hostile {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            panic!("dropped");
+        }
+    }
+    let drops = Rc::new(Cell::new(0));
+    let (sender, receiver) = broadcast::channel(2);
+    for _ in 0..3 {
+        assert_eq!(sender.send(Hostile(drops.clone())).ok(), Some(1));
+    }
+    assert_eq!(drops.get(), 1, "driven out");
+    drop(receiver);
+    assert_eq!(drops.get(), 3);
+    let (sender, _receiver) = watch::channel(Hostile(drops.clone()));
+    assert!(sender.send(Hostile(drops.clone())).is_ok());
+    assert_eq!(drops.get(), 4);
+    std::mem::forget(sender);
+    std::mem::forget(_receiver);
+}
+
+#[test]
+fn a_thread_receives_broadcasts() {
+    on_each_variant(|_| async {
+        let (sender, mut receiver) = broadcast::channel(8);
+        let thread = thread::spawn(move || (receiver.blocking_recv(), receiver.blocking_recv()));
+        sender.send(1).unwrap();
+        until(|| sender.is_empty()).await;
+        drop(sender);
+        assert_eq!(thread.join().unwrap(), (Ok(1), Err(RecvError::Closed)));
+    });
+}
+
+proptest! {
+    /// Against the list of all values sent, and the position of each receiver in it.
+    #[test]
+    fn a_broadcast_is_a_list_and_positions(capacity in 1_u64..5, acts in channel_acts()) {
+        type Received = Result<Rc<u64>, RecvError>;
+        let (sender, receiver) = broadcast::channel(capacity as usize);
+        let mut ends: Ends<_, _, Received> =
+            Ends { senders: vec![sender], receivers: vec![(End::Held(receiver), 0)] };
+        let mut sent: Vec<Rc<u64>> = Vec::new();
+        let mut first = 0;
+        for act in acts {
+            let end_of_list = sent.len() as u64;
+            let (senders, count) = (ends.senders.len(), ends.receivers.len());
+            // What a receiver at this position is to find, and where it is then.
+            let find = |next: u64| match senders {
+                _ if next < first => (Some(Err(RecvError::Lagged(first - next))), first),
+                _ if next < end_of_list => (Some(Ok(sent[next as usize].clone())), next + 1),
+                0 => (Some(Err(RecvError::Closed)), next),
+                _ => (None, next),
+            };
+            match act {
+                ChannelAct::Send if senders != 0 => {
+                    let value = Rc::new(end_of_list);
+                    let answer = ends.senders[0].send(value.clone()).map_err(|error| *error.0);
+                    prop_assert_eq!(answer, if count == 0 { Err(*value) } else { Ok(count) });
+                    if count != 0 {
+                        if end_of_list - first == capacity {
+                            first += 1;
+                        }
+                        sent.push(value);
+                        ends.wake();
+                    }
+                }
+                ChannelAct::CloneSender if senders != 0 => ends.senders.push(ends.senders[0].clone()),
+                ChannelAct::DropSender if senders != 0 => {
+                    ends.senders.pop();
+                    if ends.senders.is_empty() {
+                        ends.wake();
+                    }
+                }
+                ChannelAct::Subscribe if senders != 0 => {
+                    let receiver = ends.senders[0].subscribe();
+                    ends.receivers.push((End::Held(receiver), end_of_list));
+                }
+                ChannelAct::Look(at) if count != 0 => {
+                    let (end, next) = &mut ends.receivers[at.index(count)];
+                    if let End::Held(receiver) = end {
+                        prop_assert_eq!(receiver.len() as u64, end_of_list - *next);
+                        let (expected, then) = find(*next);
+                        prop_assert_eq!(receiver.try_recv(), match expected {
+                            Some(Ok(value)) => Ok(value),
+                            Some(Err(RecvError::Closed)) => Err(broadcast::TryRecvError::Closed),
+                            Some(Err(RecvError::Lagged(lost))) => Err(broadcast::TryRecvError::Lagged(lost)),
+                            None => Err(broadcast::TryRecvError::Empty),
+                        });
+                        *next = then;
+                    }
+                }
+                ChannelAct::PollOnce(at) if count != 0 => {
+                    let (end, next) = &mut ends.receivers[at.index(count)];
+                    if let End::Held(receiver) = end {
+                        let mut task = Task::default();
+                        let (expected, then) = find(*next);
+                        let polled = task.poll(receiver.recv());
+                        prop_assert_eq!(polled, expected.map_or(Poll::Pending, Poll::Ready));
+                        prop_assert_eq!(task.wakers(), 0);
+                        *next = then;
+                    }
+                }
+                ChannelAct::Await(at, moves) if count != 0 => {
+                    let (end, next) = ends.receivers.swap_remove(at.index(count));
+                    let mut probe = match end {
+                        End::Awaiting(probe, _) => probe,
+                        End::Held(mut receiver) => Probe::new(async move {
+                            let received = receiver.recv().await;
+                            (receiver, received)
+                        }),
+                    };
+                    let polled = if moves { probe.poll_as_another() } else { probe.poll() };
+                    let (expected, then) = find(next);
+                    let end = match polled {
+                        Poll::Pending => {
+                            prop_assert_eq!(expected, None);
+                            End::Awaiting(probe, State::Waiting)
+                        }
+                        Poll::Ready((receiver, received)) => {
+                            prop_assert_eq!(expected, Some(received));
+                            prop_assert_eq!(probe.wakers(), 0);
+                            End::Held(receiver)
+                        }
+                    };
+                    ends.receivers.push((end, then));
+                }
+                ChannelAct::DropReceiver(at) if count != 0 => {
+                    ends.receivers.swap_remove(at.index(count));
+                }
+                _ => {}
+            }
+            let slowest = ends.receivers.iter().map(|(_, next)| *next).min();
+            first = first.max(slowest.unwrap_or(sent.len() as u64));
+            ends.check_wakes()?;
+            for (at, value) in sent.iter().enumerate() {
+                // Here, and in the ring while somebody is to have it.
+                prop_assert_eq!(Rc::strong_count(value), 1 + usize::from(at as u64 >= first));
+            }
+        }
     }
 }
