@@ -76,6 +76,7 @@
 //! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
 //! signal/                 signals of the operating system; Ctrl-C
 //! process/                child processes, their streams and their ends
+//! executor/               pools of threads for calls: `concurrent.futures`
 //! net/                    sockets: addresses, connecting, listening, streams, datagrams
 //!   addresses.rs          where to: addresses as they are, and names looked up
 //!   family.rs             addresses of the internet and of this machine
@@ -230,6 +231,7 @@ mod runtime;
 mod shutdown;
 pub mod trace;
 
+pub mod executor;
 pub mod io;
 pub mod net;
 pub mod process;

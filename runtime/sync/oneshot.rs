@@ -219,6 +219,22 @@ impl<T> Receiver<T> {
         value.ok_or(TryRecvError::Closed)
     }
 
+    /// Whether awaiting this will not wait: the value was sent, or never will be.
+    ///
+    /// ```
+    /// let (sender, receiver) = whirligig::sync::oneshot::channel();
+    /// assert!(!receiver.is_finished());
+    /// sender.send(1).unwrap();
+    /// assert!(receiver.is_finished());
+    /// ```
+    #[doc(alias = "done")]
+    pub fn is_finished(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| {
+            let core = lock(shared);
+            core.sent || core.closed
+        })
+    }
+
     /// Takes no value from now on, but for one that was sent already: every later [`Sender::send`] gives its value
     /// back.
     ///

@@ -194,6 +194,13 @@ what users await
     net/unix/datagram.rs    <- io/mod.rs net/datagram.rs net/error.rs net/unix/address.rs net/unix/ancillary.rs net/unix/peer_cred.rs net/unix/retry.rs net/unix/stream.rs
     net/unix/mod.rs         <- net/unix/address.rs net/unix/datagram.rs net/unix/peer_cred.rs net/unix/stream.rs
     net/mod.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/tcp.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs net/unix/mod.rs
+executors
+    executor/call.rs
+    executor/completed.rs    <- executor/call.rs
+    executor/cpu.rs          <- executor/call.rs
+    executor/map.rs          <- executor/call.rs
+    executor/thread_pool.rs  <- executor/call.rs executor/map.rs
+    executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/map.rs executor/thread_pool.rs
 the public names
     lib.rs
 ";

@@ -131,6 +131,19 @@ fn the_end_of_what_has_begun() {
     });
 }
 
+/// A pool is finished: what it has taken in is run, also a job that has not begun and needs a thread of its own.
+#[test]
+fn the_end_of_all_that_was_taken_in() {
+    check(|| {
+        let (pool, ended) = (BlockingPool::new(2, 8), Ended::new());
+        drop(submit(&pool, &ended, 1));
+        drop(submit(&pool, &ended, 0));
+        pool.finish();
+        pool.wait_ended(|| std::time::Duration::MAX);
+        assert_eq!(ended.count(), 2);
+    });
+}
+
 #[test]
 fn a_thread_that_has_started_is_not_on_its_way() {
     seeded_bug_is_caught(
@@ -160,6 +173,14 @@ fn a_closed_pool_unparks_its_idle_threads() {
     seeded_bug_is_caught(
         "models::blocking::one_thread_and_three_jobs",
         "blocking_closes_past_the_idle",
+    );
+}
+
+#[test]
+fn a_finished_pool_runs_what_is_left() {
+    seeded_bug_is_caught(
+        "models::blocking::the_end_of_all_that_was_taken_in",
+        "blocking_finishes_without_a_thread",
     );
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Files, names, a library without async: such a call is a *job* here, run by a thread of the pool. Its
 //! outcome travels through a join cell like that of any task. `task::spawn_blocking` makes the jobs. Each
-//! event loop and each runtime has a pool of its own, without a thread until the first job.
+//! event loop and each runtime has a pool of its own, without a thread until the first job. An
+//! `executor::ThreadPool` is one as well, that users make.
 //!
 //! One lock guards everything: the jobs that have not begun, in the order in which they came, and the
 //! threads without a job. A thread runs jobs until there is none, then parks, and ends when it was not
@@ -22,8 +23,9 @@
 //! **Leaving the line.** Jobs are kept by number in a map. A cancelled one is taken out at once: its
 //! closure is dropped, its handle resolves, its room is free. Once begun, nothing ends a call from outside.
 //!
-//! **The end.** A closed pool drops the jobs that have not begun. Those that have go on, and
-//! [`wait_ended`](BlockingPool::wait_ended) waits for them: a file is not left half written.
+//! **The end.** A pool that is finished takes no more jobs, and runs those it has. A closed one drops those that have
+//! not begun. What has begun goes on, and [`wait_ended`](BlockingPool::wait_ended) waits for it: a file is not left
+//! half written.
 //!
 //! **No thread to be had.** The system may refuse one (`EAGAIN`). That is said once on standard error.
 //! The job stays in line; each job that ends asks again, and so does each handle that is awaited, every
@@ -92,6 +94,17 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct JobNumber(u64);
 
+impl JobNumber {
+    /// The number, for a handle that knows numbers only. Never 0.
+    pub(crate) fn get(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl Job {
     pub(crate) fn new(task: SpawnedSend, origin: Origin, kind: Kind, hold: Option<Hold>) -> Self {
         Self { task: Some(task), origin, kind, _hold: hold }
@@ -146,12 +159,16 @@ struct BlockingShared {
     id: u64,
     most_threads: usize,
     most_queued: usize,
+    thread_name: ThreadName,
     state: Mutex<State>,
     /// The system would not give a thread when it was last asked for one.
     lacks_thread: AtomicBool,
     /// A call has ended in a closed pool.
     call_ended: Condvar,
 }
+
+/// The name of a pool's thread, by its number among those it has started, from 0 on.
+pub(crate) type ThreadName = Box<dyn Fn(u64) -> String + Send + Sync>;
 
 struct State {
     /// The jobs that have not begun, by number: in the order in which they came.
@@ -163,7 +180,7 @@ struct State {
     look_ups_running: usize,
     /// Threads there are, or are being started.
     threads: usize,
-    last_thread: u64,
+    next_thread: u64,
     /// Parked threads, by number; the last to park is last.
     idle: Vec<(u64, Arc<Condvar>)>,
     /// The thread that was unparked for a job and has not looked for it yet. One at a time.
@@ -181,7 +198,8 @@ struct State {
 enum Call {
     Nothing,
     Unpark(Arc<Condvar>),
-    Start,
+    /// The thread of this number.
+    Start(u64),
 }
 
 /// Why a job was not taken.
@@ -197,7 +215,13 @@ thread_local! {
 }
 
 impl BlockingPool {
+    /// The pool of a loop or a runtime.
     pub(crate) fn new(most_threads: usize, most_queued: usize) -> Self {
+        Self::named(most_threads, most_queued, Box::new(|_| "whirligig-blocking".to_owned()))
+    }
+
+    /// A pool whose threads have names of their own.
+    pub(crate) fn named(most_threads: usize, most_queued: usize, thread_name: ThreadName) -> Self {
         let state = State {
             calls: BTreeMap::new(),
             look_ups: BTreeMap::new(),
@@ -205,7 +229,7 @@ impl BlockingPool {
             running: Slab::new(),
             look_ups_running: 0,
             threads: 0,
-            last_thread: 0,
+            next_thread: 0,
             idle: Vec::new(),
             unparked: None,
             starting: false,
@@ -217,6 +241,7 @@ impl BlockingPool {
             id: id::draw_loop_id(),
             most_threads,
             most_queued,
+            thread_name,
             state: Mutex::new(state),
             lacks_thread: AtomicBool::new(false),
             call_ended: Condvar::new(),
@@ -274,6 +299,12 @@ impl BlockingPool {
         was_queued
     }
 
+    /// Whether this job has not begun.
+    pub(crate) fn is_queued(&self, number: JobNumber) -> bool {
+        let state = self.shared.lock();
+        state.calls.contains_key(&number) || state.look_ups.contains_key(&number)
+    }
+
     /// Whether the system would not give a thread when it was last asked for one.
     pub(crate) fn lacks_thread(&self) -> bool {
         self.shared.lacks_thread.load(Ordering::Relaxed)
@@ -304,10 +335,10 @@ impl BlockingPool {
         self.shared.lock().running.iter().map(|(_, location)| *location).collect()
     }
 
-    /// Waits until all calls have ended, or nothing is `left` of the time for it. Once closed.
+    /// Waits until all jobs have ended, or nothing is `left` of the time for it. Once finished or closed.
     pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
         let mut state = self.shared.lock();
-        while !state.running.is_empty() && !left().is_zero() {
+        while (!state.running.is_empty() || state.queued() != 0) && !left().is_zero() {
             state = wait_timeout(&self.shared.call_ended, state, left()).0;
         }
     }
@@ -317,19 +348,30 @@ impl BlockingPool {
         POOL_OF_THREAD.get() == self.shared.id
     }
 
-    /// Takes no more jobs, drops those that have not begun, and has idle threads end. Does not wait
-    /// for those that have.
+    /// Takes no more jobs, and has each thread end once there is none for it. Waits for nothing.
+    pub(crate) fn finish(&self) {
+        Self::end_idle(self.shared.lock());
+    }
+
+    /// The same, and drops the jobs that have not begun.
     pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
-        state.closed = true;
         let calls = mem::take(&mut state.calls);
         let look_ups = mem::take(&mut state.look_ups);
+        Self::end_idle(state);
+        let dropped = calls.into_values().chain(look_ups.into_values());
+        dropped.for_each(Job::discard);
+        // Jobs that were waited for are gone.
+        self.shared.call_ended.notify_all();
+    }
+
+    fn end_idle(mut state: MutexGuard<'_, State>) {
+        state.closed = true;
         let idle = mem::take(&mut state.idle);
         drop(state);
         if !seeded("blocking_closes_past_the_idle") {
             idle.iter().for_each(|(_, condvar)| condvar.notify_one());
         }
-        calls.into_values().chain(look_ups.into_values()).for_each(Job::discard);
     }
 }
 
@@ -370,7 +412,8 @@ impl BlockingShared {
 
     /// Which thread is to come, now that there may be a job for one more.
     fn call(&self, state: &mut State) -> Call {
-        let has_job = !state.closed && state.next_line(self.most_look_ups()).is_some();
+        let has_job = state.next_line(self.most_look_ups()).is_some()
+            && !(state.closed && seeded("blocking_finishes_without_a_thread"));
         if !has_job || state.unparked.is_some() {
             return Call::Nothing;
         }
@@ -383,22 +426,23 @@ impl BlockingShared {
         }
         state.threads += 1;
         state.starting = true;
-        Call::Start
+        state.next_thread += 1;
+        Call::Start(state.next_thread - 1)
     }
 
     fn carry_out(shared: &Arc<Self>, call: Call) {
         match call {
             Call::Nothing => {}
             Call::Unpark(condvar) => condvar.notify_one(),
-            Call::Start => Self::start_thread(shared),
+            Call::Start(number) => Self::start_thread(shared, number),
         }
     }
 
     #[cold]
-    fn start_thread(shared: &Arc<Self>) {
+    fn start_thread(shared: &Arc<Self>, number: u64) {
         let thread = shared.clone();
-        let name = "whirligig-blocking".to_owned();
-        if let Err(error) = thread::Builder::new().name(name).spawn(move || Self::work(&thread)) {
+        let builder = thread::Builder::new().name((shared.thread_name)(number));
+        if let Err(error) = builder.spawn(move || Self::work(&thread, number)) {
             shared.not_started(&error);
         }
     }
@@ -419,13 +463,11 @@ impl BlockingShared {
     }
 
     /// A thread's life.
-    fn work(shared: &Arc<Self>) {
+    fn work(shared: &Arc<Self>, number: u64) {
         POOL_OF_THREAD.set(shared.id);
         shared.lacks_thread.store(false, Ordering::Relaxed);
         let condvar = Arc::new(Condvar::new());
         let mut state = shared.lock();
-        state.last_thread += 1;
-        let number = state.last_thread;
         if !seeded("blocking_starts_for_ever") {
             state.starting = false;
         }

@@ -1,0 +1,84 @@
+//! Calls that compute, on rayon's threads.
+//!
+//! A computation of milliseconds would hold up the loop or the worker that runs it, and on a pool for calls that block
+//! it would compete with more threads than there are processors. rayon has one thread a processor, and inside the call
+//! its parallel iterators and `join` split the work over all of them. Rust needs no second process for this: there is
+//! no interpreter's lock.
+//!
+//! **Alternative:** a pool of our own for it. rayon is that pool, well kept, and what users split their loops with.
+
+use std::sync::Arc;
+
+use super::call::{CallError, CallHandle, Calls, outcome_of};
+use crate::{
+    engine::base::{
+        primitives::{Mutex, lock},
+        user_code,
+    },
+    sync::oneshot,
+};
+
+/// Runs `f`, which computes, on rayon's global pool. `unsync`'s CPU-bound kind of work, and what a Python program takes a
+/// process pool for.
+///
+/// Inside, rayon's own operations run on the same pool: `par_iter`, `join`, `scope`. To have another number of threads,
+/// build rayon's global pool at the start of the program (`rayon::ThreadPoolBuilder`).
+///
+/// Of the feature `rayon`.
+///
+/// ```
+/// use rayon::prelude::*;
+/// use whirligig::executor;
+///
+/// whirligig::run(async {
+///     let sum = executor::cpu(|| (0..10_000_u64).into_par_iter().map(|n| n * n).sum::<u64>());
+///     assert_eq!(sum.await, Ok(333_283_335_000));
+/// });
+/// ```
+#[doc(alias("spawn_cpu", "ProcessPoolExecutor"))]
+pub fn cpu<T, F>(f: F) -> CallHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let (tell, outcome) = oneshot::channel();
+    let job: Job = Box::new(move || drop(tell.send(outcome_of(f))));
+    let call = Arc::new(Call { job: Mutex::new(Some(job)) });
+    let begins = call.clone();
+    rayon::spawn(move || {
+        if let Some(job) = begins.take() {
+            job();
+        }
+    });
+    CallHandle::new(outcome, call, 1)
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// rayon knows its calls by no number, so each is by itself. `None` once it has begun, or was cancelled.
+struct Call {
+    job: Mutex<Option<Job>>,
+}
+
+impl Call {
+    fn take(&self) -> Option<Job> {
+        lock(&self.job).take()
+    }
+}
+
+impl Calls for Call {
+    fn cancel(&self, _: u64) -> bool {
+        let job = self.take();
+        let was_queued = job.is_some();
+        user_code::discard_value("a call that was cancelled", job);
+        was_queued
+    }
+
+    fn is_queued(&self, _: u64) -> bool {
+        lock(&self.job).is_some()
+    }
+
+    fn broken(&self) -> Option<CallError> {
+        None
+    }
+}

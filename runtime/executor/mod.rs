@@ -1,0 +1,29 @@
+//! Calls that run beside the loop: Python's `concurrent.futures`.
+//!
+//! ```text
+//! thread_pool.rs   threads for calls
+//! call.rs          the handle of a call: its outcome, awaited or waited for
+//! map.rs           one function for many values, in order, fed as its outcomes are taken
+//! completed.rs     the outcomes of many calls, as they come
+//! cpu.rs           calls that compute, on rayon's threads (feature `rayon`)
+//! ```
+//!
+//! A pool here belongs to the program, not to a loop: it is made, used from threads and from tasks of any loop, and
+//! shut down. A call of `task::spawn_blocking` runs on the pool of its loop instead, which is there already and ends
+//! with it.
+
+mod call;
+mod completed;
+#[cfg(feature = "rayon")]
+mod cpu;
+mod map;
+mod thread_pool;
+
+#[cfg(feature = "rayon")]
+pub use self::cpu::cpu;
+pub use self::{
+    call::{CallError, CallHandle},
+    completed::{AsCompleted, as_completed},
+    map::{Map, MapStream},
+    thread_pool::{Builder, ThreadPool},
+};

@@ -1,0 +1,7 @@
+//! Executors, as `concurrent.futures` has them.
+
+#[path = "../support/watchdog.rs"]
+mod watchdog;
+
+mod cpu;
+mod threads;
