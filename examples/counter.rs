@@ -4,6 +4,7 @@
 //! cargo run --example counter -- threads
 //! cargo run --example counter -- threads --lock
 //! cargo run --example counter -- tasks
+//! cargo run --example counter -- tasks --lock
 //! ```
 //!
 //! Each increment reads the counter, gives way to the others, and writes back one more. What another
@@ -25,7 +26,7 @@ use std::{
 };
 
 use clap::{Args, Parser};
-use whirligig::{spawn_local, task};
+use whirligig::{spawn_local, sync, task};
 
 const WORKERS: u32 = 5;
 const INCREMENTS: u32 = 1000;
@@ -36,7 +37,7 @@ enum Options {
     /// Five threads
     Threads(Locking),
     /// Five tasks of one event loop
-    Tasks,
+    Tasks(Locking),
 }
 
 #[derive(Args)]
@@ -50,7 +51,8 @@ fn main() {
     let counter = match Options::parse() {
         Options::Threads(Locking { lock: false }) => threads_without_lock(),
         Options::Threads(Locking { lock: true }) => threads_with_lock(),
-        Options::Tasks => whirligig::run(tasks_without_lock()),
+        Options::Tasks(Locking { lock: false }) => whirligig::run(tasks_without_lock()),
+        Options::Tasks(Locking { lock: true }) => whirligig::run(tasks_with_lock()),
     };
     println!("Counter: {counter} of {}", WORKERS * INCREMENTS);
 }
@@ -109,4 +111,26 @@ async fn tasks_without_lock() -> u32 {
         task.await.expect("it does not panic");
     }
     counter.get()
+}
+
+async fn tasks_with_lock() -> u32 {
+    // A lock whose waiters are tasks. std's would block the thread, and with it the task that holds it.
+    let counter = Rc::new(sync::Mutex::new(0));
+    let tasks: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let counter = Rc::clone(&counter);
+            spawn_local(async move {
+                for _ in 0..INCREMENTS {
+                    let mut counter = counter.lock().await;
+                    let value = *counter;
+                    task::yield_now().await; // another task may run now, and waits for the lock
+                    *counter = value + 1;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("it does not panic");
+    }
+    *counter.lock().await
 }

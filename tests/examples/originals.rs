@@ -66,7 +66,7 @@ fn hello() {
 
 #[test]
 fn tasks() {
-    for program in ["create-task"] {
+    for program in ["gather", "create-task", "as-completed"] {
         compare(&["fast.py", "tasks.py", program], "tasks", &[program, "--fast"]);
     }
     compare(&["tasks.py", "frozen"], "tasks", &["frozen"]);
@@ -100,7 +100,7 @@ fn gevent() {
 
 #[test]
 fn counter() {
-    for arguments in [&["threads", "--lock"][..], &["tasks"]] {
+    for arguments in [&["threads", "--lock"][..], &["tasks", "--lock"], &["tasks"]] {
         compare(&[&["counter.py"], arguments].concat(), "counter", arguments);
     }
     // How much they lose, nobody can say.
@@ -134,4 +134,25 @@ fn producer_consumer() {
 #[test]
 fn queue_threads() {
     compare(&["queue_threads.py"], "queue_threads", &[]);
+}
+
+#[test]
+fn bank() {
+    for locks in ["unsafe", "safe", "fine-grained", "deadlock"] {
+        // How often money is missed, nobody can say; and our dump is ours.
+        let without_errors = |printed: &str| {
+            let lines = printed.lines().filter(|line| !line.starts_with("ERROR: "));
+            let lines = lines.filter(|line| !line.starts_with("task "));
+            lines.map(without_times).collect::<Vec<_>>().join("\n")
+        };
+        let twin: (_, &[_]) = ("bank", &[locks, "--fast"]);
+        compare_masked("asyncio", &["bank.py", locks], twin, without_errors);
+    }
+}
+
+#[test]
+fn rate_limit() {
+    for limit in ["in-flight", "per-second"] {
+        compare(&["fast.py", "rate_limit.py", limit], "rate_limit", &[limit, "--fast"]);
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::{example, output, refuses};
+use crate::{example, output, refuses, without_times};
 
 /// What example `name` prints.
 #[track_caller]
@@ -123,11 +123,19 @@ fn producer_consumer_sync() {
 
 #[test]
 fn tasks() {
-    for (program, expected) in [(
-        "create-task",
-        "Task 1 started\nTask 3 started\nTask 2 started\n\
+    for (program, expected) in [
+        (
+            "gather",
+            "Task1 start\nTask2 start\nTask3 start\nTask2 finished\nTask1 finished\n\
+             Task3 finished\nResults: [2, 1, 3]\n",
+        ),
+        (
+            "create-task",
+            "Task 1 started\nTask 3 started\nTask 2 started\n\
              Task 1 finished\nTask 2 finished\nTask 3 finished\n",
-    )] {
+        ),
+        ("as-completed", "Downloaded 1\nDownloaded 2\nDownloaded 3\n"),
+    ] {
         assert_eq!(printed("tasks", &[program, "--fast"]), expected, "{program}");
     }
 }
@@ -168,6 +176,7 @@ fn counted(printed: &str) -> u32 {
 #[test]
 fn counter_loses_nothing_with_a_lock() {
     assert_eq!(counted(&printed("counter", &["threads", "--lock"])), 5000);
+    assert_eq!(counted(&printed("counter", &["tasks", "--lock"])), 5000);
 }
 
 /// In each round all five tasks read the same number before the first writes: four of five are lost.
@@ -187,4 +196,88 @@ fn counter_of_threads_loses_updates() {
 fn queue_threads() {
     let expected = "Consumed 0\nConsumed 1\nConsumed 2\nConsumed 3\nConsumed 4\n";
     assert_eq!(printed("queue_threads", &[]), expected);
+}
+
+/// What `bank` prints, without the errors: those tell what is missing, and there are so many of them.
+fn bank(locks: &str, seed: u64) -> (Vec<String>, Vec<u32>) {
+    let printed = printed("bank", &[locks, "--fast", "--seed", &seed.to_string()]);
+    let found = |line: &str| {
+        let found = line.strip_prefix("ERROR: Inconsistent account balance: $")?;
+        let found = found.strip_suffix(" vs $44,500")?;
+        found.replace(',', "").parse().ok()
+    };
+    let errors = printed.lines().filter_map(found).collect();
+    let others = printed.lines().filter(|line| found(line).is_none());
+    (others.map(without_times).collect(), errors)
+}
+
+const GOOD: [&str; 4] = [
+    "All good: Consistent account balance: $44,500",
+    "Starting transfers...",
+    "Transfers complete (#.## sec).",
+    "All good: Consistent account balance: $44,500",
+];
+
+/// Money is missing while another teller has it: at most 100 for each of the other four.
+#[test]
+fn bank_without_locks() {
+    for seed in [1, 2, 3] {
+        let (lines, errors) = bank("unsafe", seed);
+        assert_eq!(lines, GOOD);
+        assert!(!errors.is_empty(), "no teller looked while another one had taken money");
+        assert!(errors.iter().all(|found| (44_100..44_500).contains(found)), "{errors:?}");
+    }
+}
+
+#[test]
+fn bank_with_locks() {
+    for seed in [1, 2, 3] {
+        for locks in ["safe", "fine-grained"] {
+            assert_eq!(bank(locks, seed), (GOOD.map(str::to_owned).to_vec(), vec![]), "{locks}");
+        }
+    }
+}
+
+/// Each teller is named, with the line where it waits for a lock.
+#[test]
+fn bank_with_locks_in_any_order() {
+    for seed in [1, 2, 3] {
+        let (lines, errors) = bank("deadlock", seed);
+        assert_eq!(errors, []);
+        assert_eq!(lines[..2], GOOD[..2]);
+        assert_eq!(lines[2], "Deadlock: 5 of 5 tellers wait for ever.");
+        for number in 1..=5 {
+            let name = format!("'teller {number}'");
+            let of_teller = lines.iter().find(|line| line.contains(&name));
+            let of_teller = of_teller.unwrap_or_else(|| panic!("no {name}: {lines:?}"));
+            assert!(of_teller.contains("waits for a lock at examples/bank.rs:"), "{of_teller}");
+        }
+    }
+}
+
+/// Three at a time: three begin as soon as three have ended, 1.2 seconds later.
+#[test]
+fn rate_limit_in_flight() {
+    let mut expected = String::new();
+    for (round, pages) in [1..=3, 4..=6, 7..=9].into_iter().enumerate() {
+        let begin = 1.2 * round as f64;
+        let end = 1.2 * (round + 1) as f64;
+        pages.clone().for_each(|page| expected += &format!("{begin:.2} sec: page {page} begins\n"));
+        pages.for_each(|page| expected += &format!("{end:.2} sec: page {page} is there\n"));
+    }
+    assert_eq!(printed("rate_limit", &["in-flight", "--fast"]), expected);
+}
+
+/// Two a second, and each takes 1.2 seconds.
+#[test]
+fn rate_limit_per_second() {
+    let mut events: Vec<(f64, String)> = Vec::new();
+    for page in 1..=9 {
+        let begin = 0.5 * f64::from(page - 1);
+        events.push((begin, format!("page {page} begins")));
+        events.push((begin + 1.2, format!("page {page} is there")));
+    }
+    events.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let lines = events.into_iter().map(|(at, what)| format!("{at:.2} sec: {what}\n"));
+    assert_eq!(printed("rate_limit", &["per-second", "--fast"]), lines.collect::<String>());
 }
