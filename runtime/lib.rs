@@ -86,6 +86,7 @@
 //!   bind.rs               binding to one of them
 //!   socket.rs             a TCP socket before it is anything
 //!   stream.rs             a connection of either family
+//!   send_file.rs          a file, sent over one
 //!   split.rs              its two directions, apart
 //!   listener.rs           a listener of either family
 //!   tcp.rs                what only TCP's can do

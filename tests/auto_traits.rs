@@ -16,8 +16,8 @@ use whirligig::{
     io::Source,
     net::{
         Accept, AddressError, AddressErrors, Bind, Connect, ConnectUdp, ConnectUnix, Datagram,
-        LookupHost, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket,
-        TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixStream, WriteHalf,
+        LookupHost, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, SendFile, TcpListener,
+        TcpSocket, TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixStream, WriteHalf,
     },
     queue::{
         self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, QueueSink,
@@ -89,7 +89,7 @@ fn what_threads_may_share() {
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
         AddressErrors, UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, ConnectUnix,
-        Accept<'static, Unix>, OwnedReadHalf<Unix>,
+        Accept<'static, Unix>, OwnedReadHalf<Unix>, SendFile<'static>,
         Event, EventKind, Cause,
     ];
     // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are

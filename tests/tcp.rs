@@ -4,8 +4,9 @@
 //! loopback; each test says why its claim must hold.
 
 use std::{
+    fs::File,
     future::poll_fn,
-    io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Write},
+    io::{Error, ErrorKind, IoSlice, IoSliceMut, Read, Seek, Write},
     net::{self, IpAddr, Ipv4Addr, Shutdown, SocketAddr},
     os::fd::OwnedFd,
     pin::pin,
@@ -14,12 +15,13 @@ use std::{
 };
 
 use futures_lite::{
-    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, StreamExt,
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt,
     future::{poll_once, zip},
     io::{BufReader, BufWriter, copy},
 };
 use rustix::event::PollFlags;
 use whirligig::{
+    WaitsFor,
     io::Source,
     net::{
         Accept, AddressError, Bind, Connect, ConnectTimeout, OwnedReadHalf, OwnedWriteHalf,
@@ -31,7 +33,8 @@ use whirligig::{
 };
 
 use sockets::{
-    event_loop, must_wait, pair, pair_with_std, refusing, run, run_on, sources, wait_in_kernel,
+    event_loop, hasty_event_loop, must_wait, pair, pair_with_std, refusing, run, run_on, sources,
+    wait_in_kernel,
 };
 
 mod sockets;
@@ -172,6 +175,217 @@ fn tries_each_address_in_turn() {
         assert_eq!(told, [1, 1], "{text}");
         let error = TcpStream::connect(Vec::<SocketAddr>::new()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+/// An address that never answers: its backlog is full, so the kernel drops what comes.
+fn silent() -> (TcpListener, net::TcpStream, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    let listener = socket.listen(0).unwrap();
+    (listener, net::TcpStream::connect(address).unwrap(), address)
+}
+
+/// The first address does not answer: after its head start, and no sooner, the second is tried beside it, and wins. The
+/// first attempt is gone then.
+#[test]
+fn an_address_that_never_answers_costs_its_head_start() {
+    let (event_loop, clock) = hasty_event_loop();
+    run_on(&event_loop, async {
+        let (_backlog, _first, silent) = silent();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect([silent, address]).await.unwrap();
+        assert_eq!(client.peer_addr().unwrap(), address);
+        assert_eq!(clock.elapsed(), Duration::from_millis(250));
+        assert_eq!(listener.accept().await.unwrap().1, client.local_addr().unwrap());
+        // The client's: the listener did not have to wait.
+        assert_eq!(sources(&event_loop), 1);
+    });
+}
+
+/// Three at once: two that do not answer, and one that does. A failure spares the head start.
+#[test]
+fn attempts_go_on_beside_each_other() {
+    let (event_loop, clock) = hasty_event_loop();
+    run_on(&event_loop, async {
+        let (_backlog, _first, silent_one) = silent();
+        let (_backlog, _first, silent_two) = silent();
+        let (_refusing, nobody) = refusing();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let all = [nobody, silent_one, nobody, silent_two, nobody, nobody, address];
+        let connecting = spawn(TcpStream::connect(all));
+        // While it tries, the dump says what it waits for: a connection.
+        yield_now().await;
+        let waits = whirligig::dump().tasks.into_iter().find(|task| task.id == connecting.id());
+        assert_eq!(waits.unwrap().waits.unwrap().0, WaitsFor::Writable);
+        let client = connecting.await.unwrap().unwrap();
+        assert_eq!(client.peer_addr().unwrap(), address);
+        assert_eq!(clock.elapsed(), Duration::from_millis(2 * 250));
+        listener.accept().await.unwrap();
+        assert_eq!(sources(&event_loop), 1);
+    });
+}
+
+/// An address that answers in time is the only one that is tried.
+#[test]
+fn the_first_that_answers_is_the_only_one() {
+    run(async {
+        let listeners = [
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let all = [0, 1].map(|n: usize| listeners[n].local_addr().unwrap());
+        let client = TcpStream::connect(all).await.unwrap();
+        assert_eq!(client.peer_addr().unwrap(), all[0]);
+        listeners[0].accept().await.unwrap();
+        wait_in_kernel(&client, PollFlags::OUT);
+        must_wait(&mut listeners[1].accept()).await;
+    });
+}
+
+/// All attempts end with the future: dropped, timed out, or won.
+#[test]
+fn dropped_attempts_leave_nothing() {
+    let (event_loop, _) = hasty_event_loop();
+    run_on(&event_loop, async {
+        let (_backlog, _first, silent_one) = silent();
+        let (_backlog, _first, silent_two) = silent();
+        let limit = Duration::from_millis(300);
+        let error = TcpStream::connect_timeout([silent_one, silent_two], limit).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(sources(&event_loop), 0);
+        must_wait(&mut TcpStream::connect([silent_one, silent_two])).await;
+        assert_eq!(sources(&event_loop), 0);
+    });
+}
+
+/// Several listeners at one address, of which each connection goes to one; and the options that are set before.
+#[test]
+fn listeners_share_a_port() {
+    run(async {
+        let mut address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let listeners = [(); 2].map(|()| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuse_port(true).unwrap();
+            assert!(socket.reuse_port().unwrap());
+            socket.bind(address).unwrap();
+            address = socket.local_addr().unwrap();
+            socket.listen(16).unwrap()
+        });
+        let alone = TcpSocket::new_v4().unwrap();
+        assert_eq!(alone.bind(address).unwrap_err().kind(), ErrorKind::AddrInUse);
+        let mut clients = Vec::new();
+        let [first, second] = &listeners;
+        for _ in 0..20 {
+            let client = TcpStream::connect(address).await.unwrap();
+            let own = client.local_addr().unwrap();
+            let (_, peer) = first.accept().or(second.accept()).await.unwrap();
+            assert_eq!(peer, own);
+            clients.push(client);
+        }
+        // A system may have no IPv6.
+        let Ok(socket) = TcpSocket::new_v6() else { return };
+        for only in [true, false] {
+            socket.set_only_v6(only).unwrap();
+            assert_eq!(socket.only_v6().unwrap(), only);
+        }
+        if socket.bind("[::]:0".parse().unwrap()).is_ok() {
+            let port = socket.local_addr().unwrap().port();
+            let listener = socket.listen(16).unwrap();
+            // It takes IPv4 as well.
+            let _client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+            assert!(listener.accept().await.unwrap().1.is_ipv6());
+        }
+    });
+}
+
+/// A temporary file of so many bytes, of which no two windows are alike.
+fn file(length: u32) -> (File, Vec<u8>) {
+    let bytes: Vec<u8> = (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&bytes).unwrap();
+    (file, bytes)
+}
+
+/// A file of more than a connection buffers arrives, whole or in part, while the peer reads; and what is not there is
+/// not sent.
+#[test]
+fn files_are_sent() {
+    run(async {
+        let (client, server) = pair().await;
+        let (mut file, bytes) = file(2 << 20);
+        let all = bytes.len() as u64;
+        for (range, expected) in [
+            (0..all, bytes.as_slice()),
+            (1_000_000..1_000_010, &bytes[1_000_000..1_000_010]),
+            (all - 5..all + 100, &bytes[bytes.len() - 5..]),
+            (all..all + 1, &[]),
+            (7..7, &[]),
+        ] {
+            let mut got = vec![0; expected.len()];
+            let read = async {
+                let mut filled = 0;
+                while filled < got.len() {
+                    filled += server.read(&mut got[filled..]).await.unwrap();
+                }
+            };
+            let (sent, ()) = zip(client.send_file(&file, range), read).await;
+            assert_eq!(sent.unwrap(), expected.len() as u64);
+            assert!(got == expected);
+        }
+        must_wait(&mut pin!(server.read(&mut [0; 8]))).await;
+        assert_eq!(file.stream_position().unwrap(), all, "the file's own position is as it was");
+        assert_eq!(client.send_file(&file, all - 3..=all - 1).await.unwrap(), 3);
+        assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 3);
+        assert_eq!(client.send_file(&file, all - 2..).await.unwrap(), 2);
+    });
+}
+
+/// Of a file whose sending is given up, so much has arrived as it says; and other tasks had their turns meanwhile.
+#[test]
+fn a_file_that_is_given_up_was_sent_in_part() {
+    run(async {
+        let (client, mut server) = pair().await;
+        let (file, bytes) = file(16 << 20);
+        let mut sending = client.send_file(&file, ..);
+        must_wait(&mut sending).await;
+        let mut sent = sending.sent();
+        assert!(0 < sent && sent < bytes.len() as u64, "{sent}");
+        // Each time the peer has read, more is sent.
+        for _ in 0..3 {
+            server.read_exact(&mut vec![0; 1 << 20]).await.unwrap();
+            while sending.sent() == sent {
+                assert!(poll_once(&mut sending).await.is_none());
+                yield_now().await;
+            }
+            sent = sending.sent();
+        }
+        drop(sending);
+        drop(client);
+        let mut rest = Vec::new();
+        server.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest.len() as u64 + (3 << 20), sent);
+        assert!(rest == bytes[3 << 20..sent as usize]);
+    });
+}
+
+/// What cannot be sent is an error that says so, and so is a peer that is gone.
+#[test]
+fn what_is_no_file_is_refused() {
+    run(async {
+        let (client, server) = pair().await;
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert!(client.send_file(&reader, ..10).await.is_err());
+        let (file, _) = file(16 << 20);
+        let mut sending = client.send_file(&file, ..);
+        must_wait(&mut sending).await;
+        drop(server);
+        let kind = (&mut sending).await.unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{kind}");
+        assert!(sending.sent() > 0);
     });
 }
 

@@ -5,6 +5,7 @@
 //! futures-io's `AsyncRead` and `AsyncWrite`, if it reads and writes by reference; and so `read_exact`,
 //! `write_all`, buffers and lines come from the crates that build on those, such as futures-lite and futures-util.
 
+pub(crate) use self::operation::Waiting;
 pub use self::{
     copy::{CopyBidirectional, copy_bidirectional},
     operation::{Operation, Ready},

@@ -21,7 +21,7 @@ use crate::engine::{
     reactor::{
         flags::Direction,
         registration::Registration,
-        source::{Caller, Seen, WaiterKey},
+        source::{Caller, WaiterKey},
     },
 };
 
@@ -218,18 +218,6 @@ impl<T: AsFd> Source<T> {
         Operation::new(self, Direction::Read, op, location)
     }
 
-    /// [`write_with`](Self::write_with), for a line that was noted earlier.
-    pub(crate) fn write_with_from<R, F>(
-        &self,
-        op: F,
-        location: &'static Location<'static>,
-    ) -> Operation<'_, T, F>
-    where
-        F: FnMut(&T) -> io::Result<R>,
-    {
-        Operation::new(self, Direction::Write, op, location)
-    }
-
     /// [`poll_readable`](Self::poll_readable) or [`poll_writable`](Self::poll_writable), for a line that was noted
     /// earlier.
     pub(crate) fn poll_ready_from(
@@ -258,16 +246,38 @@ impl<T: AsFd> Source<T> {
         F: FnMut(&T) -> io::Result<usize>,
     {
         let location = Location::caller();
-        Transfer { waiting: Waiting { source: self, direction, key: 0, location }, asked, op }
+        Transfer { waiting: Waiting::new(self, direction, location), asked, op }
     }
 }
 
-/// A waiter of a source, under a key of its own. It leaves when it is dropped.
-struct Waiting<'a, T: AsFd> {
+/// A waiter of a source, under a key of its own. It leaves when it is dropped. What the futures here are made of, and
+/// others that do more than one operation.
+pub(crate) struct Waiting<'a, T: AsFd> {
     source: &'a Source<T>,
     direction: Direction,
     key: WaiterKey,
     location: &'static Location<'static>,
+}
+
+impl<'a, T: AsFd> Waiting<'a, T> {
+    pub(crate) fn new(
+        source: &'a Source<T>,
+        direction: Direction,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self { source, direction, key: 0, location }
+    }
+
+    /// Calls `op` until it does something else than fail with `WouldBlock`, and waits for readiness before each
+    /// further try.
+    pub(crate) fn poll_op<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut op: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        let Self { source, direction, key, location } = self;
+        source.poll_op(*direction, Caller::Future(key), cx, location, |io: &T, _| op(io))
+    }
 }
 
 impl<T: AsFd> Drop for Waiting<'_, T> {
@@ -298,15 +308,7 @@ impl<'a, T: AsFd, F> Operation<'a, T, F> {
         op: F,
         location: &'static Location<'static>,
     ) -> Self {
-        Self { waiting: Waiting { source, direction, key: 0, location }, op }
-    }
-
-    /// Calls the operation whatever the readiness: it may depend on more.
-    pub(crate) fn try_now<R>(&mut self) -> io::Result<R>
-    where
-        F: FnMut(&T) -> io::Result<R>,
-    {
-        (self.op)(self.waiting.source.get_ref())
+        Self { waiting: Waiting::new(source, direction, location), op }
     }
 }
 
@@ -321,9 +323,7 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { waiting, op } = &mut *self;
-        let caller = Caller::Future(&mut waiting.key);
-        let op = |io: &T, _: Seen| op(io);
-        waiting.source.poll_op(waiting.direction, caller, cx, waiting.location, op)
+        waiting.poll_op(cx, op)
     }
 }
 

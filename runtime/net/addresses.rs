@@ -23,7 +23,7 @@ use crate::task;
 ///
 /// These are a [`SocketAddr`], a [`SocketAddrV4`] or a [`SocketAddrV6`]; an [`IpAddr`], an [`Ipv4Addr`]
 /// or an [`Ipv6Addr`] with a port, `(ip, port)`; several addresses, as a slice, an array or a `Vec`, which are
-/// tried in turn; `"host:port"` as a `&str` or `String`; `(host, port)` with the host as a `&str` or `String`;
+/// tried in their order; `"host:port"` as a `&str` or `String`; `(host, port)` with the host as a `&str` or `String`;
 /// and references to any of them. A host is a name, or an address written out.
 ///
 /// A name is resolved by the system's resolver on the loop's blocking pool, never on the loop. Look-ups take

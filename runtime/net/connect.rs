@@ -2,6 +2,14 @@
 //!
 //! The kernel is asked to connect, and says that it has begun; the socket is writable once the connection stands,
 //! or has failed. Written out as a state machine, so that the futures have names and own what they need.
+//!
+//! Of several addresses the first may be one that never answers: IPv6 where the way there is broken, or a machine
+//! that is off. So this is RFC 8305, *Happy Eyeballs*: an attempt has a quarter of a second to itself, then the next
+//! begins beside it; one that fails makes room for the next at once. The first that stands wins, and the others are
+//! dropped. With one address there is no timer.
+//!
+//! **Alternative:** one after the other, as std and tokio do it. Then one dead address costs what the kernel takes to
+//! give up: two minutes.
 
 use std::{
     future::Future,
@@ -20,15 +28,17 @@ use super::{
     addresses::ToAddrs, error::AddressError, socket::TcpSocket, targets::Targets, tcp::TcpStream,
 };
 use crate::{
-    engine::reactor::flags::Direction,
+    engine::{base::this_poll, reactor::flags::Direction},
     io::Source,
-    time::{Timeout, timeout},
+    time::{Sleep, Timeout, sleep, timeout},
 };
 
 const ACTION: &str = "connect to";
 
 impl TcpStream {
-    /// Connects to an address, or to a name and port: then each address of the name is tried in turn.
+    /// Connects to an address, or to a name and port. Of several addresses, each gets 250 milliseconds before the
+    /// next is tried beside it, or less if it fails; the first that answers is taken. Those of a name are tried in
+    /// the resolver's order, but of IPv6 and IPv4 by turns (RFC 8305); those of a list in the list's.
     ///
     /// The future owns what it needs of `to`, so it may be spawned.
     ///
@@ -83,12 +93,16 @@ impl TcpSocket {
 
 /// The future of [`TcpStream::connect`] and [`TcpSocket::connect`].
 #[derive(Debug)]
+#[doc(alias = "happy_eyeballs")]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Connect {
     targets: Targets,
     /// The socket for the first of them, if it was made beforehand.
     socket: Option<TcpSocket>,
-    attempt: Option<Attempt>,
+    /// Those that the kernel has begun, the earliest first.
+    attempts: Vec<Attempt>,
+    /// Until the next begins beside them. `None`: it may.
+    head_start: Option<Sleep>,
     location: &'static Location<'static>,
 }
 
@@ -99,13 +113,64 @@ struct Attempt {
     source: Source<OwnedFd>,
 }
 
+/// What an attempt has to itself: RFC 8305 calls it the connection attempt delay, and recommends this.
+const HEAD_START: Duration = Duration::from_millis(250);
+
 impl Connect {
     fn new(
         targets: Targets,
         socket: Option<TcpSocket>,
         location: &'static Location<'static>,
     ) -> Self {
-        Self { targets, socket, attempt: None, location }
+        Self { targets, socket, attempts: Vec::new(), head_start: None, location }
+    }
+
+    /// The first attempt that stands, if one does. One that fails is done, and the next may begin.
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Poll<Source<OwnedFd>> {
+        let mut at = 0;
+        while let Some(attempt) = self.attempts.get(at) {
+            match poll_connected(&attempt.source, cx, self.location) {
+                Poll::Ready(Ok(())) => return Poll::Ready(self.attempts.swap_remove(at).source),
+                Poll::Ready(Err(error)) => {
+                    let Attempt { to, .. } = self.attempts.remove(at);
+                    self.targets.failed(AddressError::new(ACTION, to, error));
+                    self.head_start = None;
+                }
+                Poll::Pending => at += 1,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Ready when the next attempt may begin.
+    fn poll_head_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(sleep) = &mut self.head_start {
+            // What the task waits for is the connection.
+            let noted = this_poll::take_note();
+            let is_over = Pin::new(sleep).poll(cx);
+            if let Some(noted) = noted {
+                this_poll::note_again(noted);
+            }
+            ready!(is_over);
+            self.head_start = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Begins the next attempt. One that fails at once, such as of a family that the system does not speak, is passed
+    /// over.
+    fn begin(&mut self, to: SocketAddr) {
+        match begin(self.socket.take(), to) {
+            Ok(source) => {
+                self.attempts.push(Attempt { to, source });
+                self.head_start = self.targets.has_next().then(|| {
+                    let mut sleep = sleep(HEAD_START);
+                    sleep.set_location(self.location);
+                    sleep
+                });
+            }
+            Err(error) => self.targets.failed(AddressError::new(ACTION, to, error)),
+        }
     }
 }
 
@@ -113,26 +178,22 @@ impl Future for Connect {
     type Output = io::Result<TcpStream>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { targets, socket, attempt, location } = &mut *self;
+        let connect = &mut *self;
+        ready!(connect.targets.poll_found(cx))?;
         loop {
-            let Some(Attempt { to, source }) = attempt else {
-                let to = ready!(targets.poll_next(cx))?;
-                // A kind of address that the system does not speak is passed over as well.
-                match begin(socket.take(), to) {
-                    Ok(source) => *attempt = Some(Attempt { to, source }),
-                    Err(error) => targets.failed(AddressError::new(ACTION, to, error)),
+            if let Poll::Ready(source) = connect.poll_attempts(cx) {
+                // The others are not kept until the future is dropped.
+                connect.attempts.clear();
+                connect.head_start = None;
+                return Poll::Ready(Ok(TcpStream::from_source(source, connect.location)));
+            }
+            ready!(connect.poll_head_start(cx));
+            match connect.targets.next() {
+                Some(to) => connect.begin(to),
+                None if connect.attempts.is_empty() => {
+                    return Poll::Ready(Err(connect.targets.error()));
                 }
-                continue;
-            };
-            let connected = ready!(poll_connected(source, cx, location));
-            let to = *to;
-            let source = attempt.take().map(|attempt| attempt.source);
-            match (connected, source) {
-                (Ok(()), Some(source)) => {
-                    return Poll::Ready(Ok(TcpStream::from_source(source, location)));
-                }
-                (Err(error), _) => targets.failed(AddressError::new(ACTION, to, error)),
-                (Ok(()), None) => unreachable!("the attempt was there"),
+                None => return Poll::Pending,
             }
         }
     }

@@ -19,6 +19,7 @@ pub use self::{
     error::{AddressError, AddressErrors},
     family::{Family, Inet},
     listener::{Accept, Listener},
+    send_file::SendFile,
     socket::TcpSocket,
     split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf},
     stream::Stream,
@@ -39,6 +40,7 @@ mod many;
 mod options;
 #[cfg(target_os = "linux")]
 mod recvmmsg;
+mod send_file;
 mod socket;
 mod split;
 mod stream;

@@ -178,10 +178,11 @@ what users await
     net/socket.rs           <- net/error.rs net/options.rs
     net/datagram.rs         <- io/mod.rs net/family.rs
     net/stream.rs           <- io/mod.rs net/datagram.rs net/family.rs
+    net/send_file.rs        <- io/mod.rs net/family.rs net/stream.rs
     net/split.rs            <- net/family.rs net/stream.rs
     net/listener.rs         <- io/mod.rs time/instant.rs time/sleep.rs net/family.rs net/stream.rs
     net/tcp.rs              <- io/mod.rs net/addresses.rs net/bind.rs net/family.rs net/listener.rs net/options.rs net/socket.rs net/stream.rs
-    net/connect.rs          <- io/mod.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/targets.rs net/tcp.rs
+    net/connect.rs          <- io/mod.rs time/sleep.rs time/timeout.rs time/mod.rs net/addresses.rs net/error.rs net/socket.rs net/targets.rs net/tcp.rs
     net/batch.rs
     net/recvmmsg.rs         <- net/batch.rs
     net/many.rs             <- net/batch.rs net/datagram.rs net/recvmmsg.rs
@@ -193,7 +194,7 @@ what users await
     net/unix/stream.rs      <- io/mod.rs net/error.rs net/listener.rs net/stream.rs net/unix/address.rs net/unix/ancillary.rs net/unix/peer_cred.rs net/unix/retry.rs
     net/unix/datagram.rs    <- io/mod.rs net/datagram.rs net/error.rs net/unix/address.rs net/unix/ancillary.rs net/unix/peer_cred.rs net/unix/retry.rs net/unix/stream.rs
     net/unix/mod.rs         <- net/unix/address.rs net/unix/datagram.rs net/unix/peer_cred.rs net/unix/stream.rs
-    net/mod.rs              <- net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/tcp.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs net/unix/mod.rs
+    net/mod.rs              <- net/send_file.rs net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/tcp.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs net/unix/mod.rs
 executors
     executor/call.rs
     executor/completed.rs    <- executor/call.rs

@@ -25,7 +25,8 @@ use super::{
     stream,
 };
 use crate::{
-    io::Operation,
+    engine::reactor::flags::Direction,
+    io::Waiting,
     net::{
         datagram::{DatagramSocket, send_to},
         error::AddressError,
@@ -240,41 +241,43 @@ fn send_once(socket: &OwnedFd, datagram: &[u8], address: &SocketAddr) -> io::Res
 
 /// A send that waits for our own socket's readiness, which comes when the peer takes what we sent; and, for nothing
 /// tells when it takes what others sent, for its next try.
-struct SendTo<'a, F> {
-    send: Operation<'a, OwnedFd, F>,
+struct SendTo<'a> {
+    waiting: Waiting<'a, OwnedFd>,
     retry: Retry,
+    socket: &'a OwnedFd,
+    datagram: &'a [u8],
+    address: SocketAddr,
 }
 
-impl<'a> SendTo<'a, ()> {
+impl<'a> SendTo<'a> {
     fn new(
         socket: &'a UnixDatagram,
         datagram: &'a [u8],
         address: SocketAddr,
         location: &'static Location<'static>,
-    ) -> SendTo<'a, impl FnMut(&OwnedFd) -> io::Result<usize>> {
-        let send = move |socket: &OwnedFd| send_once(socket, datagram, &address);
-        SendTo { send: socket.source.write_with_from(send, location), retry: Retry::new(location) }
+    ) -> Self {
+        let (source, retry) = (&socket.source, Retry::new(location));
+        let waiting = Waiting::new(source, Direction::Write, location);
+        Self { waiting, retry, socket: source.get_ref(), datagram, address }
     }
 }
 
-impl<F> Future for SendTo<'_, F>
-where
-    F: FnMut(&OwnedFd) -> io::Result<usize>,
-{
+impl Future for SendTo<'_> {
     type Output = io::Result<usize>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Self { send, retry } = &mut *self;
+        let Self { waiting, retry, socket, datagram, address } = &mut *self;
         loop {
             if retry.is_waiting() && retry.poll(cx).is_ready() {
-                match send.try_now() {
+                match send_once(socket, datagram, address) {
                     Err(error)
                         if error.kind() == io::ErrorKind::WouldBlock
                             || error.kind() == io::ErrorKind::Interrupted => {}
                     sent => return Poll::Ready(sent),
                 }
             }
-            if let Poll::Ready(sent) = Pin::new(&mut *send).poll(cx) {
+            let send = |socket: &OwnedFd| send_once(socket, datagram, address);
+            if let Poll::Ready(sent) = waiting.poll_op(cx, send) {
                 return Poll::Ready(sent);
             }
             if retry.is_waiting() {
