@@ -7,6 +7,8 @@
 //! rate_limiter.rs   so many starts an interval
 //! once_cell.rs      a cell that is filled once, by work that may wait
 //! event.rs          a flag that tasks wait for
+//! barrier.rs        a point at which tasks wait for each other
+//! condition.rs      to wait, with a mutex unlocked, for a change of its value
 //! mutex.rs          a lock around a value, which may be held across an await
 //! rwlock.rs         the same, for several that read or one that writes
 //! semaphore.rs      a number of permits
@@ -18,7 +20,9 @@
 //! is one or two atomic operations, which is little beside an await. All that waits does so in `engine/waiting/`,
 //! first come, first served.
 
+mod barrier;
 pub mod broadcast;
+mod condition;
 mod event;
 mod guarded;
 mod mutex;
@@ -31,6 +35,8 @@ mod semaphore;
 pub mod watch;
 
 pub use self::{
+    barrier::{Barrier, BarrierWait, BarrierWaitResult, BrokenBarrierError},
+    condition::{Condition, ConditionWait, ConditionWaitFor},
     event::{Event, EventWait},
     mutex::{Lock, LockOwned, MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError},
     once_cell::{OnceCell, SetError},

@@ -43,7 +43,7 @@ use std::{
 use crate::engine::{
     base::{
         holders::{self, Holding},
-        id::TaskId,
+        id::{TaskId, draw_object_id},
         location::{WaitsFor, WaitsOn},
         primitives::{
             AtomicUsize, Mutex,
@@ -105,9 +105,6 @@ pub(super) enum Refusal {
 /// There will be no permits any more.
 #[derive(Debug)]
 pub(super) struct Closed;
-
-/// The identity of the next lock. From 1 on.
-static NEXT_NUMBER: counter::AtomicU64 = counter::AtomicU64::new(1);
 
 impl Permits {
     const_but_in_models! {
@@ -326,7 +323,7 @@ impl Permits {
 
     #[cold]
     fn draw_number(&self) -> u64 {
-        let drawn = NEXT_NUMBER.fetch_add(1, counter::Relaxed);
+        let drawn = draw_object_id();
         let first = self.number.compare_exchange(0, drawn, counter::Relaxed, counter::Relaxed);
         first.map_or_else(|earlier| earlier, |_| drawn)
     }

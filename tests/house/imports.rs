@@ -144,13 +144,15 @@ what users await
     sync/semaphore.rs       <- sync/permits.rs
     sync/mutex.rs           <- sync/permits.rs sync/guarded.rs
     sync/rwlock.rs          <- sync/permits.rs sync/guarded.rs sync/mutex.rs
+    sync/condition.rs       <- sync/permits.rs sync/guarded.rs sync/mutex.rs
+    sync/barrier.rs
     sync/event.rs
     sync/once_cell.rs
     sync/rate_limiter.rs    <- time/mod.rs
     sync/oneshot.rs
     sync/watch.rs
     sync/broadcast.rs
-    sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs sync/semaphore.rs sync/mutex.rs sync/rwlock.rs
+    sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs sync/semaphore.rs sync/mutex.rs sync/rwlock.rs sync/condition.rs sync/barrier.rs
     io/source.rs
     io/operation.rs         <- io/source.rs
     io/traits.rs            <- io/source.rs

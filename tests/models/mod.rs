@@ -29,8 +29,10 @@ use std::process::Command;
 
 use crate::engine::base::primitives::thread;
 
+mod barrier;
 mod blocking;
 mod broadcast;
+mod condition;
 mod event;
 mod group;
 mod idle;

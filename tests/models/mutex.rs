@@ -2,6 +2,7 @@
 //! that does not come after the last one's release is a finding.
 
 use super::{
+    bounded_model,
     queue::{block_on, poll_once},
     seeded_bug_is_caught,
 };
@@ -31,7 +32,7 @@ fn what_was_written_under_the_lock_is_seen_by_the_next() {
 
 #[test]
 fn a_try_lock_takes_what_is_free_and_no_other_s_turn() {
-    loom::model(|| {
+    bounded_model(2, || {
         let mutex = shared();
         let mut guard = mutex.try_lock().unwrap();
         let waiting = adds(&mutex);
@@ -49,7 +50,7 @@ fn a_try_lock_takes_what_is_free_and_no_other_s_turn() {
 
 #[test]
 fn a_lock_that_another_s_cancellation_hands_on_shows_what_was_written() {
-    loom::model(|| {
+    bounded_model(2, || {
         let mutex = shared();
         let mut guard = mutex.try_lock().unwrap();
         let waiting = adds(&mutex);

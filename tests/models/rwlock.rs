@@ -1,7 +1,7 @@
 //! The lock of readers and writers. Each look at the value is checked by loom: readers exclude writers, and see what
 //! the last one wrote.
 
-use super::{queue::block_on, seeded_bug_is_caught};
+use super::{bounded_model, queue::block_on, seeded_bug_is_caught};
 use crate::{
     engine::base::primitives::thread,
     sync::{RwLock, RwLockWriteGuard},
@@ -16,7 +16,7 @@ fn reads(lock: &Shared) -> thread::JoinHandle<u32> {
 
 #[test]
 fn two_readers_and_a_writer_exclude_each_other() {
-    loom::model(|| {
+    bounded_model(2, || {
         let lock = Shared::new(RwLock::new(0));
         let readers = [reads(&lock), reads(&lock)];
         *block_on(lock.write()) += 1;
@@ -29,7 +29,7 @@ fn two_readers_and_a_writer_exclude_each_other() {
 
 #[test]
 fn a_writer_that_goes_on_reading_keeps_writers_out_and_lets_readers_in() {
-    loom::model(|| {
+    bounded_model(2, || {
         let lock = Shared::new(RwLock::new(0));
         let mut writing = lock.try_write().unwrap();
         let reader = reads(&lock);

@@ -4,6 +4,7 @@
 //! What the core makes visible of what was written under a lock, the models of the mutex show: there is a value.
 
 use super::{
+    bounded_model,
     queue::{block_on, poll_once},
     seeded_bug_is_caught,
 };
@@ -30,7 +31,7 @@ fn an_acquire_hears_of_the_release_that_came_while_it_joined_the_line() {
 
 #[test]
 fn two_releases_serve_one_that_asks_for_two() {
-    loom::model(|| {
+    bounded_model(2, || {
         let semaphore = shared(0);
         let adding = thread::spawn({
             let semaphore = semaphore.clone();
@@ -51,7 +52,7 @@ fn two_releases_serve_one_that_asks_for_two() {
 
 #[test]
 fn a_cancelled_acquire_passes_its_grant_on() {
-    loom::model(|| {
+    bounded_model(2, || {
         let semaphore = shared(0);
         let waiting = thread::spawn({
             let semaphore = semaphore.clone();
@@ -85,7 +86,7 @@ fn a_cancelled_request_for_many_lets_those_behind_it_go() {
 
 #[test]
 fn close_ends_what_waits_and_no_permit_is_gone() {
-    loom::model(|| {
+    bounded_model(2, || {
         let semaphore = shared(1);
         let permit = semaphore.try_acquire().unwrap();
         let waiting = thread::spawn({

@@ -11,7 +11,9 @@ use std::{
 
 use whirligig::{
     EventLoop, Runtime, WaitsFor, WaitsOn, spawn,
-    sync::{Mutex, MutexGuard, RwLock, RwLockWriteGuard, Semaphore, TryAcquireError},
+    sync::{
+        Barrier, Condition, Mutex, MutexGuard, RwLock, RwLockWriteGuard, Semaphore, TryAcquireError,
+    },
     task::{self, yield_now},
     time::{sleep, timeout},
 };
@@ -481,5 +483,142 @@ fn a_ready_lock_is_charged_to_the_budget() {
         other.cancel();
         drop(other.await);
         sleep(Duration::ZERO).await;
+    });
+}
+
+#[test]
+fn a_condition_tells_a_consumer_of_items() {
+    on_each_variant(|_| async {
+        let shared = Arc::new((Mutex::new(VecDeque::new()), Condition::new()));
+        let consumers: Vec<_> = (0..3)
+            .map(|_| {
+                let shared = shared.clone();
+                spawn(async move {
+                    let (items, changed) = &*shared;
+                    let mut sum = 0;
+                    loop {
+                        let mut items = changed
+                            .wait_for(items.lock().await, |items: &mut VecDeque<u32>| {
+                                !items.is_empty()
+                            })
+                            .await;
+                        match items.pop_front() {
+                            Some(0) | None => return sum,
+                            Some(item) => sum += item,
+                        }
+                    }
+                })
+            })
+            .collect();
+        for item in (1..=100).chain([0, 0, 0]) {
+            shared.0.lock().await.push_back(item);
+            shared.1.notify_one();
+            if item % 10 == 0 {
+                yield_now().await;
+            }
+        }
+        let mut sum = 0;
+        for consumer in consumers {
+            sum += consumer.await.unwrap();
+        }
+        assert_eq!(sum, 5050);
+    });
+}
+
+#[test]
+fn a_cancelled_wait_passes_its_notification_on() {
+    on_each_variant(|_| async {
+        let shared = Arc::new((Mutex::new(()), Condition::new()));
+        let wait = || {
+            let shared = shared.clone();
+            spawn(async move { drop(shared.1.wait(shared.0.lock().await).await) })
+        };
+        let first = wait();
+        until(|| shared.1.waiters() == 1).await;
+        let second = wait();
+        until(|| shared.1.waiters() == 2).await;
+        // With the lock held here the first is notified, and waits for the lock.
+        let guard = shared.0.lock().await;
+        shared.1.notify_one();
+        until(|| shared.0.waiters() == 1).await;
+        assert_eq!(shared.1.waiters(), 1);
+        first.cancel();
+        assert!(first.await.unwrap_err().is_cancelled());
+        until(|| shared.1.waiters() == 0).await;
+        drop(guard);
+        second.await.unwrap();
+    });
+}
+
+#[test]
+fn a_predicate_that_panics_unlocks() {
+    on_each_variant(|_| async {
+        let shared = Arc::new((Mutex::new(()), Condition::new()));
+        let task = spawn({
+            let shared = shared.clone();
+            async move {
+                let guard = shared.0.lock().await;
+                let predicate = |_: &mut ()| std::panic::resume_unwind(Box::new("no"));
+                drop(shared.1.wait_for(guard, predicate).await);
+            }
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(!shared.0.is_locked());
+    });
+}
+
+#[test]
+fn a_barrier_opens_round_after_round() {
+    on_each_variant(|_| async {
+        let barrier = Arc::new(Barrier::new(3));
+        let here = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..3)
+            .map(|_| {
+                let (barrier, here) = (barrier.clone(), here.clone());
+                spawn(async move {
+                    let mut led = 0;
+                    for round in 1..=20 {
+                        here.fetch_add(1, SeqCst);
+                        let result = barrier.wait().await.unwrap();
+                        assert!(here.load(SeqCst) >= 3 * round, "one went on before all had come");
+                        assert!(result.index() < 3);
+                        led += usize::from(result.is_leader());
+                    }
+                    led
+                })
+            })
+            .collect();
+        let mut led = 0;
+        for task in tasks {
+            led += task.await.unwrap();
+        }
+        assert_eq!((led, barrier.waiters()), (20, 0));
+    });
+}
+
+#[test]
+fn a_barrier_that_is_aborted_lets_nobody_wait() {
+    on_each_variant(|_| async {
+        let barrier = Arc::new(Barrier::new(3));
+        let come = || {
+            let barrier = barrier.clone();
+            spawn(async move { barrier.wait().await.map(|result| result.index()) })
+        };
+        let (first, second) = (come(), come());
+        until(|| barrier.waiters() == 2).await;
+        first.cancel();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(barrier.waiters(), 1, "one that is cancelled leaves");
+        barrier.abort();
+        assert!(second.await.unwrap().is_err() && barrier.is_broken());
+        assert!(barrier.wait().await.is_err());
+        barrier.reset();
+        let all = [come(), come(), come()];
+        let mut indices = Vec::new();
+        for task in all {
+            indices.push(task.await.unwrap().unwrap());
+        }
+        indices.sort_unstable();
+        assert_eq!(indices, [0, 1, 2]);
     });
 }

@@ -81,7 +81,7 @@ impl TaskIds {
     }
 }
 
-/// The identity of a signal or channel, by which reports name it.
+/// The identity of a lock, signal or channel, by which reports name it.
 pub(crate) fn draw_object_id() -> u64 {
     NEXT_OBJECT.fetch_add(1, Relaxed)
 }

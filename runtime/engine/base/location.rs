@@ -116,6 +116,10 @@ pub enum WaitsOn {
     Event(u64),
     /// The channel of this number: `watch`, `broadcast`.
     Channel(u64),
+    /// The condition of this number.
+    Condition(u64),
+    /// The barrier of this number.
+    Barrier(u64),
 }
 
 impl fmt::Display for WaitsOn {
@@ -129,6 +133,8 @@ impl fmt::Display for WaitsOn {
             Self::Process(number) => write!(f, "process {number}"),
             Self::Event(number) => write!(f, "event {number}"),
             Self::Channel(number) => write!(f, "channel {number}"),
+            Self::Condition(number) => write!(f, "condition {number}"),
+            Self::Barrier(number) => write!(f, "barrier {number}"),
         }
     }
 }
@@ -196,6 +202,8 @@ impl WaitNote {
             WaitsOn::Process(number) => (6, number),
             WaitsOn::Event(number) => (7, number),
             WaitsOn::Channel(number) => (8, number),
+            WaitsOn::Condition(number) => (9, number),
+            WaitsOn::Barrier(number) => (10, number),
         };
         Self { word: what as u64 | kind << KIND_SHIFT | id << ID_SHIFT, location }
     }
@@ -216,6 +224,8 @@ impl WaitNote {
             6 => Some(WaitsOn::Process(id)),
             7 => Some(WaitsOn::Event(id)),
             8 => Some(WaitsOn::Channel(id)),
+            9 => Some(WaitsOn::Condition(id)),
+            10 => Some(WaitsOn::Barrier(id)),
             _ => None,
         }
     }
@@ -254,6 +264,8 @@ mod tests {
                 WaitsOn::Process(most),
                 WaitsOn::Event(most),
                 WaitsOn::Channel(most),
+                WaitsOn::Condition(most),
+                WaitsOn::Barrier(most),
             ] {
                 let wait = WaitNote::on(what, object, location);
                 assert_eq!((wait.what(), wait.object()), (what, Some(object)));
