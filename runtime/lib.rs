@@ -73,7 +73,7 @@
 //! time/                   sleep, timeout, interval, and the clock's `Instant`
 //! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks
-//! io/                     any file descriptor as a `Source`, what can be awaited of it, pipes
+//! io/                     any file descriptor as a `Source`, what can be awaited of it; pipes, standard streams
 //! signal/                 signals of the operating system; Ctrl-C
 //! process/                child processes, their streams and their ends
 //! executor/               pools of threads for calls: `concurrent.futures`

@@ -1,4 +1,4 @@
-//! Any descriptor, awaited; pipes; copying both ways.
+//! Any descriptor, awaited; pipes; the standard streams; copying both ways.
 //!
 //! [`Source`] watches whatever has a file descriptor that epoll or kqueue can watch: pipes, eventfds,
 //! sockets of other crates, a library's own descriptor. The sockets of `net` are built on it. What it holds is
@@ -11,10 +11,13 @@ pub use self::{
     operation::{Operation, Ready},
     pipe::{PipeReader, PipeWriter, pipe},
     source::Source,
+    stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout},
 };
 
 mod copy;
 mod operation;
 mod pipe;
+mod pooled;
 mod source;
+mod stdio;
 mod traits;

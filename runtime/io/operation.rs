@@ -420,7 +420,7 @@ pub(super) fn poll_ready(
 
 /// Whether an operation would not block, by the kernel's word: what the readiness says of it is old as soon as
 /// a reader skips it.
-fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
+pub(super) fn ask_kernel(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<bool> {
     let flags = match direction {
         Direction::Read => PollFlags::IN | PollFlags::PRI,
         Direction::Write => PollFlags::OUT,

@@ -127,6 +127,18 @@ impl Handle {
     }
 }
 
+/// [`spawn_blocking`], for a line that was noted earlier.
+pub(crate) fn spawn_blocking_from<T, F>(
+    f: F,
+    location: &'static Location<'static>,
+) -> SpawnBlocking<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    submit(current::blocking("a call on the blocking pool"), Kind::Call, f, location)
+}
+
 /// Looks something up for a future: dropped with it, and among other look-ups only, which have but half of the
 /// pool's threads.
 pub(crate) async fn look_up<T, F>(

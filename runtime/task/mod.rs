@@ -49,10 +49,10 @@ use std::{
 };
 
 pub use self::as_completed::{AsCompleted, NextCompleted, as_completed};
-pub(crate) use self::blocking::look_up;
 pub use self::blocking::{
     SpawnBlocking, TrySpawnError, block_in_place, spawn_blocking, try_spawn_blocking,
 };
+pub(crate) use self::blocking::{look_up, spawn_blocking_from};
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
 pub use self::cancel::CancelHandle;
 pub use self::cancel_on_drop::CancelOnDrop;

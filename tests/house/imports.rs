@@ -158,7 +158,9 @@ what users await
     io/traits.rs            <- io/source.rs
     io/pipe.rs              <- io/source.rs io/operation.rs
     io/copy.rs
-    io/mod.rs               <- io/source.rs io/operation.rs io/pipe.rs io/copy.rs
+    io/pooled.rs            <- task/mod.rs
+    io/stdio.rs             <- io/source.rs io/operation.rs io/pooled.rs
+    io/mod.rs               <- io/source.rs io/operation.rs io/pipe.rs io/copy.rs io/stdio.rs
     signal/kind.rs
     signal/disposition.rs   <- signal/kind.rs
     signal/delivery.rs      <- io/mod.rs signal/kind.rs signal/disposition.rs

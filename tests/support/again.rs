@@ -40,7 +40,17 @@ pub(crate) fn this_program(test: &str, role: &str) -> Playing {
 }
 
 /// This test again, as the last arguments of a launcher.
-pub(crate) fn as_child(mut launcher: Command, test: &str, role: &str) -> Playing {
+pub(crate) fn as_child(launcher: Command, test: &str, role: &str) -> Playing {
+    as_child_with(launcher, test, role, |_| {})
+}
+
+/// The same with other streams: standard input and output.
+pub(crate) fn as_child_with(
+    mut launcher: Command,
+    test: &str,
+    role: &str,
+    streams: impl FnOnce(&mut Command),
+) -> Playing {
     let program = std::env::current_exe().unwrap();
     launcher
         .arg(program)
@@ -48,6 +58,7 @@ pub(crate) fn as_child(mut launcher: Command, test: &str, role: &str) -> Playing
         .env(ROLE, role)
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
+    streams(&mut launcher);
     let mut child = launcher.spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap());
     Playing { child, lines, _watchdog: Watchdog::new("a test in a process of its own") }
