@@ -13,16 +13,18 @@ use std::{
 use whirligig::{
     BlockingStats, Builder, Dump, Enter, EventLoop, Handle, LoopGone, Runtime, RuntimeBuilder,
     Stats, StillRunning, TaskDump, Turn, WaitsFor, WaitsOn, WorkerStats,
-    io::Source,
+    io::{self, PipeReader, PipeWriter, Source, Stderr, Stdin, Stdout},
     net::{
         Accept, AddressError, AddressErrors, Bind, Connect, ConnectUdp, ConnectUnix, Datagram,
         LookupHost, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, SendFile, TcpListener,
         TcpSocket, TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixStream, WriteHalf,
     },
+    process::{Child, ChildHandle, Command, CommandError, Wait},
     queue::{
         self, GetError, LifoQueue, Prioritized, PriorityQueue, PutError, Queue, QueueSink,
         QueueStream, TryGetError, TryPutError,
     },
+    signal::{self, CancelOnCtrlC, CtrlC, Interrupted, Signal, SignalKind},
     sync::{
         self, Acquire, AcquireError, AcquireOwned, AcquireToken, EventWait, Lock, LockOwned,
         MappedMutexGuard, Mutex, MutexGuard, OnceCell, OwnedMutexGuard, OwnedRwLockReadGuard,
@@ -90,6 +92,9 @@ fn what_threads_may_share() {
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
         AddressErrors, UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, ConnectUnix,
         Accept<'static, Unix>, OwnedReadHalf<Unix>, SendFile<'static>,
+        PipeReader, PipeWriter, Stdin, Stdout, Stderr, io::CopyBidirectional<'static, TcpStream, TcpStream>,
+        Child, ChildHandle, Wait<'static>, Command, CommandError,
+        Signal, SignalKind, signal::Recv<'static>, CtrlC, CancelOnCtrlC<Sleep>, Interrupted,
         Event, EventKind, Cause,
     ];
     // These are moved between threads, and not shared: a look-up is a future that need not be `Sync`; items are
@@ -135,6 +140,8 @@ fn what_may_cross_a_caught_panic() {
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,
         UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, OwnedWriteHalf<Unix>,
+        PipeReader, PipeWriter, Stdin, Stdout, Stderr,
+        Child, ChildHandle, Wait<'static>, Signal, SignalKind, CancelOnCtrlC<Sleep>, Interrupted,
         Event, EventKind, Cause, Listening, Recorder,
     ];
     // Not a `Mutex` nor an `RwLock`: std's are poisoned by a panic, and ours leave the value as it was left.

@@ -77,10 +77,10 @@ fn says_its_lines() {
     }
 }
 
-fn child(test: &str, role: &str, streams: impl FnOnce(&mut Command)) -> Playing {
+fn child(test: &str, role: &str, stdin: impl Into<Stdio>) -> Playing {
     let mut launcher = Command::new("env");
     launcher.arg("--");
-    as_child_with(launcher, test, role, streams)
+    as_child_with(launcher, test, role, stdin.into())
 }
 
 const BOTH: [&str; 2] = ["loop", "runtime"];
@@ -93,7 +93,7 @@ fn lines_of_a_terminal() {
     for role in BOTH {
         let (mut user, program) = terminal();
         let shared = program.try_clone().unwrap();
-        let mut child = child("lines_of_a_terminal", role, |child| drop(child.stdin(program)));
+        let mut child = child("lines_of_a_terminal", role, program);
         child.await_line("terminal: true");
         user.write_all(b"one\ntw").unwrap();
         child.await_line("one");
@@ -117,7 +117,7 @@ fn lines_of_a_pipe() {
     for role in BOTH {
         let (reader, mut writer) = std::io::pipe().unwrap();
         let shared = reader.try_clone().unwrap();
-        let mut child = child("lines_of_a_pipe", role, |child| drop(child.stdin(reader)));
+        let mut child = child("lines_of_a_pipe", role, reader);
         child.await_line("terminal: false");
         writer.write_all(b"one\ntw").unwrap();
         child.await_line("one");
@@ -141,7 +141,7 @@ fn lines_of_a_socket() {
     for role in BOTH {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let theirs = OwnedFd::from(theirs);
-        let mut child = child("lines_of_a_socket", role, |child| drop(child.stdin(theirs)));
+        let mut child = child("lines_of_a_socket", role, theirs);
         child.await_line("terminal: false");
         ours.write_all(b"one\n").unwrap();
         child.await_line("one");
@@ -166,10 +166,10 @@ fn lines_of_a_file_and_of_nothing() {
     fs::write(&path, &many).unwrap();
     for role in BOTH {
         let file = File::open(&path).unwrap();
-        let (status, said) = end(child(NAME, role, |child| drop(child.stdin(file))));
+        let (status, said) = end(child(NAME, role, file));
         assert_eq!(status, ended(0));
         assert_eq!(said, format!("terminal: false\n{many}end\n"));
-        let said = end(child(NAME, role, |child| drop(child.stdin(Stdio::null()))));
+        let said = end(child(NAME, role, Stdio::null()));
         assert_eq!(said, (ended(0), "terminal: false\nend\n".to_owned()));
     }
     fs::remove_file(path).unwrap();
@@ -196,7 +196,7 @@ fn a_dropped_read_has_taken_nothing() {
         });
     }
     let (reader, mut writer) = std::io::pipe().unwrap();
-    let mut child = child(NAME, "reads", |child| drop(child.stdin(reader)));
+    let mut child = child(NAME, "reads", reader);
     child.await_line("ready");
     writer.write_all(b"onetwo").unwrap();
     assert_eq!(end(child), (ended(0), "one\ntwo\n".to_owned()));
@@ -225,10 +225,10 @@ fn the_loop_goes_on_and_the_program_ends() {
     }
     for role in BOTH {
         let (_user, program) = terminal();
-        let on_terminal = child(NAME, role, |child| drop(child.stdin(program)));
+        let on_terminal = child(NAME, role, program);
         assert_eq!(end(on_terminal), (ended(0), "ticked\n".to_owned()));
         let (reader, _writer) = std::io::pipe().unwrap();
-        let on_pipe = child(NAME, role, |child| drop(child.stdin(reader)));
+        let on_pipe = child(NAME, role, reader);
         assert_eq!(end(on_pipe), (ended(0), "ticked\n".to_owned()));
     }
 }
@@ -278,7 +278,7 @@ fn a_slow_reader_holds_up_nothing_but_the_writer() {
     }
     let (mut reader, writer) = std::io::pipe().unwrap();
     let shared = writer.try_clone().unwrap();
-    let mut on_pipe = child(NAME, "pipe", |child| drop(child.stdin(writer)));
+    let mut on_pipe = child(NAME, "pipe", writer);
     on_pipe.await_line("ticked");
     assert!(!is_nonblocking(&shared), "others have this pipe too");
     drop(shared);
@@ -289,7 +289,7 @@ fn a_slow_reader_holds_up_nothing_but_the_writer() {
 
     let (mut user, program) = terminal();
     let shared = program.try_clone().unwrap();
-    let mut on_terminal = child(NAME, "terminal", |child| drop(child.stdin(program)));
+    let mut on_terminal = child(NAME, "terminal", program);
     on_terminal.await_line("ticked");
     let mut got: Vec<u8> = Vec::new();
     while got.len() < written().len() {
@@ -311,7 +311,7 @@ fn a_socket_gets_all() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let shared = theirs.try_clone().unwrap();
     let theirs = OwnedFd::from(theirs);
-    let mut child = child(NAME, "socket", |child| drop(child.stdin(theirs)));
+    let mut child = child(NAME, "socket", theirs);
     child.await_line("ticked");
     assert!(!is_nonblocking(&shared), "others have this socket too");
     drop(shared);
@@ -331,7 +331,7 @@ fn a_file_gets_all_in_order() {
     let mut file =
         File::options().create(true).truncate(true).read(true).write(true).open(&path).unwrap();
     let theirs = file.try_clone().unwrap();
-    let mut child = child(NAME, "file", |child| drop(child.stdin(theirs)));
+    let mut child = child(NAME, "file", theirs);
     child.await_line("ticked");
     assert_eq!(end(child).0, ended(0));
     let mut got = Vec::new();
@@ -361,9 +361,9 @@ fn errors_of_writing_are_told() {
         std::process::exit(0);
     }
     let (_, writer) = std::io::pipe().unwrap();
-    let on_pipe = child(NAME, "pipe", |child| drop(child.stdin(writer)));
+    let on_pipe = child(NAME, "pipe", writer);
     assert_eq!(end(on_pipe), (ended(0), "BrokenPipe\n".to_owned()));
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let on_full = child(NAME, "full", |child| drop(child.stdin(full)));
+    let on_full = child(NAME, "full", full);
     assert_eq!(end(on_full), (ended(0), "StorageFull\n".to_owned()));
 }

@@ -1,7 +1,7 @@
 //! `AsyncRead` and `AsyncWrite` of any source whose reference reads and writes.
 
 use std::{
-    io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write},
+    io::{self, IoSlice, IoSliceMut, Read, Write},
     net,
     os::{
         fd::{AsFd, BorrowedFd},
@@ -36,7 +36,8 @@ fn a_socket_of_std_is_a_stream() {
         let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 253) as u8).collect();
         let mut got = vec![0; bytes.len()];
         let (sent, read) = zip(client.write_all(&bytes), server.read_exact(&mut got)).await;
-        (sent.unwrap(), read.unwrap());
+        sent.unwrap();
+        read.unwrap();
         assert!(got == bytes);
         client.flush().await.unwrap();
         client.close().await.unwrap();
@@ -97,7 +98,7 @@ impl Write for &Sparing {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Err(io::Error::new(ErrorKind::Other, "flushing is passed on"))
+        Err(io::Error::other("flushing is passed on"))
     }
 }
 

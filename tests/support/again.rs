@@ -41,15 +41,15 @@ pub(crate) fn this_program(test: &str, role: &str) -> Playing {
 
 /// This test again, as the last arguments of a launcher.
 pub(crate) fn as_child(launcher: Command, test: &str, role: &str) -> Playing {
-    as_child_with(launcher, test, role, |_| {})
+    as_child_with(launcher, test, role, Stdio::inherit())
 }
 
-/// The same with other streams: standard input and output.
+/// The same with another standard input.
 pub(crate) fn as_child_with(
     mut launcher: Command,
     test: &str,
     role: &str,
-    streams: impl FnOnce(&mut Command),
+    stdin: Stdio,
 ) -> Playing {
     let program = std::env::current_exe().unwrap();
     launcher
@@ -57,8 +57,8 @@ pub(crate) fn as_child_with(
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
         .stdout(Stdio::null())
+        .stdin(stdin)
         .stderr(Stdio::piped());
-    streams(&mut launcher);
     let mut child = launcher.spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap());
     Playing { child, lines, _watchdog: Watchdog::new("a test in a process of its own") }
