@@ -7,10 +7,12 @@
 //!
 //! ```text
 //! main.rs        how an example is run; the programs with sockets, and the half-million-action one
+//! graceful.rs    the server that is stopped without cutting anybody off
 //! twins.rs       the twins of Python programs print what they should
 //! originals.rs   and what their originals print, run by Python
 //! ```
 
+mod graceful;
 mod originals;
 mod twins;
 
