@@ -67,7 +67,7 @@ enum Locks {
 enum Bank {
     Unsafe([Cell<u32>; 6]),
     Safe(Mutex<[u32; 6]>),
-    FineGrained { accounts: [Mutex<u32>; 6], in_order: bool },
+    FineGrained { accounts: Vec<Mutex<u32>>, in_order: bool },
 }
 
 impl Bank {
@@ -76,7 +76,7 @@ impl Bank {
             Locks::Unsafe => Self::Unsafe(BALANCES.map(Cell::new)),
             Locks::Safe => Self::Safe(Mutex::new(BALANCES)),
             Locks::FineGrained | Locks::Deadlock => Self::FineGrained {
-                accounts: BALANCES.map(Mutex::new),
+                accounts: BALANCES.map(Mutex::new).into(),
                 in_order: matches!(locks, Locks::FineGrained),
             },
         }

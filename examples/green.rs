@@ -68,13 +68,13 @@ fn greenlet() {
         turn.set(other);
         yield_now() // to the loop below
     };
-    let mut foo = pin!(async {
+    let mut foo_block = pin!(async {
         println!("Foo start");
         switch_to(Bar).await;
         println!("Foo end");
         switch_to(Bar).await;
     });
-    let mut bar = pin!(async {
+    let mut bar_block = pin!(async {
         println!("Bar start");
         switch_to(Foo).await;
         println!("Bar end");
@@ -86,8 +86,8 @@ fn greenlet() {
     let mut context = Context::from_waker(Waker::noop());
     loop {
         let polled = match turn.get() {
-            Foo => foo.as_mut().poll(&mut context),
-            Bar => bar.as_mut().poll(&mut context),
+            Foo => foo_block.as_mut().poll(&mut context),
+            Bar => bar_block.as_mut().poll(&mut context),
         };
         if polled.is_ready() {
             break;
