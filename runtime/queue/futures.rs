@@ -92,7 +92,7 @@ impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
 impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
     /// The poll of a `get`, for a future and for a stream.
     #[inline]
-    pub(super) fn poll_get(
+    pub(crate) fn poll_get(
         &self,
         stage: &mut Stage,
         location: &'static Location<'static>,
@@ -130,7 +130,7 @@ impl<T, S: Sharing, O: Order<T>> GenericQueue<T, S, O> {
 
     /// Ends a `get` that is dropped while it waits.
     #[inline(never)]
-    pub(super) fn cancel_get(&self, key: WaitKey) {
+    pub(crate) fn cancel_get(&self, key: WaitKey) {
         let (waiter, wakes) = self.open().cancel_get(key);
         wakes.wake();
         discard(waiter);

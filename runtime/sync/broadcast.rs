@@ -217,7 +217,7 @@ impl<T> Sender<T> {
     /// ```
     #[track_caller]
     pub fn subscribe(&self) -> Receiver<T> {
-        self.channel.subscribe(Location::caller())
+        Channel::subscribe(&self.channel, Location::caller())
     }
 
     /// How many receivers there are.
@@ -253,12 +253,13 @@ impl<T> Sender<T> {
 }
 
 impl<T> Channel<T> {
-    fn subscribe(self: &Arc<Self>, location: &'static Location<'static>) -> Receiver<T> {
-        let mut state = lock(&self.state);
+    // A method of loom's `Arc` it cannot be.
+    fn subscribe(channel: &Arc<Self>, location: &'static Location<'static>) -> Receiver<T> {
+        let mut state = lock(&channel.state);
         state.receivers += 1;
         let next = state.end();
         drop(state);
-        Receiver { channel: self.clone(), next, stage: Stage::New, location }
+        Receiver { channel: channel.clone(), next, stage: Stage::New, location }
     }
 
     fn debug(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -327,7 +328,7 @@ impl<T> Receiver<T> {
     /// ```
     #[track_caller]
     pub fn resubscribe(&self) -> Self {
-        self.channel.subscribe(Location::caller())
+        Channel::subscribe(&self.channel, Location::caller())
     }
 
     /// How many values are there for this receiver, those that were driven out included.

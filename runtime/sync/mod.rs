@@ -4,6 +4,7 @@
 //! oneshot.rs        a channel for one value
 //! watch.rs          a channel that holds the latest value
 //! broadcast.rs      a channel of which each receiver gets every value
+//! mpsc.rs           a channel with many senders and one receiver: a queue with its two sides taken apart
 //! rate_limiter.rs   so many starts an interval
 //! once_cell.rs      a cell that is filled once, by work that may wait
 //! event.rs          a flag that tasks wait for
@@ -25,6 +26,7 @@ pub mod broadcast;
 mod condition;
 mod event;
 mod guarded;
+pub mod mpsc;
 mod mutex;
 mod once_cell;
 pub mod oneshot;

@@ -145,12 +145,13 @@ impl<T> Channel<T> {
         (state.value.clone(), self.version() & !CLOSED)
     }
 
-    fn subscribe(self: &Arc<Self>) -> Receiver<T> {
-        let mut state = lock(&self.state);
+    // A method of loom's `Arc` it cannot be.
+    fn subscribe(channel: &Arc<Self>) -> Receiver<T> {
+        let mut state = lock(&channel.state);
         state.receivers += 1;
-        let seen = self.version() & !CLOSED;
+        let seen = channel.version() & !CLOSED;
         drop(state);
-        Receiver { channel: self.clone(), seen }
+        Receiver { channel: channel.clone(), seen }
     }
 
     /// The poll of one that waits for a version other than `seen`.
@@ -324,7 +325,7 @@ impl<T> Sender<T> {
     /// assert!(receiver.has_changed().unwrap());
     /// ```
     pub fn subscribe(&self) -> Receiver<T> {
-        self.channel.subscribe()
+        Channel::subscribe(&self.channel)
     }
 
     /// How many receivers there are.
@@ -496,7 +497,7 @@ impl<T> Receiver<T> {
 /// Another receiver, which has seen what this one has.
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        let mut other = self.channel.subscribe();
+        let mut other = Channel::subscribe(&self.channel);
         other.seen = self.seen;
         other
     }

@@ -152,6 +152,7 @@ what users await
     sync/oneshot.rs
     sync/watch.rs
     sync/broadcast.rs
+    sync/mpsc.rs            <- queue/mod.rs sync/event.rs
     sync/mod.rs             <- sync/event.rs sync/once_cell.rs sync/rate_limiter.rs sync/semaphore.rs sync/mutex.rs sync/rwlock.rs sync/condition.rs sync/barrier.rs
     io/source.rs
     io/operation.rs         <- io/source.rs

@@ -41,6 +41,7 @@ mod injector;
 mod join;
 mod lifo;
 mod many;
+mod mpsc;
 mod mutex;
 mod oneshot;
 mod pool;

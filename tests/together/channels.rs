@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     sync::{
@@ -18,6 +19,7 @@ use whirligig::{
     spawn,
     sync::{
         broadcast::{self, Lagged, RecvError},
+        mpsc::{self, TrySendError},
         oneshot::{self, TryRecvError},
         watch,
     },
@@ -757,6 +759,315 @@ proptest! {
             for (at, value) in sent.iter().enumerate() {
                 // Here, and in the ring while somebody is to have it.
                 prop_assert_eq!(Rc::strong_count(value), 1 + usize::from(at as u64 >= first));
+            }
+        }
+    }
+}
+
+// ---- mpsc ----
+
+#[test]
+fn many_send_and_one_receives_to_the_end() {
+    on_each_variant(|_| async {
+        for capacity in [1, 8] {
+            let (sender, mut receiver) = mpsc::channel(capacity);
+            let sending: Vec<_> = (0..4)
+                .map(|_| {
+                    let sender = sender.clone();
+                    spawn(async move {
+                        for n in 1..=100 {
+                            sender.send(n).await.unwrap();
+                        }
+                    })
+                })
+                .collect();
+            drop(sender);
+            let mut sum = 0;
+            while let Some(n) = receiver.recv().await {
+                sum += n;
+            }
+            assert_eq!(sum, 4 * 5050);
+            assert_eq!(receiver.recv().await, None);
+            for task in sending {
+                task.await.unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_receiver_that_goes_ends_the_senders() {
+    on_each_variant(|_| async {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let sending = spawn(async move {
+            let mut sent = 0;
+            while sender.send(sent).await.is_ok() {
+                sent += 1;
+            }
+            sender.closed().await;
+            sent
+        });
+        assert_eq!(receiver.recv().await, Some(0));
+        drop(receiver);
+        assert!(sending.await.unwrap() >= 1);
+    });
+}
+
+#[test]
+fn a_channel_is_a_stream_and_gives_in_batches() {
+    on_each_variant(|_| async {
+        let (sender, mut receiver) = mpsc::unbounded();
+        for n in 1..=10 {
+            sender.try_send(n).unwrap();
+        }
+        let mut batch = vec![0];
+        assert_eq!(receiver.recv_many(&mut batch, 4).await, 4);
+        assert_eq!(batch, [0, 1, 2, 3, 4]);
+        drop(sender);
+        assert_eq!(receiver.next().await, Some(5));
+        assert_eq!(receiver.recv_many(&mut batch, 0).await, 0);
+        assert_eq!(receiver.collect::<Vec<_>>().await, [6, 7, 8, 9, 10]);
+    });
+}
+
+#[test]
+fn room_that_is_reserved_is_kept_or_goes_to_the_next() {
+    on_each_variant(|_| async {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let permit = sender.reserve().await.unwrap();
+        let next = spawn({
+            let sender = sender.clone();
+            async move { sender.send("second").await }
+        });
+        task::yield_now().await;
+        assert_eq!(sender.try_send("third"), Err(TrySendError::Full("third")));
+        permit.send("first").unwrap();
+        assert_eq!(receiver.recv().await, Some("first"));
+        next.await.unwrap().unwrap();
+        assert_eq!(receiver.recv().await, Some("second"));
+        let unused = sender.reserve().await.unwrap();
+        let next = spawn({
+            let sender = sender.clone();
+            async move { sender.send("fourth").await }
+        });
+        task::yield_now().await;
+        drop(unused);
+        assert_eq!(receiver.recv().await, Some("fourth"));
+        next.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn threads_send_and_receive() {
+    on_each_variant(|_| async {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let (back, mut answers) = mpsc::channel(1);
+        let echoing = thread::spawn(move || {
+            while let Some(n) = receiver.blocking_recv() {
+                back.blocking_send(n + 1).unwrap();
+            }
+        });
+        for n in 0..10 {
+            sender.send(n).await.unwrap();
+            assert_eq!(answers.recv().await, Some(n + 1));
+        }
+        let refused = catch_unwind(AssertUnwindSafe(|| answers.blocking_recv())).unwrap_err();
+        assert!(refused.downcast_ref::<String>().unwrap().contains("block_in_place"));
+        drop(sender);
+        assert_eq!(answers.recv().await, None);
+        echoing.join().unwrap();
+    });
+}
+
+#[derive(Debug, Clone)]
+enum MpscAct {
+    TrySend,
+    /// Begin a send, or to reserve.
+    Send(bool),
+    PollSend(Index),
+    CancelSend(Index),
+    /// Send by a permit, or drop it.
+    Use(Index, bool),
+    TryRecv,
+    /// By a future that is given up at once.
+    PollOnce,
+    /// By the stream, which goes on waiting.
+    PollNext,
+    CloneSender,
+    DropSender,
+    Close,
+    DropReceiver,
+}
+
+fn mpsc_acts() -> impl Strategy<Value = Vec<MpscAct>> {
+    let index = any::<Index>;
+    let act = prop_oneof![
+        6 => Just(MpscAct::TrySend),
+        8 => prop::bool::weighted(0.3).prop_map(MpscAct::Send),
+        16 => index().prop_map(MpscAct::PollSend),
+        4 => index().prop_map(MpscAct::CancelSend),
+        4 => (index(), prop::bool::weighted(0.7)).prop_map(|(at, sends)| MpscAct::Use(at, sends)),
+        4 => Just(MpscAct::TryRecv),
+        4 => Just(MpscAct::PollOnce),
+        12 => Just(MpscAct::PollNext),
+        2 => Just(MpscAct::CloneSender),
+        1 => Just(MpscAct::DropSender),
+        1 => Just(MpscAct::Close),
+        1 => Just(MpscAct::DropReceiver),
+    ];
+    prop::collection::vec(act, 0..80)
+}
+
+/// A send, or a wait for room, that was begun.
+struct Begun<'a> {
+    item: u32,
+    probe: Probe<'a, Result<Option<mpsc::Permit<'a, u32>>, ()>>,
+    /// Not yet polled, waiting since an act, or woken.
+    state: Result<State, ()>,
+    since: u32,
+}
+
+proptest! {
+    /// Against a list of items, and how much room is promised.
+    #[test]
+    fn an_mpsc_is_a_list_and_promises(capacity in 1_usize..4, acts in mpsc_acts()) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        // The futures borrow this one; the others are for the count.
+        let first = sender;
+        let mut others = Vec::new();
+        let mut receiver = Some(receiver);
+        let mut stream = Task::default();
+        let mut stream_waits = false;
+        let mut items: VecDeque<u32> = VecDeque::new();
+        let mut begun: Vec<Begun<'_>> = Vec::new();
+        let mut permits = Vec::new();
+        let mut closed = false;
+        for (now, act) in (0..).zip(acts) {
+            let woken = begun.iter().filter(|one| one.state == Ok(State::Woken)).count();
+            let has_room = !closed && items.len() + woken + permits.len() < capacity;
+            let next = match items.front() {
+                Some(item) => Poll::Ready(Some(*item)),
+                None if closed => Poll::Ready(None),
+                None => Poll::Pending,
+            };
+            match act {
+                MpscAct::TrySend => {
+                    let expected = match () {
+                        () if closed => Err(TrySendError::Closed(now)),
+                        () if has_room => Ok(()),
+                        () => Err(TrySendError::Full(now)),
+                    };
+                    prop_assert_eq!(first.try_send(now), expected);
+                    if expected.is_ok() {
+                        items.push_back(now);
+                    }
+                }
+                MpscAct::Send(reserves) => {
+                    let probe = if reserves {
+                        let reserve = first.reserve();
+                        Probe::new(async { reserve.await.map(Some).map_err(drop) })
+                    } else {
+                        let send = first.send(now);
+                        Probe::new(async { send.await.map(|()| None).map_err(drop) })
+                    };
+                    begun.push(Begun { item: now, probe, state: Err(()), since: 0 });
+                }
+                MpscAct::PollSend(at) if !begun.is_empty() => {
+                    let mut one = begun.swap_remove(at.index(begun.len()));
+                    let may_go = match one.state {
+                        Err(()) => has_room || closed,
+                        Ok(state) => state == State::Woken,
+                    };
+                    match one.probe.poll() {
+                        Poll::Pending => {
+                            prop_assert!(!may_go);
+                            if one.state.is_err() {
+                                (one.state, one.since) = (Ok(State::Waiting), now);
+                            }
+                            begun.push(one);
+                        }
+                        Poll::Ready(Ok(permit)) => {
+                            prop_assert!(may_go && !closed);
+                            match permit {
+                                Some(permit) => permits.push(permit),
+                                None => items.push_back(one.item),
+                            }
+                        }
+                        Poll::Ready(Err(())) => prop_assert!(closed),
+                    }
+                }
+                MpscAct::CancelSend(at) if !begun.is_empty() => {
+                    begun.swap_remove(at.index(begun.len()));
+                }
+                MpscAct::Use(at, sends) if !permits.is_empty() => {
+                    let permit = permits.swap_remove(at.index(permits.len()));
+                    if sends {
+                        let sent = permit.send(now);
+                        prop_assert_eq!(sent, if closed { Err(mpsc::SendError(now)) } else { Ok(()) });
+                        if !closed {
+                            items.push_back(now);
+                        }
+                    }
+                }
+                MpscAct::TryRecv => {
+                    let Some(receiver) = &mut receiver else { continue };
+                    prop_assert_eq!(receiver.try_recv(), match next {
+                        Poll::Ready(Some(item)) => Ok(item),
+                        Poll::Ready(None) => Err(mpsc::TryRecvError::Closed),
+                        Poll::Pending => Err(mpsc::TryRecvError::Empty),
+                    });
+                    items.pop_front();
+                    stream_waits = false;
+                }
+                MpscAct::PollOnce => {
+                    let Some(receiver) = &mut receiver else { continue };
+                    let mut task = Task::default();
+                    prop_assert_eq!(task.poll(receiver.recv()), next);
+                    prop_assert_eq!(task.wakers(), 0);
+                    items.pop_front();
+                    stream_waits = false;
+                }
+                MpscAct::PollNext => {
+                    let Some(receiver) = &mut receiver else { continue };
+                    prop_assert_eq!(stream.poll(receiver.next()), next);
+                    items.pop_front();
+                    stream_waits = next.is_pending();
+                }
+                MpscAct::CloneSender => others.push(first.clone()),
+                MpscAct::DropSender => drop(others.pop()),
+                MpscAct::Close => {
+                    let Some(receiver) = &mut receiver else { continue };
+                    receiver.close();
+                    closed = true;
+                }
+                MpscAct::DropReceiver => {
+                    receiver = None;
+                    items.clear();
+                    (closed, stream_waits) = (true, false);
+                }
+                _ => {}
+            }
+            if closed {
+                permits.clear();
+            }
+            // First come, first served, as far as there is room.
+            begun.sort_by_key(|one| one.since);
+            let woken = begun.iter().filter(|one| one.state == Ok(State::Woken)).count();
+            let mut room = capacity.saturating_sub(items.len() + woken + permits.len());
+            for one in &mut begun {
+                if one.state == Ok(State::Waiting) && (closed || room > 0) {
+                    one.state = Ok(State::Woken);
+                    room = room.saturating_sub(1);
+                }
+            }
+            for one in &begun {
+                prop_assert_eq!(one.probe.is_woken(), one.state == Ok(State::Woken));
+            }
+            prop_assert_eq!(stream.wakers() + usize::from(stream.is_woken()), usize::from(stream_waits));
+            prop_assert_eq!(stream.is_woken(), stream_waits && (closed || !items.is_empty()));
+            prop_assert_eq!(first.is_closed(), closed);
+            if let Some(receiver) = &receiver {
+                prop_assert_eq!(receiver.len(), items.len());
             }
         }
     }
