@@ -53,6 +53,7 @@
 //! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
 //! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
 //! | `queue.Queue` between threads | [`put_blocking`](queue::Queue::put_blocking), [`get_blocking`](queue::Queue::get_blocking) of the same queues |
+//! | `Lock`, `Semaphore` and `BoundedSemaphore`, `Condition`, `Barrier` | [`sync::Mutex`] and [`sync::RwLock`], [`sync::Semaphore`], [`sync::Condition`], [`sync::Barrier`] |
 //! | `Event`, `loop.create_future` | [`sync::Event`], [`sync::oneshot::channel`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
@@ -124,7 +125,7 @@
 //!   wait.rs               the system call in which a thread waits, and what ends it
 //!   run_queue/            the event loop's batches; the worker's ring and lifo slot; the injector
 //!   waiting/              in which order tasks wait, and how a leaf future does
-//!   base/                 clock, identities, counters, trace events, the switch between std and loom
+//!   base/                 clock, identities, counters, trace events, who holds which lock, the switch between std and loom
 //! ```
 //!
 //! `seeded("...")`, all over the code, is a mistake that can be made on purpose. It exists in the models alone,

@@ -9,7 +9,7 @@ use std::{
     io::{Read, pipe},
     panic::Location,
     pin::pin,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     task::Poll,
     time::Duration,
 };
@@ -19,7 +19,7 @@ use whirligig::{
     EventLoop, Runtime, TaskDump, WaitsFor, WaitsOn,
     io::Source,
     net::{TcpListener, TcpStream},
-    queue, spawn_local, task,
+    queue, spawn_local, sync, task,
     task::yield_now,
     time::{Instant, interval_at, sleep, timeout},
 };
@@ -240,6 +240,92 @@ fn a_queue_of_several_threads() {
         queue.try_put(1).unwrap();
         queue.join().await;
     });
+}
+
+#[test]
+fn a_lock() {
+    let line = here() + 4;
+    demand_wait(WaitsFor::Lock, line, async {
+        let mutex = sync::Mutex::new(());
+        let _guard = mutex.lock().await;
+        drop(mutex.lock().await);
+    });
+    let line = here() + 4;
+    demand_wait(WaitsFor::Lock, line, async {
+        let lock = sync::RwLock::new(());
+        let _guard = lock.read().await;
+        drop(lock.write().await);
+    });
+    let line = here() + 3;
+    demand_wait(WaitsFor::Permit, line, async {
+        let semaphore = sync::Semaphore::new(1);
+        drop(semaphore.acquire_many(2).await);
+    });
+}
+
+#[test]
+fn a_condition_and_then_its_lock() {
+    let line = here() + 4;
+    demand_wait(WaitsFor::Signal, line, async {
+        let (mutex, condition) = (sync::Mutex::new(()), sync::Condition::new());
+        let guard = mutex.lock().await;
+        drop(condition.wait(guard).await);
+    });
+    let line = here() + 5;
+    demand_wait(WaitsFor::Lock, line, async {
+        let (mutex, condition) = (sync::Mutex::new(()), sync::Condition::new());
+        let waits = async {
+            let guard = mutex.lock().await;
+            drop(condition.wait_for(guard, |()| false).await);
+        };
+        let notifies = async {
+            let _guard = mutex.lock().await;
+            condition.notify_one();
+            pending::<()>().await;
+        };
+        futures_lite::future::zip(waits, notifies).await;
+    });
+}
+
+#[test]
+fn a_barrier() {
+    let line = here() + 3;
+    demand_wait(WaitsFor::Signal, line, async {
+        let barrier = sync::Barrier::new(2);
+        drop(barrier.wait().await);
+    });
+}
+
+#[test]
+fn what_holds_a_lock() {
+    let event_loop = EventLoop::new().unwrap();
+    let mutex = Arc::new(sync::Mutex::new(()));
+    let held_on = mutex.clone();
+    let holding = task_on(&event_loop, "holding", async move {
+        let _guard = held_on.lock().await;
+        pending::<()>().await;
+    });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let waiting = task_on(&event_loop, "waiting", async move { drop(mutex.lock().await) });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let dump = event_loop.dump();
+    let found = dump.tasks.iter().find(|task| task.id == waiting.id()).unwrap();
+    if cfg!(debug_assertions) {
+        let told = format!(", held by task {} 'holding'", holding.id());
+        assert!(found.to_string().ends_with(&told), "{found}");
+        assert_eq!(found.held_by[0].task, Some(holding.id()));
+    }
+    // From outside of any task nobody is named.
+    let mutex = Arc::new(sync::Mutex::new(()));
+    let _guard = mutex.try_lock().unwrap();
+    let shared = mutex.clone();
+    let waiting = task_on(&event_loop, "waiting", async move { drop(shared.lock().await) });
+    event_loop.turn(Some(Duration::ZERO)).unwrap();
+    let dump = event_loop.dump();
+    let found = dump.tasks.iter().find(|task| task.id == waiting.id()).unwrap();
+    if cfg!(debug_assertions) {
+        assert!(found.to_string().ends_with(", held by something that is no task"), "{found}");
+    }
 }
 
 #[test]
