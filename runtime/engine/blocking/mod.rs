@@ -43,7 +43,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     fmt, io, mem,
-    panic::Location,
+    panic::{Location, RefUnwindSafe, UnwindSafe},
     task::{Context, Waker},
     time::Duration,
 };
@@ -154,6 +154,10 @@ pub struct BlockingStats {
 pub(crate) struct BlockingPool {
     shared: Arc<BlockingShared>,
 }
+
+// A user's function names its threads. It is called with nothing held, and returns a name.
+impl UnwindSafe for BlockingPool {}
+impl RefUnwindSafe for BlockingPool {}
 
 struct BlockingShared {
     id: u64,
