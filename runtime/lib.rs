@@ -76,6 +76,7 @@
 //! sync/                   locks, signals and channels between tasks
 //! io/                     any file descriptor as a `Source`, what can be awaited of it; pipes, standard streams
 //! signal/                 signals of the operating system; Ctrl-C
+//! fs/                     files and directories, on the blocking pool
 //! process/                child processes, their streams and their ends
 //! executor/               pools of threads for calls: `concurrent.futures`
 //! net/                    sockets: addresses, connecting, listening, streams, datagrams
@@ -234,6 +235,7 @@ mod shutdown;
 pub mod trace;
 
 pub mod executor;
+pub mod fs;
 pub mod io;
 pub mod net;
 pub mod process;

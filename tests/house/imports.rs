@@ -200,6 +200,13 @@ what users await
     net/unix/datagram.rs    <- io/mod.rs net/datagram.rs net/error.rs net/unix/address.rs net/unix/ancillary.rs net/unix/peer_cred.rs net/unix/retry.rs net/unix/stream.rs
     net/unix/mod.rs         <- net/unix/address.rs net/unix/datagram.rs net/unix/peer_cred.rs net/unix/stream.rs
     net/mod.rs              <- net/send_file.rs net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/tcp.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs net/unix/mod.rs
+files
+    fs/error.rs
+    fs/calls.rs              <- fs/error.rs
+    fs/directory.rs          <- fs/calls.rs fs/error.rs
+    fs/file.rs               <- fs/error.rs
+    fs/open.rs               <- fs/calls.rs fs/file.rs
+    fs/mod.rs                <- fs/calls.rs fs/directory.rs fs/error.rs fs/file.rs fs/open.rs
 executors
     executor/call.rs
     executor/completed.rs    <- executor/call.rs
