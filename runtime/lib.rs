@@ -49,6 +49,7 @@
 //! | `new_event_loop`, `run_until_complete` | [`EventLoop::new`], [`EventLoop::block_on`] |
 //! | `run_forever`, `stop`, `call_soon_threadsafe` | [`EventLoop::run_forever`], [`Handle`] |
 //! | `create_task` | [`spawn`], [`spawn_local`] |
+//! | `TaskGroup`, trio's nursery | [`task::scope`](fn@task::scope), [`task::TaskGroup`], [`task::borrowing_scope`] |
 //! | `gather`, `wait`, `as_completed` | [`task::gather`], [`task::try_gather`], [`task::wait`], [`task::as_completed`] |
 //! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
 //! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
@@ -70,7 +71,7 @@
 //!
 //! ```text
 //! lib.rs                  this page, and the public names
-//! task/                   spawning, many futures at once, blocking calls, the budget for other crates' futures
+//! task/                   spawning, groups and scopes, many futures at once, blocking calls, the budget for other crates' futures
 //! time/                   sleep, timeout, interval, and the clock's `Instant`
 //! queue/                  the async queue: its rules, and one struct around them in two shells and three orders
 //! sync/                   locks, signals and channels between tasks

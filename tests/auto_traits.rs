@@ -154,3 +154,28 @@ fn what_may_cross_a_caught_panic() {
     // Not `Connect` and `Bind`, which cannot go on after a panic within, nor what holds an `io::Error`, as std's
     // own does not, nor the builder that holds a user's hooks.
 }
+
+#[test]
+fn what_groups_and_scopes_are() {
+    use std::future::Ready;
+
+    use task::{
+        BorrowingScope, BorrowingScopeFuture, Child, ErrorGroup, Failure, LocalChild, NextOutcome,
+        Scope, ScopeFuture, SendChild, TaskGroup, WaitAll,
+    };
+
+    all![send_and_sync:
+        TaskGroup<u8>, NextOutcome<'static, u8>, WaitAll<'static, u8>,
+        Scope<u8>, Child<u8>, ErrorGroup<u8>, Failure<u8>, BorrowingScope<SendChild<'static, u8>>,
+    ];
+    all![send: ScopeFuture<Ready<()>, (), u8>, BorrowingScopeFuture<Ready<()>, SendChild<'static, u8>, (), u8>];
+    not![Send:
+        TaskGroup<Rc<u8>>, Scope<Rc<u8>>, Child<Rc<u8>>, ScopeFuture<Ready<()>, (), Rc<u8>>,
+        BorrowingScope<LocalChild<'static, u8>>,
+        BorrowingScopeFuture<Ready<()>, LocalChild<'static, u8>, (), u8>,
+    ];
+    all![crosses_a_panic:
+        TaskGroup<Rc<u8>>, Scope<Rc<u8>>, Child<Rc<u8>>, ErrorGroup<u8>, Failure<u8>,
+        BorrowingScope<LocalChild<'static, u8>>,
+    ];
+}

@@ -118,6 +118,11 @@ pub(crate) fn loop_of_this_thread(loop_id: u64) -> Option<Rc<Core>> {
     LOOPS.with_borrow(|loops| loops.get(&loop_id)?.upgrade())
 }
 
+/// All event loops that were made on this thread and are there.
+pub(crate) fn loops_of_this_thread() -> Vec<Rc<Core>> {
+    LOOPS.with_borrow(|loops| loops.values().filter_map(Weak::upgrade).collect())
+}
+
 /// Makes a loop this thread's, until the guard is dropped; then the one before it again.
 pub(crate) fn enter(core: Rc<Core>) -> Guard<EnteredTable> {
     let table = local::enter(core.table.clone());

@@ -8,29 +8,41 @@
 //! given back already. Or to await the ends: what is being dropped cannot await.
 
 use crate::engine::{
-    base::this_poll,
+    base::{this_poll, user_code},
     current,
     task::{join::JoinHandle, reach::Ending},
     waiting::thread::park_until,
 };
 
-/// Cancels these tasks, and returns when their futures have been dropped. Outcomes that come yet are lost.
+/// Cancels these tasks, and returns when their futures have been dropped. Outcomes that come yet are lost; a panic
+/// among them is reported.
 ///
 /// Not waited for is a task that this very thread polls: that is, if this is called inside the task, in which case it
 /// ends when its poll does.
 pub(crate) fn end_now<T>(tasks: Vec<JoinHandle<T>>) {
     // All are asked before any is waited for.
-    let polled: Vec<_> = tasks
-        .into_iter()
-        .filter_map(|task| (task.end() == Ending::Elsewhere).then_some(task))
-        .collect();
+    let mut polled = tasks;
+    let is_elsewhere = |task: &mut JoinHandle<T>| task.end() == Ending::Elsewhere;
+    polled.retain_mut(is_elsewhere);
+    if polled.is_empty() {
+        return;
+    }
+    // Their loop may be one of this thread that does not turn now.
+    for event_loop in current::loops_of_this_thread() {
+        let _entered = current::enter(event_loop);
+        polled.retain_mut(is_elsewhere);
+    }
     if polled.is_empty() {
         return;
     }
     let _left = current::hand_off_worker();
     this_poll::blocked(|| {
         for task in polled {
-            drop(park_until(task, || {}));
+            if let Err(error) = park_until(task, || {})
+                && error.is_panic()
+            {
+                user_code::say(format_args!("{error}; nobody awaits it"));
+            }
         }
     });
 }

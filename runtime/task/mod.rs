@@ -38,6 +38,17 @@
 //! });
 //! ```
 //!
+//! # Tasks that belong together
+//!
+//! | | children | the next line runs when | a failure |
+//! | --- | --- | --- | --- |
+//! | [`scope`](fn@scope) | tasks | all have ended | cancels all, and is the scope's error, with all others |
+//! | [`borrowing_scope`] | futures that the parent polls, and that may borrow from it | all have ended | as above |
+//! | [`TaskGroup`] | tasks | it likes | is an outcome like any other |
+//!
+//! Take a scope where you can: what is spawned in it cannot be forgotten. A group is for outcomes that are taken as
+//! they come, over a longer time.
+//!
 //! What a task is made of is in `engine/task/`.
 
 use std::{
@@ -53,12 +64,19 @@ pub use self::blocking::{
     SpawnBlocking, TrySpawnError, block_in_place, spawn_blocking, try_spawn_blocking,
 };
 pub(crate) use self::blocking::{look_up, spawn_blocking_from};
+pub use self::borrowing::{
+    BorrowingScope, BorrowingScopeFuture, LocalChild, SendChild, borrowing_scope,
+    borrowing_scope_local,
+};
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
 pub use self::cancel::CancelHandle;
 pub use self::cancel_on_drop::CancelOnDrop;
+pub use self::child::{BodyOutput, Child, ChildOutput};
+pub use self::errors::{ErrorGroup, Failure};
 pub use self::gather::{Gather, TryGather, gather, try_gather};
 pub use self::group::{GroupBuilder, NextOutcome, TaskGroup, WaitAll};
 pub use self::race::{Race, race};
+pub use self::scope::{MoveOnScope, Scope, ScopeBuilder, ScopeFuture, scope};
 pub use self::wait::{Wait, WaitFor, Waited, wait};
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
@@ -73,14 +91,20 @@ use crate::{
 
 mod as_completed;
 mod blocking;
+mod borrowing;
 mod budget;
 mod cancel;
 mod cancel_on_drop;
+mod child;
+mod children;
 mod end;
+mod errors;
 mod gather;
 mod group;
 mod many;
+mod outcome;
 mod race;
+mod scope;
 mod wait;
 
 /// Spawns a future onto the runtime that polls the caller.

@@ -4,11 +4,13 @@
 //! sparse; when they come more densely than some 5,000 a second they share wake-ups, up to 400
 //! microseconds late.
 
+/// trio's names for [`timeout`] and [`timeout_at`].
+pub use self::timeout::{timeout as fail_after, timeout_at as fail_at};
 pub use self::{
     instant::Instant,
     interval::{Interval, MissedTicks, Tick, interval, interval_at},
     sleep::{Sleep, sleep, sleep_until},
-    timeout::{TimedOut, Timeout, timeout, timeout_at},
+    timeout::{MoveOn, TimedOut, Timeout, move_on_after, move_on_at, timeout, timeout_at},
 };
 pub use crate::engine::base::clock::{Hold, TestClock};
 

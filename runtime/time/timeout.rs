@@ -43,7 +43,6 @@ use crate::engine::base::this_poll;
 /// ```
 #[track_caller]
 #[doc(alias = "wait_for")]
-#[doc(alias = "move_on_after")]
 pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
     Timeout { sleep: sleep(duration), future }
 }
@@ -59,9 +58,65 @@ pub fn timeout<F: Future>(duration: Duration, future: F) -> Timeout<F> {
 /// When polled on a thread that no loop runs, or that entered a runtime which has shut down, unless `future` is
 /// ready at once.
 #[track_caller]
-#[doc(alias = "move_on_at")]
 pub fn timeout_at<F: Future>(deadline: Instant, future: F) -> Timeout<F> {
     Timeout { sleep: sleep_until(deadline), future }
+}
+
+/// Gives `future` no longer than `duration` from now, and its output if that was enough. trio's `move_on_after`.
+///
+/// [`timeout`] is the same with an error in the place of `None`. On a scope of tasks use
+/// [`ScopeFuture::move_on_after`](crate::task::ScopeFuture::move_on_after), which awaits the ends of its children.
+///
+/// *Cancel safety*: that of `future`, which is dropped with it, or when time is up.
+///
+/// # Panics
+/// As for [`timeout`].
+///
+/// ```
+/// use std::time::Duration;
+/// use whirligig::time::{move_on_after, sleep};
+///
+/// whirligig::run(async {
+///     let slow = async {
+///         sleep(Duration::from_secs(60)).await;
+///         "an answer"
+///     };
+///     assert_eq!(move_on_after(Duration::from_millis(1), slow).await, None);
+///     assert_eq!(move_on_after(Duration::from_secs(60), async { 7 }).await, Some(7));
+/// });
+/// ```
+#[track_caller]
+pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F> {
+    MoveOn { timeout: timeout(duration, future) }
+}
+
+/// Gives `future` until `deadline`, and its output if that was enough. See [`move_on_after`].
+///
+/// *Cancel safety*: that of `future`, which is dropped with it, or when time is up.
+///
+/// # Panics
+/// As for [`timeout`].
+#[track_caller]
+pub fn move_on_at<F: Future>(deadline: Instant, future: F) -> MoveOn<F> {
+    MoveOn { timeout: timeout_at(deadline, future) }
+}
+
+pin_project! {
+    /// The future of [`move_on_after`] and [`move_on_at`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct MoveOn<F> {
+        #[pin]
+        timeout: Timeout<F>,
+    }
+}
+
+impl<F: Future> Future for MoveOn<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().timeout.poll(cx).map(Result::ok)
+    }
 }
 
 pin_project! {

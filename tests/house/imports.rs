@@ -126,7 +126,13 @@ what users await
     task/race.rs            <- task/many.rs
     task/as_completed.rs    <- task/many.rs
     task/wait.rs            <- task/many.rs time/instant.rs time/sleep.rs
-    task/mod.rs <- task/cancel.rs task/blocking.rs task/budget.rs task/cancel_on_drop.rs task/group.rs task/gather.rs task/race.rs task/as_completed.rs task/wait.rs
+    task/errors.rs
+    task/child.rs
+    task/children.rs        <- task/child.rs
+    task/outcome.rs         <- task/child.rs task/errors.rs
+    task/scope.rs           <- task/child.rs task/children.rs task/end.rs task/errors.rs task/outcome.rs time/mod.rs
+    task/borrowing.rs       <- task/child.rs task/children.rs task/errors.rs task/outcome.rs
+    task/mod.rs <- task/cancel.rs task/blocking.rs task/budget.rs task/cancel_on_drop.rs task/group.rs task/gather.rs task/race.rs task/as_completed.rs task/wait.rs task/borrowing.rs task/child.rs task/errors.rs task/scope.rs
     queue/error.rs
     queue/items.rs
     queue/heap.rs <- queue/items.rs

@@ -8,12 +8,14 @@ use whirligig::task;
 
 use self::variants::{VARIANTS, Variant, on_each_variant};
 
+mod borrowing;
 mod channels;
 mod groups;
 mod locks;
 mod many;
 mod probe;
 mod queues;
+mod scopes;
 mod signals;
 mod sockets;
 #[path = "../support/variants.rs"]

@@ -355,7 +355,7 @@ struct Panic {
 }
 
 impl JoinError {
-    fn new(failure: Failure, origin: Origin) -> Self {
+    pub(crate) fn new(failure: Failure, origin: Origin) -> Self {
         let panic = match failure {
             Failure::Cancelled => None,
             Failure::Panicked(payload) => Some(Panic {

@@ -53,13 +53,16 @@ impl Arrivals {
 
     /// A child has come. From any thread.
     pub(crate) fn arrive(&self, number: u32) {
-        let mut list = lock(&self.list);
-        list.arrived.push_back(number);
-        let waiter = if list.arrived.len() >= list.enough { list.waiter.take() } else { None };
-        drop(list);
-        if let Some(waiter) = waiter {
+        if let Some(waiter) = self.push(number) {
             wake_waiter(waiter);
         }
+    }
+
+    /// The same, but for the wake, which the caller does when it has let go of its own lock.
+    pub(crate) fn push(&self, number: u32) -> Option<Waiter> {
+        let mut list = lock(&self.list);
+        list.arrived.push_back(number);
+        if list.arrived.len() >= list.enough { list.waiter.take() } else { None }
     }
 
     /// Moves those that have come to the end of `taken`.
