@@ -172,7 +172,7 @@ struct BlockingShared {
 }
 
 /// The name of a pool's thread, by its number among those it has started, from 0 on.
-pub(crate) type ThreadName = Box<dyn Fn(u64) -> String + Send + Sync>;
+pub(crate) type ThreadName = Box<dyn Fn(u64) -> String + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 struct State {
     /// The jobs that have not begun, by number: in the order in which they came.
