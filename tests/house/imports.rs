@@ -130,7 +130,7 @@ what users await
     task/child.rs
     task/children.rs        <- task/child.rs
     task/outcome.rs         <- task/child.rs task/errors.rs
-    task/scope.rs           <- task/child.rs task/children.rs task/end.rs task/errors.rs task/outcome.rs time/mod.rs
+    task/scope.rs           <- task/child.rs task/children.rs task/end.rs task/errors.rs task/outcome.rs time/mod.rs time/sleep.rs
     task/borrowing.rs       <- task/child.rs task/children.rs task/errors.rs task/outcome.rs
     task/mod.rs <- task/cancel.rs task/blocking.rs task/budget.rs task/cancel_on_drop.rs task/group.rs task/gather.rs task/race.rs task/as_completed.rs task/wait.rs task/borrowing.rs task/child.rs task/errors.rs task/scope.rs
     queue/error.rs
