@@ -17,7 +17,8 @@
 //! What must hold: a byte is in the pipe before the handler returns, and the count is raised under the lock under
 //! which the pipe was emptied. A listener looks at the count once more when it has begun to wait: the readiness may
 //! have been used up by another, which has raised the count before. Bytes that nobody has taken by then are told by
-//! an event: they came to an empty pipe, and that is an edge, for each loop that watches.
+//! an event: they came to an empty pipe, and that is an edge, for each loop that watches. `tests/models/signals.rs` runs
+//! this.
 //!
 //! **Alternative:** as tokio has it, that the default never comes back. Then a program that has awaited Ctrl-C once
 //! can never be ended by it again.
@@ -29,9 +30,10 @@ use std::{
     io::{self, PipeReader, Read},
     mem,
     sync::{
-        Arc as StdArc, Mutex, MutexGuard,
+        Arc as StdArc, Mutex as StdMutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
 };
 
 use signal_hook::{SigId, consts::FORBIDDEN, flag, low_level};
@@ -40,7 +42,10 @@ use super::{
     disposition::{Disposition, disposition},
     kind::SignalKind,
 };
-use crate::io::Source;
+use crate::{
+    engine::base::primitives::{Mutex, lock, seeded},
+    io::Source,
+};
 
 /// Signals that can be listened for have numbers below this: 64 is the last of Linux.
 const NUMBERS: usize = 65;
@@ -51,7 +56,7 @@ static SIGNALS: [PerSignal; NUMBERS] = [const { PerSignal::new() }; NUMBERS];
 struct PerSignal {
     /// The handler does what the default would do: it was the default before, and nobody listens now.
     does_default: AtomicBool,
-    state: Mutex<State>,
+    state: StdMutex<State>,
 }
 
 struct State {
@@ -71,7 +76,7 @@ struct Open {
 impl PerSignal {
     const fn new() -> Self {
         let state = State { before: None, listeners: 0, open: None };
-        Self { does_default: AtomicBool::new(false), state: Mutex::new(state) }
+        Self { does_default: AtomicBool::new(false), state: StdMutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -82,17 +87,40 @@ impl PerSignal {
 /// What the listeners of one signal share.
 pub(super) struct Delivery {
     pub(super) pipe: Source<PipeReader>,
-    /// How many times something was found in the pipe.
-    heard: Mutex<u64>,
+    pub(super) heard: Heard,
 }
 
-impl Delivery {
-    /// Whether the signal came since `seen`, which is brought up to date.
+/// How many times something was found in the pipe.
+pub(crate) struct Heard(Mutex<u64>);
+
+impl Heard {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(0))
+    }
+
+    /// The poll of a listener that has heard up to `seen`, which is brought up to date. `poll_op` tries an operation on
+    /// the pipe while that may be worth it, and waits when it is not.
+    pub(crate) fn poll(
+        &self,
+        seen: &mut u64,
+        poll_op: impl FnOnce(&mut dyn FnMut(&PipeReader) -> io::Result<()>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if let Poll::Ready(heard) = poll_op(&mut |pipe| self.hear(pipe, seen)) {
+            return Poll::Ready(heard);
+        }
+        // Another listener may have emptied the pipe before this one came to wait, so that no event follows.
+        match update(seen, *lock(&self.0)) && !seeded("signal_listener_looks_once") {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Whether the signal came since `seen`.
     ///
     /// # Errors
     /// `WouldBlock`: it did not.
-    pub(super) fn hear(&self, mut pipe: &PipeReader, seen: &mut u64) -> io::Result<()> {
-        let mut heard = self.lock();
+    fn hear(&self, mut pipe: &PipeReader, seen: &mut u64) -> io::Result<()> {
+        let mut heard = lock(&self.0);
         let mut bytes = [0; 64];
         let mut is_new = false;
         loop {
@@ -107,17 +135,12 @@ impl Delivery {
                 Err(_) => break,
             }
         }
+        if is_new && seeded("signal_counted_unlocked") {
+            drop(heard);
+            heard = lock(&self.0);
+        }
         *heard += u64::from(is_new);
         if update(seen, *heard) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-    }
-
-    /// As [`hear`](Self::hear), of what was found in the pipe already.
-    pub(super) fn has_heard(&self, seen: &mut u64) -> bool {
-        update(seen, *self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, u64> {
-        self.heard.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -145,7 +168,7 @@ pub(super) fn join(kind: SignalKind) -> io::Result<(StdArc<Delivery>, u64)> {
     drop(state);
     // What came before is not this one's.
     let mut seen = 0;
-    let _ = delivery.hear(delivery.pipe.get_ref(), &mut seen);
+    let _ = delivery.heard.hear(delivery.pipe.get_ref(), &mut seen);
     Ok((delivery, seen))
 }
 
@@ -202,5 +225,5 @@ fn open(kind: SignalKind) -> io::Result<Open> {
     let (reader, writer) = io::pipe()?;
     let pipe = Source::new(reader)?;
     let write = low_level::pipe::register(kind.as_raw(), writer)?;
-    Ok(Open { delivery: StdArc::new(Delivery { pipe, heard: Mutex::new(0) }), write })
+    Ok(Open { delivery: StdArc::new(Delivery { pipe, heard: Heard::new() }), write })
 }

@@ -103,16 +103,13 @@ impl Signal {
         location: &'static Location<'static>,
     ) -> Poll<io::Result<()>> {
         let Self { delivery, kind, seen, key, .. } = self;
-        let hear = |pipe: &_, _| delivery.hear(pipe, seen);
-        let heard = delivery.pipe.poll_op(Direction::Read, Caller::Future(key), cx, location, hear);
+        let heard = delivery.heard.poll(seen, |hear| {
+            let hear = |pipe: &_, _| hear(pipe);
+            delivery.pipe.poll_op(Direction::Read, Caller::Future(key), cx, location, hear)
+        });
         if heard.is_ready() {
-            return heard;
-        }
-        // Another listener may have emptied the pipe before this one came to wait, so that no event follows.
-        if delivery.has_heard(seen) {
             self.stop_waiting();
-            this_poll::charge();
-            return Poll::Ready(Ok(()));
+            return heard;
         }
         let number = WaitsOn::OsSignal(kind.as_raw() as u64);
         this_poll::note_on(WaitsFor::OsSignal, number, location);

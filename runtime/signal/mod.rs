@@ -17,6 +17,10 @@ pub use self::{
     listener::{Recv, Signal, signal},
 };
 
+#[cfg(test)]
+#[allow(unused_imports, reason = "only a model looks")]
+pub(crate) use self::delivery::Heard;
+
 mod ctrl_c;
 mod delivery;
 mod disposition;

@@ -49,6 +49,7 @@ mod queue;
 mod registration;
 mod rwlock;
 mod semaphore;
+mod signals;
 mod source;
 mod source_list;
 mod state;
