@@ -13,25 +13,14 @@
 //! root future waits for the signal. It ends, and `run` drops the loop with every task that is
 //! left: their sockets are closed with them.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    io::{self, Read},
-    net::SocketAddr,
-    os::unix::net::UnixStream,
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::BTreeSet, io, net::SocketAddr, rc::Rc};
 
 use anyhow::Context;
 use clap::Parser;
-use futures_lite::AsyncWriteExt;
-use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    low_level::pipe,
-};
+use futures_lite::{AsyncWriteExt, future::race};
 use whirligig::{
-    io::Source,
     net::{TcpListener, TcpStream},
+    signal::{SignalKind, signal},
     spawn_local,
 };
 
@@ -51,12 +40,13 @@ fn main() -> anyhow::Result<()> {
 async fn serve(address: &str) -> anyhow::Result<()> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
-    let signal = Signal::new().context("cannot watch for Ctrl-C")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for signals")?;
     println!("Listening at {}", listener.local_addr()?);
 
     let open = Rc::new(RefCell::new(BTreeSet::new()));
     spawn_local(accept(listener, Rc::clone(&open)));
-    signal.received().await?;
+    race(interrupt.recv(), terminate.recv()).await?;
 
     let open = open.borrow();
     eprintln!("Stopped. Connections abandoned: {}", open.len());
@@ -99,26 +89,5 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         stream.write_all(&buffer[..count]).await?;
-    }
-}
-
-/// Ctrl-C or a request to terminate, as something that can be awaited.
-///
-/// A signal handler may do next to nothing, but it may write a byte to a socket. The other end is a
-/// descriptor like any other.
-struct Signal {
-    bytes: Source<UnixStream>,
-}
-
-impl Signal {
-    fn new() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        pipe::register(SIGINT, writer.try_clone()?)?;
-        pipe::register(SIGTERM, writer)?;
-        Ok(Self { bytes: Source::new(reader)? })
-    }
-
-    async fn received(&self) -> io::Result<()> {
-        self.bytes.read_with(|mut socket| socket.read_exact(&mut [0])).await
     }
 }

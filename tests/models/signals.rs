@@ -92,12 +92,10 @@ fn each_listener_hears_it() {
 
 #[test]
 fn looking_once_is_caught() {
-    let model = "models::signals::each_listener_hears_it";
-    seeded_bug_is_caught(model, "signal_listener_looks_once");
+    seeded_bug_is_caught("models::signals::each_listener_hears_it", "signal_listener_looks_once");
 }
 
 #[test]
 fn counting_unlocked_is_caught() {
-    let model = "models::signals::each_listener_hears_it";
-    seeded_bug_is_caught(model, "signal_counted_unlocked");
+    seeded_bug_is_caught("models::signals::each_listener_hears_it", "signal_counted_unlocked");
 }
