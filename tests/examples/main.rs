@@ -7,11 +7,13 @@
 //!
 //! ```text
 //! main.rs        how an example is run; the programs with sockets, and the half-million-action one
+//! children.rs    the commands that run at once
 //! graceful.rs    the server that is stopped without cutting anybody off
 //! twins.rs       the twins of Python programs print what they should
 //! originals.rs   and what their originals print, run by Python
 //! ```
 
+mod children;
 mod graceful;
 mod originals;
 mod twins;
