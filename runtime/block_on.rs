@@ -100,7 +100,7 @@ fn run_root<F: Future>(future: F) -> F::Output {
     let mut cx = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
-        this_poll::begin(&waker, None);
+        this_poll::begin(&waker, None, 0);
         let polled = future.as_mut().poll(&mut cx);
         let again = this_poll::gave_way_at().is_some();
         this_poll::end();

@@ -17,6 +17,7 @@ use crate::{
     dump::Dump,
     engine::{
         base::{
+            locals::{SetAside, Values},
             stats::Stats,
             trace::{self, EventKind},
         },
@@ -125,10 +126,11 @@ impl EventLoop {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         // Inside a task of a `Runtime`, whose worker would stand still otherwise.
         let _left = current::hand_off_worker();
+        let values = Values::current();
         let _turning = self.core.begin_turning();
         self.core.resume();
         let _guard = current::enter(self.core.clone());
-        self.run_root(future, Location::caller())
+        self.run_root(future, values, Location::caller())
     }
 
     /// The same for a loop that is only there for a future whose tasks belong to another.
@@ -139,24 +141,34 @@ impl EventLoop {
         location: &'static Location<'static>,
     ) -> F::Output {
         let _left = current::hand_off_worker();
+        let values = Values::current();
         let _turning = self.core.begin_turning();
         let _guard = current::enter_with_own(remote, self.core.clone());
-        self.run_root(future, location)
+        self.run_root(future, values, location)
     }
 
-    fn run_root<F: Future>(&self, future: F, location: &'static Location<'static>) -> F::Output {
+    /// Runs the loop for a future that sees these values: those of the one that waits for it.
+    fn run_root<F: Future>(
+        &self,
+        future: F,
+        mut values: Values,
+        location: &'static Location<'static>,
+    ) -> F::Output {
         let id = self.core.draw_task_id();
         self.core.table.open_root(id, location);
         let _root = RootOpen(&self.core);
 
         let mut future = pin!(future);
         let mut output = None;
-        let mut poll = |cx: &mut std::task::Context<'_>| match future.as_mut().poll(cx) {
-            Poll::Ready(ready) => {
-                output = Some(ready);
-                true
+        let mut poll = |cx: &mut std::task::Context<'_>| {
+            let _entered = values.enter();
+            match future.as_mut().poll(cx) {
+                Poll::Ready(ready) => {
+                    output = Some(ready);
+                    true
+                }
+                Poll::Pending => false,
             }
-            Poll::Pending => false,
         };
         expect_wait(self.core.run(Some(&mut poll)));
         trace::report(|| EventKind::Completed { task: id });
@@ -298,6 +310,7 @@ impl Drop for EventLoop {
         current::remove_loop(&self.core);
         {
             let _guard = current::enter(self.core.clone());
+            let _outer = SetAside::new();
             self.core.close();
         }
         if self.waits {

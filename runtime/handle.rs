@@ -167,33 +167,6 @@ impl Handle {
         }
     }
 
-    /// Runs `f` on the loop's thread, at the beginning of its next turn, and unparks it for that; on a
-    /// runtime, soon on one of its workers. A panic of `f` is reported and ends nothing else.
-    ///
-    /// ```
-    /// let event_loop = whirligig::EventLoop::new()?;
-    /// let handle = event_loop.handle();
-    /// let stop = handle.clone();
-    /// std::thread::spawn(move || handle.call_soon_threadsafe(move || stop.stop()));
-    /// event_loop.run_forever(); // until the closure has run here
-    /// # std::io::Result::Ok(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`LoopGone`] if the loop or runtime has been dropped; `f` is dropped here then.
-    pub fn call_soon_threadsafe(&self, f: impl FnOnce() + Send + 'static) -> Result<(), LoopGone> {
-        match &self.scheduler {
-            Scheduler::EventLoop(remote) => {
-                remote.address.call(Box::new(f), Urgency::Now).map_err(|_f| LoopGone)
-            }
-            Scheduler::Pool(pool) if pool.is_closed() => Err(LoopGone),
-            Scheduler::Pool(_) => {
-                drop(self.spawn(async { f() }));
-                Ok(())
-            }
-        }
-    }
-
     /// What an event loop has done so far, counted; `None` for a runtime, whose counts are
     /// [`worker_stats`](Self::worker_stats). May be asked for on any thread, while the loop goes on, and gives the
     /// last counts when it is gone.

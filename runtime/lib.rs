@@ -48,9 +48,11 @@
 //! | `asyncio.run` | [`run`] |
 //! | `new_event_loop`, `run_until_complete` | [`EventLoop::new`], [`EventLoop::block_on`] |
 //! | `run_forever`, `stop`, `call_soon_threadsafe` | [`EventLoop::run_forever`], [`Handle`] |
+//! | `call_soon`, `call_later`, `call_at` | [`task::call_soon`], [`task::call_later`], [`task::call_at`] |
 //! | `create_task` | [`spawn`], [`spawn_local`] |
 //! | `TaskGroup`, trio's nursery | [`task::scope`](fn@task::scope), [`task::TaskGroup`], [`task::borrowing_scope`] |
 //! | `gather`, `wait`, `as_completed` | [`task::gather`], [`task::try_gather`], [`task::wait`], [`task::as_completed`] |
+//! | `cancel`, `shield` | [`JoinHandle::cancel`](task::JoinHandle::cancel), [`task::shield`] |
 //! | `sleep`, `sleep(0)`, `wait_for` | [`time::sleep`](fn@time::sleep), [`task::yield_now`], [`time::timeout`] |
 //! | `Queue`, `LifoQueue`, `PriorityQueue` | [`queue::Queue`], [`queue::LifoQueue`], [`queue::PriorityQueue`], and those of [`queue::local`] |
 //! | `queue.Queue` between threads | [`put_blocking`](queue::Queue::put_blocking), [`get_blocking`](queue::Queue::get_blocking) of the same queues |

@@ -153,7 +153,7 @@ fn messages_that_were_taken_leave_nothing() {
     a_burst_is_given_back(2 * MIB, 128 * KIB, || {
         event_loop.block_on(async {
             let send = move || {
-                (0..200_000).for_each(|_| handle.call_soon_threadsafe(|| ()).unwrap());
+                (0..200_000).for_each(|_| _ = handle.call_soon_threadsafe(|| ()).unwrap());
             };
             // All of them during one poll.
             thread::spawn(send).join().unwrap();

@@ -1,6 +1,6 @@
 //! An armed timer: in which loop's wheel it is, and under which key.
 //!
-//! A sleep does not know where it is polled. Its timer goes into the wheel of the loop or worker that
+//! It wakes a task, or calls a closure on the thread of the loop or of some worker. A sleep does not know where it is polled. Its timer goes into the wheel of the loop or worker that
 //! runs the thread. There it stays while the sleep moves between the workers of one runtime, whose
 //! wheels are behind locks; an event loop's belongs to it alone, and other threads can only send it a
 //! message. Wakers are user code: none is cloned or dropped here with anything borrowed or locked.
@@ -11,7 +11,8 @@ use crate::engine::{
     base::{clock, primitives::Arc},
     current::{self, Current, Outside},
     inbox::{Address, Urgency},
-    timer::{SharedTimers, TimerKey},
+    scheduler::event_loop::Core,
+    timer::{LocalAction, SharedAction, SharedTimers, TimerKey},
 };
 
 /// A timer that was put into a wheel. It may have fired since. The key is kept in two parts, so that
@@ -59,7 +60,39 @@ impl ArmedTimer {
             Current::EnteredPool(pool) => in_worker(pool.insert_timer(deadline, waker))?,
             Current::Outside(Outside { own: None, .. }) => return None,
         };
-        Some(Self { wheel, id: key.id, number: key.number, polled_at: turn_time as u32 })
+        Some(Self::in_wheel(wheel, key, turn_time))
+    }
+
+    /// Has the loop or worker that runs this thread run `call` at `deadline`. `None`, and the call is dropped, as
+    /// for [`new`](Self::new).
+    pub(crate) fn calling(
+        current: &Current,
+        deadline: u64,
+        call: impl FnOnce() + Send + 'static,
+    ) -> Option<Self> {
+        let shared = |call| SharedAction::Call(Box::new(Box::new(call)));
+        let (wheel, key) = match current {
+            Current::EventLoop(core) => return Self::calling_local(core, deadline, call),
+            Current::Worker(worker) => in_worker(worker.insert_timer(deadline, shared(call)))?,
+            Current::EnteredPool(pool) => in_worker(pool.insert_timer(deadline, shared(call)))?,
+            Current::Outside(_) => return None,
+        };
+        Some(Self::in_wheel(wheel, key, 0))
+    }
+
+    /// The same for a call that must stay on the event loop's thread.
+    pub(crate) fn calling_local(
+        core: &Core,
+        deadline: u64,
+        call: impl FnOnce() + 'static,
+    ) -> Option<Self> {
+        let action = LocalAction::Call(Box::new(Box::new(call)));
+        let (key, _is_first) = core.timers.insert(deadline, action).ok()?;
+        Some(Self::in_wheel(InWheel::EventLoop(core.address()), key, 0))
+    }
+
+    fn in_wheel(wheel: InWheel, key: TimerKey, turn_time: u64) -> Self {
+        Self { wheel, id: key.id, number: key.number, polled_at: turn_time as u32 }
     }
 
     fn key(&self) -> TimerKey {

@@ -29,6 +29,7 @@ use crate::engine::{
     base::{
         clock::{self, Clock, TestClock},
         id::TaskId,
+        location::Origin,
         primitives::Arc,
         this_poll,
         trace::{self, Stamp},
@@ -383,13 +384,23 @@ pub(crate) fn send<T: Send + 'static>(
 #[inline]
 #[track_caller]
 pub(crate) fn spawn_local<T>(what: &str, new: NewTask<Spawned, T>) -> JoinHandle<T> {
+    local_event_loop(what).spawn(new)
+}
+
+/// The event loop that runs this thread, for what must not leave it.
+///
+/// # Panics
+/// If no event loop runs this thread.
+#[inline]
+#[track_caller]
+pub(crate) fn local_event_loop(what: &str) -> Rc<Core> {
     match get() {
-        Some(Current::EventLoop(core)) => core.spawn(new),
+        Some(Current::EventLoop(core)) => core,
         _ => no_event_loop(what),
     }
 }
 
-/// A future was to be spawned that must not leave its thread, and no event loop runs this one.
+/// Something must not leave its thread, and no event loop runs this one.
 #[cold]
 #[track_caller]
 fn no_event_loop(what: &str) -> ! {
@@ -506,6 +517,33 @@ impl Current {
             )),
         }
     }
+}
+
+/// Where the task comes from that this thread polls or drops, if it does either.
+pub(crate) fn origin_of_this_task() -> Option<Origin> {
+    let (id, key) = (this_poll::task()?, this_poll::key());
+    let current = get();
+    let found = match &current {
+        Some(Current::EventLoop(core) | Current::Outside(Outside { own: Some(core), .. })) => {
+            core.table.origin_by_key(key, id)
+        }
+        Some(Current::Worker(_) | Current::EnteredPool(_)) => pool::origin_by_key(key, id),
+        Some(Current::Outside(_)) | None => None,
+    };
+    found.or_else(|| search_origin(key, id, current))
+}
+
+/// The task is dropped, inside the poll of another, or has entered another loop or runtime than its own.
+#[cold]
+fn search_origin(key: u64, id: TaskId, current: Option<Current>) -> Option<Origin> {
+    let in_pool = match current {
+        Some(Current::Worker(worker)) => worker.pool.origin(id),
+        Some(Current::EnteredPool(pool)) => pool.origin(id),
+        _ => None,
+    };
+    let loops = || LOOPS.with_borrow(|loops| loops.values().filter_map(Weak::upgrade).collect());
+    let in_loop = |loops: Vec<Rc<Core>>| loops.iter().find_map(|core| core.table.origin(id));
+    in_pool.or_else(|| in_loop(loops())).or_else(|| pool::origin_by_key(key, id))
 }
 
 /// Has a loop forget a token: at once on its own thread, else by a message that need not unpark it.

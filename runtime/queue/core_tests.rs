@@ -33,7 +33,7 @@ fn left() -> i32 {
 #[test]
 fn only_ready_awaits_are_charged() {
     let queue = local::Queue::bounded(1);
-    this_poll::begin(Waker::noop(), None);
+    this_poll::begin(Waker::noop(), None, 0);
     let mut get = pin!(queue.get());
     assert!(poll(get.as_mut()).is_pending(), "a wait ends the poll by itself, and is free");
     queue.try_put(1).unwrap();
@@ -57,14 +57,14 @@ fn only_ready_awaits_are_charged() {
 #[test]
 fn a_used_up_budget_gives_way_and_loses_nothing() {
     let queue = Queue::unbounded();
-    this_poll::begin(Waker::noop(), None);
+    this_poll::begin(Waker::noop(), None, 0);
     left();
     let (mut put, mut get) = (pin!(queue.put(1)), pin!(queue.get()));
     assert!(poll(put.as_mut()).is_pending());
     assert!(this_poll::noted().is_some_and(|wait| wait.what() == WaitsFor::Turn));
     assert!(poll(get.as_mut()).is_pending());
     assert_eq!(queue.stats().getters, 0, "it did not join the line");
-    this_poll::begin(Waker::noop(), None);
+    this_poll::begin(Waker::noop(), None, 0);
     assert_eq!(poll(put), Poll::Ready(Ok(())));
     assert_eq!(poll(get), Poll::Ready(Ok(1)));
     this_poll::end();

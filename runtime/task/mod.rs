@@ -49,6 +49,19 @@
 //! Take a scope where you can: what is spawned in it cannot be forgotten. A group is for outcomes that are taken as
 //! they come, over a longer time.
 //!
+//! # Ending early
+//!
+//! To cancel a future is to drop it where it waits: at an await, and nowhere else. What it holds is dropped with it.
+//!
+//! | to | take |
+//! | --- | --- |
+//! | end a task | [`JoinHandle::cancel`], or from elsewhere its [`CancelHandle`] |
+//! | end a task with what waits for it | [`JoinHandle::cancel_on_drop`] |
+//! | end many, each where it chooses to | [`CancelToken`] |
+//! | end a future after a while | [`time::timeout`](crate::time::timeout()), [`CancelToken::run_until_cancelled`] |
+//! | have a step ended once it was begun | [`shield`] |
+//! | clean up with awaits, in any case | [`with_cleanup`] |
+//!
 //! What a task is made of is in `engine/task/`.
 
 use std::{
@@ -69,14 +82,24 @@ pub use self::borrowing::{
     borrowing_scope_local,
 };
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
+pub use self::calls::{
+    CallHandle, call_at, call_at_local, call_later, call_later_local, call_soon, call_soon_local,
+};
 pub use self::cancel::CancelHandle;
 pub use self::cancel_on_drop::CancelOnDrop;
+pub use self::cancel_token::{
+    CancelToken, Cancelled, CancelledOwned, DropGuard, RunUntilCancelled,
+};
 pub use self::child::{BodyOutput, Child, ChildOutput};
+pub use self::cleanup::{WithCleanup, with_cleanup};
 pub use self::errors::{ErrorGroup, Failure};
 pub use self::gather::{Gather, TryGather, gather, try_gather};
 pub use self::group::{GroupBuilder, NextOutcome, TaskGroup, WaitAll};
+pub use self::info::{TaskInfo, current, try_current};
+pub use self::locals::{Locals, TaskLocal, WithLocals};
 pub use self::race::{Race, race};
 pub use self::scope::{MoveOnScope, Scope, ScopeBuilder, ScopeFuture, scope};
+pub use self::shield::{Shield, shield, shield_local};
 pub use self::wait::{Wait, WaitFor, Waited, wait};
 pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
@@ -84,7 +107,7 @@ use crate::{
     engine::{
         base::{location::Name, this_poll},
         current,
-        task::spawned::NewTask,
+        task::spawned::{NewTask, SpawnedSend},
     },
     handle::Handle,
 };
@@ -93,18 +116,24 @@ mod as_completed;
 mod blocking;
 mod borrowing;
 mod budget;
+mod calls;
 mod cancel;
 mod cancel_on_drop;
+mod cancel_token;
 mod child;
 mod children;
+mod cleanup;
 mod end;
 mod errors;
 mod gather;
 mod group;
+mod info;
+mod locals;
 mod many;
 mod outcome;
 mod race;
 mod scope;
+mod shield;
 mod wait;
 
 /// Spawns a future onto the runtime that polls the caller.
@@ -169,6 +198,7 @@ where
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder {
     name: Option<String>,
+    locals: Option<Locals>,
 }
 
 impl Builder {
@@ -183,6 +213,24 @@ impl Builder {
         self
     }
 
+    /// The task sees the [task-locals](TaskLocal) that the caller of this sees. Otherwise it begins without.
+    ///
+    /// ```
+    /// use whirligig::task::{self, TaskLocal};
+    ///
+    /// static USER: TaskLocal<&str> = TaskLocal::new("user");
+    ///
+    /// whirligig::run(USER.scope("Ann", async {
+    ///     let task = task::Builder::new().inherit().spawn(async { USER.get() });
+    ///     assert_eq!(task.await.unwrap(), Some("Ann"));
+    /// }));
+    /// ```
+    #[doc(alias = "copy_context")]
+    pub fn inherit(mut self) -> Self {
+        self.locals = Some(Locals::current());
+        self
+    }
+
     /// As [`spawn`].
     ///
     /// # Panics
@@ -193,8 +241,23 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let new = NewTask::new(future, self.into_name(), Location::caller());
-        current::spawn("`task::Builder::spawn`", new)
+        current::spawn("`task::Builder::spawn`", self.make(future, Location::caller()))
+    }
+
+    fn make<F>(
+        self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> NewTask<SpawnedSend, F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let name = into_name(self.name);
+        match self.locals {
+            Some(locals) => NewTask::new(locals.scope(future), name, location),
+            None => NewTask::new(future, name, location),
+        }
     }
 
     /// As [`spawn_local`].
@@ -207,7 +270,11 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let new = NewTask::local(future, self.into_name(), Location::caller());
+        let (name, location) = (into_name(self.name), Location::caller());
+        let new = match self.locals {
+            Some(locals) => NewTask::local(locals.scope(future), name, location),
+            None => NewTask::local(future, name, location),
+        };
         current::spawn_local("`task::Builder::spawn_local`", new)
     }
 
@@ -218,12 +285,12 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        handle.spawn_new(NewTask::new(future, self.into_name(), Location::caller()))
+        handle.spawn_new(self.make(future, Location::caller()))
     }
+}
 
-    fn into_name(self) -> Name {
-        self.name.map(|name| Arc::new(name.into_boxed_str()))
-    }
+fn into_name(name: Option<String>) -> Name {
+    name.map(|name| Arc::new(name.into_boxed_str()))
 }
 
 /// The identity of the task that calls: of the one whose poll this thread is in.

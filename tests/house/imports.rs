@@ -19,10 +19,11 @@ base
     engine/base/primitives.rs
     engine/base/prefetch.rs
     engine/base/pinned.rs
+    engine/base/locals.rs
     engine/base/local_key.rs
     engine/base/id.rs                   <- engine/base/primitives.rs
     engine/base/location.rs                <- engine/base/id.rs
-    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/location.rs
+    engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/locals.rs engine/base/location.rs
     engine/base/stats.rs                <- engine/base/primitives.rs
     engine/base/user_code.rs
     engine/base/checks.rs               <- engine/base/primitives.rs
@@ -118,9 +119,15 @@ what users await
     task/cancel.rs
     task/blocking.rs        <- task/cancel.rs
     task/budget.rs
+    task/calls.rs           <- time/instant.rs
     task/cancel_on_drop.rs
+    task/cancel_token.rs    <- task/calls.rs time/instant.rs
+    task/cleanup.rs
+    task/shield.rs
     task/end.rs
     task/group.rs           <- task/cancel.rs
+    task/info.rs
+    task/locals.rs
     task/many.rs
     task/gather.rs          <- task/many.rs
     task/race.rs            <- task/many.rs
@@ -128,11 +135,11 @@ what users await
     task/wait.rs            <- task/many.rs time/instant.rs time/sleep.rs
     task/errors.rs
     task/child.rs
-    task/children.rs        <- task/child.rs
-    task/outcome.rs         <- task/child.rs task/errors.rs
-    task/scope.rs           <- task/child.rs task/children.rs task/end.rs task/errors.rs task/outcome.rs time/mod.rs time/sleep.rs
-    task/borrowing.rs       <- task/child.rs task/children.rs task/errors.rs task/outcome.rs
-    task/mod.rs <- task/cancel.rs task/blocking.rs task/budget.rs task/cancel_on_drop.rs task/group.rs task/gather.rs task/race.rs task/as_completed.rs task/wait.rs task/borrowing.rs task/child.rs task/errors.rs task/scope.rs
+    task/children.rs <- task/child.rs
+    task/outcome.rs <- task/child.rs task/errors.rs
+    task/scope.rs <- task/child.rs task/children.rs task/end.rs task/errors.rs task/outcome.rs time/mod.rs time/sleep.rs
+    task/borrowing.rs <- task/child.rs task/children.rs task/errors.rs task/outcome.rs
+    task/mod.rs <- task/cancel.rs task/blocking.rs task/budget.rs task/cancel_on_drop.rs task/group.rs task/gather.rs task/race.rs task/as_completed.rs task/wait.rs task/borrowing.rs task/child.rs task/errors.rs task/scope.rs task/calls.rs task/cancel_token.rs task/cleanup.rs task/shield.rs task/info.rs task/locals.rs
     queue/error.rs
     queue/items.rs
     queue/heap.rs <- queue/items.rs

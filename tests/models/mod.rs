@@ -32,6 +32,7 @@ use crate::engine::base::primitives::thread;
 mod barrier;
 mod blocking;
 mod broadcast;
+mod cancel_token;
 mod condition;
 mod event;
 mod group;

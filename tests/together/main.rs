@@ -9,8 +9,11 @@ use whirligig::task;
 use self::variants::{VARIANTS, Variant, on_each_variant};
 
 mod borrowing;
+mod calls;
+mod cancel_token;
 mod channels;
 mod groups;
+mod locals;
 mod locks;
 mod many;
 mod probe;

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod holders;
 pub(crate) mod id;
 pub(crate) mod local_key;
+pub(crate) mod locals;
 pub(crate) mod location;
 pub(crate) mod pinned;
 pub(crate) mod prefetch;

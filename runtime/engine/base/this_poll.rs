@@ -30,7 +30,7 @@ use std::{
 
 use crate::engine::base::{
     id::TaskId,
-    local_key,
+    local_key, locals,
     location::{WaitNote, WaitsFor, WaitsOn},
 };
 
@@ -48,6 +48,8 @@ const UNCOUNTED: i32 = i32::MAX;
 struct ThisPoll {
     /// The task that is polled. `None` outside any poll, and for a future that is no task.
     task: Cell<Option<TaskId>>,
+    /// By which key its scheduler finds that task. It may be another's, while a task is dropped inside a poll.
+    key: Cell<u64>,
     /// Ready operations left. A task with less than one gives way.
     left: Cell<i32>,
     /// The task wants to run again in the next turn: the line that gave way.
@@ -66,6 +68,7 @@ thread_local! {
     static THIS: ThisPoll = const {
         ThisPoll {
             task: Cell::new(None),
+            key: Cell::new(0),
             left: Cell::new(UNCOUNTED),
             again: Cell::new(None),
             noted: Cell::new(None),
@@ -76,12 +79,13 @@ thread_local! {
     };
 }
 
-/// A poll begins, of this task, with a full budget and this waker. The scheduler calls this before it polls.
-/// `None`: the future is no task, as that of a runtime's `block_on`.
+/// A poll begins, of the task that its scheduler finds by this key, with a full budget and this waker. The scheduler
+/// calls this before it polls. `None`: the future is no task, as that of a runtime's `block_on`.
 #[inline(always)]
-pub(crate) fn begin(waker: &Waker, task: Option<TaskId>) {
+pub(crate) fn begin(waker: &Waker, task: Option<TaskId>, key: u64) {
     local_key::with(&THIS, |this| {
         this.task.set(task);
+        this.key.set(key);
         this.left.set(BUDGET);
         this.again.set(None);
         this.noted.set(None);
@@ -93,6 +97,11 @@ pub(crate) fn begin(waker: &Waker, task: Option<TaskId>) {
 #[inline(always)]
 pub(crate) fn task() -> Option<TaskId> {
     local_key::with(&THIS, |this| this.task.get())
+}
+
+/// By which key the scheduler of the task that is polled finds it. Compare the identities: see [`ThisPoll::key`].
+pub(crate) fn key() -> u64 {
+    local_key::with(&THIS, |this| this.key.get())
 }
 
 /// Where the task that was polled gave way, if it did: then it wants to run again in the next turn.
@@ -145,6 +154,7 @@ pub(crate) fn set_runs_tasks(runs_tasks: bool) -> bool {
 #[derive(Debug)]
 pub(crate) struct Suspended {
     task: Option<TaskId>,
+    key: u64,
     left: i32,
     again: Option<&'static Location<'static>>,
     is_lifted: bool,
@@ -156,6 +166,7 @@ pub(crate) struct Suspended {
 pub(crate) fn suspend() -> Suspended {
     local_key::with(&THIS, |this| Suspended {
         task: this.task.take(),
+        key: this.key.get(),
         left: this.left.replace(UNCOUNTED),
         again: this.again.take(),
         is_lifted: this.is_lifted.replace(false),
@@ -169,6 +180,7 @@ impl Suspended {
     pub(crate) fn resume(&self) {
         local_key::with(&THIS, |this| {
             this.task.set(self.task);
+            this.key.set(self.key);
             this.left.set(self.left);
             this.again.set(self.again);
             this.is_lifted.set(self.is_lifted);
@@ -178,7 +190,7 @@ impl Suspended {
     }
 }
 
-/// Runs `f`, which drops this task's future, as the task's doing.
+/// Runs `f`, which drops this task's future, as the task's doing. It sees no values of the task that calls.
 pub(crate) fn as_task<R>(task: TaskId, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<TaskId>);
     impl Drop for Restore {
@@ -187,7 +199,7 @@ pub(crate) fn as_task<R>(task: TaskId, f: impl FnOnce() -> R) -> R {
         }
     }
     let _restore = local_key::with(&THIS, |this| Restore(this.task.replace(Some(task))));
-    f()
+    locals::without(f)
 }
 
 /// Runs `f` as if outside any poll: it may block. What it does is still the task's doing.
@@ -320,7 +332,7 @@ mod tests {
     fn what_is_not_counted_never_gives_way() {
         use_up();
         assert!(is_ready() && is_ready(), "outside any poll there is no loop to give way to");
-        begin(Waker::noop(), None);
+        begin(Waker::noop(), None, 0);
         lifted(|| {
             use_up();
             assert!(is_ready());
@@ -336,7 +348,7 @@ mod tests {
 
     #[test]
     fn what_asks_on_and_on_is_let_through_in_the_end() {
-        begin(Waker::noop(), None);
+        begin(Waker::noop(), None, 0);
         use_up();
         let refusals = (0..2 * PATIENCE).take_while(|_| !is_ready()).count();
         assert_eq!(refusals, PATIENCE as usize);

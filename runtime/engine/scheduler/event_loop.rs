@@ -33,6 +33,7 @@ use crate::engine::{
     base::{
         clock::{Clock, NEVER, nanos},
         id::{TaskId, TaskIds},
+        locals::SetAside,
         location::Origin,
         primitives::Arc,
         stats::{Counters, Stats},
@@ -374,7 +375,7 @@ impl Core {
             "this event loop is turning already: `block_on`, `turn` and `run_forever` cannot be \
              called from its own tasks. Await the future instead, or spawn it"
         );
-        Turning(self)
+        Turning { core: self, _outer: SetAside::new() }
     }
 
     /// Asks `run_forever` to return.
@@ -453,12 +454,15 @@ impl Core {
 }
 
 /// See [`Core::begin_turning`].
-#[derive(Debug)]
-pub(crate) struct Turning<'a>(&'a Core);
+pub(crate) struct Turning<'a> {
+    core: &'a Core,
+    /// The values of the task that turns the loop, which are not those of the loop's own.
+    _outer: SetAside,
+}
 
 impl Drop for Turning<'_> {
     fn drop(&mut self) {
-        self.0.turning.set(false);
+        self.core.turning.set(false);
     }
 }
 

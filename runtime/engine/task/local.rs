@@ -99,7 +99,7 @@ mod waker {
     #[inline(always)]
     pub(super) fn with_context<R>(key: Key, id: TaskId, f: impl FnOnce(Context<'_>) -> R) -> R {
         let waker = ManuallyDrop::new(new(key));
-        this_poll::begin(&waker, Some(id));
+        this_poll::begin(&waker, Some(id), key.bits());
         f(Context::from_waker(&waker))
     }
 }
@@ -494,6 +494,19 @@ impl Table {
     /// Where this table's generations stand, for the next loop of its number.
     pub(crate) fn next_generation(&self) -> u16 {
         self.tasks.borrow().slots.next_generation()
+    }
+
+    /// Where the task of this identity comes from, if this is its key.
+    pub(crate) fn origin_by_key(&self, key: u64, id: TaskId) -> Option<Origin> {
+        let mut inner = self.tasks.borrow_mut();
+        let slot = inner.find(Key::from_bits(key)).filter(|slot| slot.id == id)?;
+        Some(slot.origin())
+    }
+
+    /// Where the task of this identity comes from, if it is one of this table.
+    pub(crate) fn origin(&self, id: TaskId) -> Option<Origin> {
+        let inner = self.tasks.borrow();
+        inner.slots.live().find(|slot| slot.id == id).map(|slot| slot.origin())
     }
 
     /// Calls `row` for each task: its origin, what it waits for, and whether it is scheduled or running.

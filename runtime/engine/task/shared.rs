@@ -43,6 +43,9 @@ pub(crate) trait Schedule: Send + Sync + Sized + 'static {
     /// Puts a task into a run queue. Called from any thread, inside a wake.
     fn schedule(task: Runnable<Self>);
 
+    /// By which key the scheduler finds the task.
+    fn key(task: &Task<Self>) -> u64;
+
     /// A task has ended: its future is gone, and its handle was told.
     fn ended(task: &Runnable<Self>, outcome: PollOutcome);
 }
@@ -122,7 +125,7 @@ impl<S: Schedule> Task<S> {
             // Its lines are read one after the other otherwise, each waited for.
             spawned.prefetch();
             let waker = waker_ref(&self);
-            this_poll::begin(&waker, Some(self.origin.id));
+            this_poll::begin(&waker, Some(self.origin.id), S::key(&self));
             let origin: OriginFn<'_> = &|| self.origin.clone();
             spawned.poll(&mut PollArgs { cx: Context::from_waker(&waker), origin: &origin })
         };
@@ -200,7 +203,7 @@ impl<S: Schedule> Task<S> {
     }
 
     /// The task's index in the list of its owner, if it was taken in.
-    pub(super) fn index(&self) -> Option<u32> {
+    pub(crate) fn index(&self) -> Option<u32> {
         let index = self.index.load(Ordering::Relaxed);
         (index != NO_INDEX).then_some(index)
     }

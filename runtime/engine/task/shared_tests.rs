@@ -51,6 +51,10 @@ impl Schedule for Arc<Stub> {
         stub.queue.lock().unwrap().push_back(task);
     }
 
+    fn key(_: &Task<Self>) -> u64 {
+        0
+    }
+
     fn ended(task: &Runnable<Self>, end: PollOutcome) {
         task.scheduler().owned.remove(task);
         task.scheduler().ends.lock().unwrap().push(end);

@@ -66,12 +66,13 @@ impl Variant for InWorker {
 
 pub(crate) type LocalTimers = Timers<InEventLoop>;
 pub(crate) type SharedTimers = Timers<InWorker>;
+pub(crate) type LocalAction = Action<<InEventLoop as Variant>::Call>;
+pub(crate) type SharedAction = Action<<InWorker as Variant>::Call>;
 
 /// What a timer does when it fires.
 pub(crate) enum Action<C> {
     Wake(Waker),
     /// Boxed once more, so that an entry of the wheel has two words for it and not three.
-    #[allow(dead_code)] // Only futures set timers as yet.
     Call(Box<C>),
 }
 

@@ -26,7 +26,6 @@ use std::{
             fence,
         },
     },
-    task::Waker,
     thread::available_parallelism,
     time::Duration,
 };
@@ -45,6 +44,7 @@ use crate::engine::{
     base::{
         clock,
         id::{self, TaskId},
+        location::Origin,
         primitives::{Arc, AtomicBool, Mutex, seeded, sized},
         stats::{Counter, WorkerCounters, WorkerStats},
         this_poll,
@@ -63,7 +63,7 @@ use crate::engine::{
         shared::{self, Shut, Task},
         spawned::{NewTask, SpawnedSend},
     },
-    timer::{SharedTimers, TimerKey},
+    timer::{SharedAction, SharedTimers, TimerKey},
 };
 
 mod cost;
@@ -144,6 +144,11 @@ impl Member {
 fn find_by_key(key: u64) -> Option<Runnable> {
     let list = usize::from((key >> 32) as u16);
     POOLS.find((key >> 48) as u16)?.owned.get(list)?.get(key as u32)
+}
+
+/// Where the task of this identity comes from, if it is a pool's and this is its key.
+pub(crate) fn origin_by_key(key: u64, id: TaskId) -> Option<Origin> {
+    find_by_key(key).map(|task| task.origin().clone()).filter(|origin| origin.id == id)
 }
 
 /// How the handles of a pool's tasks reach them.
@@ -313,11 +318,11 @@ impl Pool {
     pub(crate) fn insert_timer(
         &self,
         deadline: u64,
-        waker: Waker,
+        action: impl Into<SharedAction>,
     ) -> Option<(Arc<SharedTimers>, TimerKey)> {
         let worker = self.next_timers.fetch_add(1, Relaxed) % self.workers.len();
         let timers = &self.workers[worker].timers;
-        let (key, is_first) = timers.insert(deadline, waker).ok()?;
+        let (key, is_first) = timers.insert(deadline, action).ok()?;
         // The timer first, then the look: a worker announces that it parks before it reads its timers.
         fence(SeqCst);
         if is_first && self.idle.is_parked(worker) {
@@ -370,6 +375,11 @@ impl Pool {
     /// The tasks that have not ended.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = Runnable> {
         self.owned.iter().flat_map(Owned::tasks)
+    }
+
+    /// Where the task of this identity comes from.
+    pub(crate) fn origin(&self, id: TaskId) -> Option<Origin> {
+        self.tasks().find(|task| task.origin().id == id).map(|task| task.origin().clone())
     }
 
     /// The blocking pool, if there is one by now.

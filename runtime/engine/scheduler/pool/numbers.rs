@@ -45,7 +45,11 @@ impl<T> Numbers<T> {
         self.write().remove(index(number));
     }
 
+    /// Of no pool is 0 the number.
     pub(super) fn find(&self, number: u16) -> Option<Arc<T>> {
+        if number == 0 {
+            return None;
+        }
         let pools = self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         pools.get(index(number))?.upgrade()
     }
@@ -69,6 +73,7 @@ mod tests {
         let (first, second) = (numbers.draw().unwrap(), numbers.draw().unwrap());
         assert!(first != 0 && second != 0 && first != second);
         assert!(numbers.find(first).is_none(), "it is still being made");
+        assert!(numbers.find(0).is_none());
         let made = Arc::new('a');
         numbers.publish(first, &made);
         assert_eq!(numbers.find(first).as_deref(), Some(&'a'));

@@ -23,7 +23,6 @@ use std::{
     mem::ManuallyDrop,
     rc::Rc,
     sync::Arc as StdArc,
-    task::Waker,
 };
 
 use super::{Member, POOLS, Pool, ROOM, Runnable, Settings, WorkerShared};
@@ -42,10 +41,10 @@ use crate::engine::{
         join::JoinHandle,
         local,
         poll::PollOutcome,
-        shared::{Ran, Schedule},
+        shared::{Ran, Schedule, Task},
         spawned::{NewTask, SpawnedSend},
     },
-    timer::{SharedTimers, TimerKey},
+    timer::{SharedAction, SharedTimers, TimerKey},
 };
 
 /// For how long a due timer is left to its own worker, in nanoseconds. One that gets on looks far more
@@ -115,6 +114,10 @@ impl Schedule for Member {
         }
     }
     // END: schedule
+
+    fn key(task: &Task<Self>) -> u64 {
+        task.scheduler().key(task.index().unwrap_or(u32::MAX))
+    }
 
     fn ended(task: &Runnable, _outcome: PollOutcome) {
         let member = *task.scheduler();
@@ -227,9 +230,9 @@ impl Worker {
     pub(crate) fn insert_timer(
         &self,
         deadline: u64,
-        waker: Waker,
+        action: impl Into<SharedAction>,
     ) -> Option<(Arc<SharedTimers>, TimerKey)> {
-        let (key, _is_first) = self.timers().insert(deadline, waker).ok()?;
+        let (key, _is_first) = self.timers().insert(deadline, action).ok()?;
         Some((self.timers().clone(), key))
     }
 
