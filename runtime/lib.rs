@@ -81,7 +81,13 @@
 //! signal/                 signals of the operating system; Ctrl-C
 //! fs/                     files and directories, on the blocking pool
 //! process/                child processes, their streams and their ends
-//! executor/               pools of threads for calls: `concurrent.futures`
+//! executor/               pools for calls: `concurrent.futures`
+//!   call.rs               the handle of a call
+//!   completed.rs          the outcomes of many, as they come
+//!   map.rs                one function for many values
+//!   thread_pool.rs        threads for calls
+//!   process_pool/         processes for calls
+//!   cpu.rs                calls that compute, on rayon's threads
 //! net/                    sockets: addresses, connecting, listening, streams, datagrams
 //!   addresses.rs          where to: addresses as they are, and names looked up
 //!   family.rs             addresses of the internet and of this machine

@@ -206,6 +206,10 @@ pub enum CallError {
     ShutDown,
     /// Its pool cannot run calls any more, and this is why.
     Broken(String),
+    /// The process that ran it died, in this way.
+    Died(String),
+    /// Its arguments or its output could not be sent between the processes, for this reason.
+    Encoding(String),
 }
 
 impl fmt::Display for CallError {
@@ -217,6 +221,8 @@ impl fmt::Display for CallError {
                 f.write_str("the pool had been shut down when the call was submitted")
             }
             Self::Broken(why) => write!(f, "the pool cannot run calls any more: {why}"),
+            Self::Died(how) => write!(f, "the process that ran the call died: {how}"),
+            Self::Encoding(why) => write!(f, "the call could not be sent between processes: {why}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! thread_pool.rs   threads for calls
+//! process_pool/    processes for calls (feature `process-pool`)
 //! call.rs          the handle of a call: its outcome, awaited or waited for
 //! map.rs           one function for many values, in order, fed as its outcomes are taken
 //! completed.rs     the outcomes of many calls, as they come
@@ -17,13 +18,19 @@ mod completed;
 #[cfg(feature = "rayon")]
 mod cpu;
 mod map;
+#[cfg(feature = "process-pool")]
+mod process_pool;
 mod thread_pool;
 
 #[cfg(feature = "rayon")]
 pub use self::cpu::cpu;
+#[cfg(feature = "process-pool")]
+pub use self::process_pool::{
+    AnyFunction, Function, MapChunks, ProcessPool, ProcessPoolBuilder, init,
+};
 pub use self::{
     call::{CallError, CallHandle},
     completed::{AsCompleted, as_completed},
     map::{Map, MapStream},
-    thread_pool::{Builder, ThreadPool},
+    thread_pool::{ThreadPool, ThreadPoolBuilder},
 };

@@ -68,13 +68,13 @@ struct Shared {
 /// assert_eq!(name.result().unwrap().as_deref(), Some("resize_0"));
 /// ```
 #[must_use = "a builder does nothing until it builds"]
-pub struct Builder {
+pub struct ThreadPoolBuilder {
     max_workers: usize,
     thread_name: Option<String>,
     initializer: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
-impl Default for Builder {
+impl Default for ThreadPoolBuilder {
     fn default() -> Self {
         Self { max_workers: default_workers(), thread_name: None, initializer: None }
     }
@@ -86,7 +86,7 @@ fn default_workers() -> usize {
     (processors + 4).min(32)
 }
 
-impl Builder {
+impl ThreadPoolBuilder {
     /// How many threads there may be. The default is Python's: four more than processors, and at most 32.
     ///
     /// # Panics
@@ -125,9 +125,9 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for ThreadPoolBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("ThreadPoolBuilder")
             .field("max_workers", &self.max_workers)
             .field("thread_name", &self.thread_name)
             .finish_non_exhaustive()
@@ -145,8 +145,8 @@ impl ThreadPool {
     }
 
     /// A pool with settings.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> ThreadPoolBuilder {
+        ThreadPoolBuilder::default()
     }
 
     /// Submits a call. It begins when a thread is free, after those that were submitted before.

@@ -4,4 +4,5 @@
 mod watchdog;
 
 mod cpu;
+mod processes;
 mod threads;

@@ -226,7 +226,14 @@ executors
     executor/cpu.rs          <- executor/call.rs
     executor/map.rs          <- executor/call.rs
     executor/thread_pool.rs  <- executor/call.rs executor/map.rs
-    executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/map.rs executor/thread_pool.rs
+    executor/process_pool/function.rs
+    executor/process_pool/frame.rs <- executor/process_pool/function.rs
+    executor/process_pool/child.rs <- executor/process_pool/frame.rs executor/process_pool/function.rs
+    executor/process_pool/line.rs <- executor/call.rs executor/process_pool/frame.rs
+    executor/process_pool/worker.rs <- executor/call.rs executor/process_pool/child.rs executor/process_pool/frame.rs executor/process_pool/line.rs
+    executor/process_pool/pool.rs <- executor/call.rs executor/map.rs executor/process_pool/child.rs executor/process_pool/frame.rs executor/process_pool/function.rs executor/process_pool/line.rs executor/process_pool/worker.rs
+    executor/process_pool/mod.rs <- executor/process_pool/child.rs executor/process_pool/function.rs executor/process_pool/pool.rs
+    executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/map.rs executor/process_pool/mod.rs executor/thread_pool.rs
 the public names
     lib.rs
 ";

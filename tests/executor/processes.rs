@@ -1,0 +1,210 @@
+//! The process pool: real processes, killed, leaking and panicking.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio, exit},
+    thread,
+    time::Duration,
+};
+
+use futures_lite::StreamExt;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use whirligig::{
+    EventLoop, Runtime,
+    executor::{self, CallError, Function, ProcessPool, ProcessPoolBuilder, as_completed},
+};
+
+use crate::watchdog::Watchdog;
+
+static SQUARE: Function<u64, u64> = Function::new("square", |n| n * n);
+static SLOW_PID: Function<u64, u32> = Function::new("slow pid", |millis| {
+    thread::sleep(Duration::from_millis(millis));
+    std::process::id()
+});
+static SLEEP: Function<(), ()> =
+    Function::new("sleep", |()| thread::sleep(Duration::from_secs(1000)));
+static DIVIDE: Function<(i32, i32), i32> = Function::new("divide", |(a, b)| a / b);
+static EXIT: Function<i32, ()> = Function::new("exit", |code| exit(code));
+static ECHO: Function<String, String> = Function::new("echo", |text| text);
+static CUBE_LATER: Function<u64, u64> = Function::new("cube later", |n| {
+    thread::sleep(Duration::from_millis(40 * n));
+    n * n * n
+});
+static UNTOLD: Function<(), ()> = Function::new("untold", |()| ());
+
+/// What the pool's processes run: this test, and in it nothing else.
+#[test]
+fn process() {
+    executor::init(&[&SQUARE, &SLOW_PID, &SLEEP, &DIVIDE, &EXIT, &ECHO, &CUBE_LATER]);
+}
+
+fn builder() -> ProcessPoolBuilder {
+    process();
+    ProcessPool::builder().child_args(["processes::process", "--exact", "--quiet"])
+}
+
+fn pool(workers: usize) -> ProcessPool {
+    builder().max_workers(workers).build().unwrap()
+}
+
+fn pid(pid: u32) -> Pid {
+    Pid::from_raw(pid as i32).expect("no process has number 0")
+}
+
+fn is_gone(process: u32) -> bool {
+    // A zombie of another parent counts as gone: what reaps it is not ours.
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    test_kill_process(pid(process)).is_err() || state.contains(") Z")
+}
+
+#[test]
+fn five_calls_on_three_processes_and_their_outcomes_in_order() {
+    let pool = pool(3);
+    let calls: Vec<_> = (0..5).map(|_| pool.submit(&SLOW_PID, 50)).collect();
+    let pids: BTreeSet<_> = calls.into_iter().map(|call| call.result().unwrap()).collect();
+    assert_eq!(pids.len(), 3);
+    assert!(!pids.contains(&std::process::id()));
+    let squares: Result<Vec<_>, _> = pool.map(&SQUARE, [5, 2, 3, 4, 1]).collect();
+    assert_eq!(squares.unwrap(), [25, 4, 9, 16, 1]);
+    assert_eq!(pool.apply(&SQUARE, 8), Ok(64));
+    pool.shutdown(true, false);
+    assert!(pids.into_iter().all(is_gone));
+}
+
+#[test]
+fn outcomes_come_as_calls_end() {
+    let pool = pool(3);
+    let calls = [6, 3, 2, 4, 5].map(|n| pool.submit(&CUBE_LATER, n));
+    let cubes: BTreeSet<_> = as_completed(calls).map(Result::unwrap).collect();
+    assert_eq!(cubes, BTreeSet::from([8, 27, 64, 125, 216]));
+}
+
+#[test]
+fn a_process_that_is_killed_costs_its_own_call_and_is_replaced() {
+    let _watchdog = Watchdog::new("a process that is killed");
+    let pool = pool(1);
+    let first = pool.apply(&SLOW_PID, 0).unwrap();
+    let (doomed, next) = (pool.submit(&SLEEP, ()), pool.submit(&SLOW_PID, 0));
+    while !doomed.running() {
+        thread::yield_now();
+    }
+    kill_process(pid(first), Signal::KILL).unwrap();
+    let error = doomed.result().unwrap_err();
+    assert_eq!(error, CallError::Died(format!("process {first} was killed by signal 9")));
+    let second = next.result().unwrap();
+    assert_ne!(first, second);
+
+    // One that dies between calls costs none.
+    kill_process(pid(second), Signal::KILL).unwrap();
+    while !is_gone(second) {
+        thread::yield_now();
+    }
+    assert_eq!(pool.apply(&SQUARE, 3), Ok(9));
+    let exited = pool.apply(&EXIT, 7).unwrap_err().to_string();
+    assert!(exited.ends_with("exited with code 7"), "{exited}");
+    assert_eq!(pool.apply(&SQUARE, 4), Ok(16));
+}
+
+#[test]
+fn a_panic_and_a_name_that_nobody_told_are_errors() {
+    let pool = pool(1);
+    let before = pool.apply(&SLOW_PID, 0).unwrap();
+    assert_eq!(pool.apply(&DIVIDE, (10, 2)), Ok(5));
+    let panicked = CallError::Panicked("attempt to divide by zero".to_owned());
+    assert_eq!(pool.apply(&DIVIDE, (1, 0)), Err(panicked));
+    let untold = pool.apply(&UNTOLD, ()).unwrap_err().to_string();
+    assert!(untold.contains("`executor::init` of no function \"untold\""), "{untold}");
+    assert_eq!(pool.apply(&SLOW_PID, 0), Ok(before), "the process goes on");
+    assert!(std::panic::catch_unwind(|| executor::init(&[&SQUARE, &SQUARE])).is_err());
+}
+
+#[test]
+fn many_small_calls_and_large_arguments_pass() {
+    let pool = pool(2);
+    let mut sum = 0;
+    for square in pool.map(&SQUARE, 0..2_000) {
+        sum += square.unwrap();
+    }
+    assert_eq!(sum, (0..2_000).map(|n| n * n).sum());
+    let mut squares = pool.map_chunks(&SQUARE, 0..100_000, 500);
+    assert!((0..100_000).all(|n| squares.next() == Some(Ok(n * n))));
+    assert_eq!(squares.next(), None);
+    let large = "0123456789abcdef".repeat(4 << 20);
+    assert_eq!(large.len(), 64 << 20);
+    assert!(pool.apply(&ECHO, large.clone()) == Ok(large));
+}
+
+#[test]
+fn a_process_serves_so_many_calls_and_no_more() {
+    let pool = builder().max_workers(1).max_tasks_per_child(2).build().unwrap();
+    let pids: Vec<_> = (0..6).map(|_| pool.apply(&SLOW_PID, 0).unwrap()).collect();
+    assert!(pids.chunks(2).all(|pair| pair[0] == pair[1]), "{pids:?}");
+    assert_eq!(BTreeSet::from_iter(&pids).len(), 3, "{pids:?}");
+}
+
+#[test]
+fn what_has_not_begun_is_cancelled_and_a_pool_that_is_shut_down_takes_no_more() {
+    let pool = pool(1);
+    let first = pool.submit(&SLOW_PID, 50);
+    let waiting = [1, 2].map(|n| pool.submit(&SQUARE, n));
+    while !first.running() {
+        thread::yield_now();
+    }
+    assert!(!first.cancel() && waiting[0].cancel() && waiting[0].done());
+    pool.shutdown(false, true);
+    assert_eq!(waiting.map(|call| call.result()), [const { Err(CallError::Cancelled) }; 2]);
+    assert_eq!(pool.submit(&SQUARE, 3).result(), Err(CallError::ShutDown));
+    let process = first.result().unwrap();
+    drop(pool);
+    assert!(is_gone(process));
+}
+
+async fn awaits_its_calls() {
+    let pool = pool(2);
+    assert_eq!(pool.submit(&SQUARE, 7).await, Ok(49));
+    let squares: Vec<_> = pool.map(&SQUARE, 0..20).stream().collect().await;
+    assert_eq!(squares, (0..20).map(|n| Ok(n * n)).collect::<Vec<_>>());
+    whirligig::task::spawn_blocking(move || drop(pool)).await.unwrap();
+}
+
+#[test]
+fn tasks_of_each_variant_await_calls() {
+    let _watchdog = Watchdog::new("tasks that await calls of processes");
+    EventLoop::new().unwrap().block_on(awaits_its_calls());
+    for workers in [1, 4] {
+        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
+        runtime.block_on(runtime.spawn(awaits_its_calls())).unwrap();
+    }
+}
+
+/// A program with a pool whose one process is in a long call. It says the process's number.
+#[test]
+#[ignore = "run by the test below, which kills it"]
+fn a_parent() {
+    let pool = pool(1);
+    println!("process {}", pool.apply(&SLOW_PID, 0).unwrap());
+    let _ = pool.apply(&SLEEP, ());
+}
+
+#[test]
+fn no_process_outlives_a_parent_that_is_killed() {
+    let _watchdog = Watchdog::new("a parent that is killed");
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["processes::a_parent", "--exact", "--ignored", "--nocapture"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let process = lines
+        .map(Result::unwrap)
+        .find_map(|line| line.split_once("process ")?.1.parse().ok())
+        .expect("it says the number");
+    assert!(!is_gone(process));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    // The watchdog says if this never comes.
+    while !is_gone(process) {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
