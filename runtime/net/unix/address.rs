@@ -91,5 +91,9 @@ pub(super) fn raw(address: &SocketAddr) -> io::Result<SocketAddrUnix> {
     if let Some(name) = address.as_abstract_name() {
         return Ok(SocketAddrUnix::new_abstract_name(name)?);
     }
-    Ok(SocketAddrUnix::new_unnamed())
+    // To bind to it is to have the kernel choose an abstract name.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return Ok(SocketAddrUnix::new_unnamed());
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket without an address has none"))
 }
