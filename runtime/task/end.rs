@@ -20,6 +20,7 @@ use crate::engine::{
 /// Not waited for is a task that this very thread polls: that is, if this is called inside the task, in which case it
 /// ends when its poll does.
 pub(crate) fn end_now<T>(tasks: Vec<JoinHandle<T>>) {
+    // ANCHOR: end_now
     // All are asked before any is waited for.
     let mut polled = tasks;
     let is_elsewhere = |task: &mut JoinHandle<T>| task.end() == Ending::Elsewhere;
@@ -35,6 +36,7 @@ pub(crate) fn end_now<T>(tasks: Vec<JoinHandle<T>>) {
     if polled.is_empty() {
         return;
     }
+    // END: end_now
     let _left = current::hand_off_worker();
     this_poll::blocked(|| {
         for task in polled {

@@ -125,3 +125,88 @@ fn many_at_once() {
         cut.run(program).await.is_some()
     });
 }
+
+#[test]
+fn a_scope_and_what_is_in_it() {
+    sweep(|cut| async move {
+        let alive = std::sync::Arc::new(());
+        let program = async {
+            let outcome = task::scope(async |scope| {
+                for n in [3, 1, 2] {
+                    let alive = alive.clone();
+                    scope.spawn(async move {
+                        slow(n).await;
+                        drop(alive);
+                        Ok::<_, ()>(())
+                    });
+                }
+                let inner = task::scope(async |scope| {
+                    let alive = alive.clone();
+                    scope.spawn(async move {
+                        std::future::pending::<()>().await;
+                        drop(alive);
+                        Ok::<_, ()>(())
+                    });
+                    pause().await;
+                    scope.cancel();
+                    Ok::<_, ()>(())
+                });
+                inner.await.unwrap();
+                Ok(())
+            });
+            outcome.await.unwrap();
+        };
+        let ended = cut.run(program).await.is_some();
+        assert_eq!(std::sync::Arc::strong_count(&alive), 1, "a child is alive after its scope");
+        ended
+    });
+}
+
+#[test]
+fn a_borrowing_scope() {
+    sweep(|cut| async move {
+        let numbers = [3, 1, 2];
+        let program = async {
+            let outcome = task::borrowing_scope(async |scope| {
+                for n in &numbers {
+                    scope.spawn(async move {
+                        slow(*n).await;
+                        Ok::<_, ()>(())
+                    });
+                }
+                Ok(())
+            });
+            outcome.await.unwrap();
+        };
+        cut.run(program).await.is_some()
+    });
+}
+
+#[test]
+fn what_is_shielded_or_cleans_up_goes_on() {
+    sweep(|cut| async move {
+        let (tell, told) = std::sync::mpsc::channel();
+        let cleans = tell.clone();
+        let program = async {
+            task::shield(async move {
+                slow(3).await;
+                tell.send("shielded").unwrap();
+            })
+            .await;
+            task::with_cleanup(slow(2), async move {
+                slow(2).await;
+                cleans.send("cleaned up").unwrap();
+            })
+            .await;
+        };
+        let ended = cut.run(program).await.is_some();
+        let mut said = Vec::new();
+        // Both tasks go on alone, and the second may never have begun.
+        for _ in 0..50 {
+            yield_now().await;
+            said.extend(told.try_iter());
+        }
+        assert!(!ended || said == ["shielded", "cleaned up"], "{said:?}");
+        ended
+    });
+}
