@@ -160,6 +160,7 @@ impl<T> TaskGroup<T> {
     #[track_caller]
     #[doc(alias = "join_next")]
     #[doc(alias = "as_completed")]
+    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
     pub fn next(&mut self) -> NextOutcome<'_, T> {
         NextOutcome { group: self, location: Location::caller() }
     }
@@ -317,11 +318,12 @@ impl<T> TaskGroup<T> {
         location: &'static Location<'static>,
     ) -> Poll<Option<Result<T, JoinError>>> {
         ready!(this_poll::poll_budget(cx, location));
-        if self.ended.is_empty() && !self.children.is_empty() {
-            if self.arrivals.poll_take(cx, 1, &mut self.ended).is_pending() {
-                this_poll::note(WaitsFor::Task, location);
-                return Poll::Pending;
-            }
+        if self.ended.is_empty()
+            && !self.children.is_empty()
+            && self.arrivals.poll_take(cx, 1, &mut self.ended).is_pending()
+        {
+            this_poll::note(WaitsFor::Task, location);
+            return Poll::Pending;
         }
         this_poll::charge();
         Poll::Ready(self.take_ended())

@@ -120,7 +120,7 @@ fn a_failure_drops_all_and_all_failures_are_told() {
                 pending::<()>().await;
             });
             scope.spawn(async { Err::<(), _>("no") });
-            Ok(pending().await)
+            pending::<Result<(), _>>().await
         })
         .await;
         assert_eq!(*dropped.lock().unwrap(), [0, 1, 2, 3], "the body, then the children");
@@ -192,7 +192,7 @@ fn it_is_cancelled_as_a_whole_or_one_child_alone() {
             assert_eq!(*dropped.lock().unwrap(), [1]);
             let all = scope.clone();
             scope.spawn(async move { all.cancel() });
-            Ok(pending().await)
+            pending::<Result<(), _>>().await
         })
         .await;
         assert!(result.unwrap_err().is_cancelled());

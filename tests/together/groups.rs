@@ -1,6 +1,7 @@
 //! Groups of tasks.
 
 use std::{
+    collections::VecDeque,
     future::{pending, poll_fn},
     pin::pin,
     sync::{
@@ -12,9 +13,10 @@ use std::{
 };
 
 use futures_lite::{FutureExt, Stream, StreamExt};
+use proptest::prelude::*;
 use whirligig::{
     queue::Queue,
-    task::{JoinError, TaskGroup, yield_now},
+    task::{JoinError, TaskGroup, TaskId, yield_now},
     time,
 };
 
@@ -107,7 +109,7 @@ fn a_panic_and_a_cancellation_are_outcomes() {
         group.builder().name("careless").spawn(async { panic!("no") });
         let stuck = group.spawn(pending());
         let cancel = group.cancel_handle(stuck).expect("it is there");
-        let error: JoinError = group.next().await.unwrap().map(|()| ()).unwrap_err();
+        let error: JoinError = group.next().await.unwrap().unwrap_err();
         assert!(error.is_panic() && error.to_string().contains("'careless'"), "{error}");
         assert!(cancel.cancel());
         let error = group.next().await.unwrap().unwrap_err();
@@ -360,4 +362,125 @@ fn an_output_that_panics_in_its_drop_harms_nothing() {
         drop(group);
         assert_eq!(drops.lock().map_or_else(|e| *e.into_inner(), |n| *n), 3);
     });
+}
+
+/// What the property test does.
+#[derive(Debug, Clone)]
+enum Act {
+    Spawn,
+    /// Lets one of those that run end.
+    End(usize),
+    Cancel(usize),
+    CancelAll,
+    /// Each of these is polled once, and dropped if it is not ready.
+    Next,
+    Wait,
+    TryNext,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => Just(Act::Spawn),
+        4 => any::<usize>().prop_map(Act::End),
+        2 => any::<usize>().prop_map(Act::Cancel),
+        1 => Just(Act::CancelAll),
+        4 => Just(Act::Next),
+        1 => Just(Act::Wait),
+        2 => Just(Act::TryNext),
+    ]
+}
+
+proptest! {
+    /// Against a list of those that run and a queue of those that have ended.
+    #[test]
+    fn behaves_like_a_queue_of_outcomes(acts in prop::collection::vec(act(), 0..60)) {
+        whirligig::run(async {
+            // The number of a child, and whether it ended by itself.
+            type Ended = (usize, bool);
+            let mut group = TaskGroup::new();
+            let mut running: Vec<(usize, TaskId, Arc<Queue<()>>)> = Vec::new();
+            let mut ended: VecDeque<(Ended, TaskId)> = VecDeque::new();
+            let given = |outcome: Result<usize, JoinError>| match outcome {
+                Ok(number) => Ok(number),
+                Err(error) => Err(error.id()),
+            };
+            let expected = |((number, by_itself), id): (Ended, TaskId)| {
+                if by_itself { Ok(number) } else { Err(id) }
+            };
+            for (number, act) in acts.into_iter().enumerate() {
+                match act {
+                    Act::Spawn => {
+                        let gate = Arc::new(Queue::unbounded());
+                        let through = gate.clone();
+                        let id = group.spawn(async move {
+                            through.get().await.unwrap();
+                            number
+                        });
+                        running.push((number, id, gate));
+                    }
+                    Act::End(at) if !running.is_empty() => {
+                        let (number, id, gate) = running.remove(at % running.len());
+                        gate.try_put(()).unwrap();
+                        ended.push_back(((number, true), id));
+                    }
+                    Act::Cancel(at) if !running.is_empty() => {
+                        let (number, id, _) = running.remove(at % running.len());
+                        group.cancel_handle(id).unwrap().cancel();
+                        ended.push_back(((number, false), id));
+                    }
+                    Act::CancelAll => {
+                        group.cancel();
+                        let all = running.drain(..).map(|(number, id, _)| ((number, false), id));
+                        // In the order in which they were spawned only if no slot of the group is used again.
+                        let mut all: Vec<_> = all.collect();
+                        settle().await;
+                        while let Some(outcome) = group.try_next() {
+                            let outcome = given(outcome);
+                            let next = match ended.pop_front() {
+                                Some(next) => next,
+                                None => {
+                                    let at = all.iter().position(|(_, id)| outcome == Err(*id));
+                                    all.swap_remove(at.expect("it was cancelled just now"))
+                                }
+                            };
+                            assert_eq!(outcome, expected(next));
+                        }
+                        assert!(all.is_empty() && ended.is_empty());
+                    }
+                    Act::Next => {
+                        let next = poll_once(group.next()).await;
+                        let expected = match ended.pop_front() {
+                            Some(next) => Some(Some(expected(next))),
+                            None if running.is_empty() => Some(None),
+                            None => None,
+                        };
+                        assert_eq!(next.map(|next| next.map(given)), expected);
+                    }
+                    Act::TryNext => {
+                        let next = group.try_next().map(given);
+                        assert_eq!(next, ended.pop_front().map(expected));
+                    }
+                    Act::Wait => {
+                        let all = poll_once(group.wait()).await;
+                        let ready = running.is_empty();
+                        assert_eq!(all.is_some(), ready);
+                        if let Some(all) = all {
+                            let all: Vec<_> = all.into_iter().map(given).collect();
+                            assert_eq!(all, ended.drain(..).map(expected).collect::<Vec<_>>());
+                        }
+                    }
+                    Act::End(_) | Act::Cancel(_) => {}
+                }
+                settle().await;
+                assert_eq!(group.len(), running.len() + ended.len());
+            }
+        });
+    }
+}
+
+/// Lets what was woken or cancelled end.
+async fn settle() {
+    for _ in 0..3 {
+        yield_now().await;
+    }
 }

@@ -179,7 +179,7 @@ fn an_error_of_a_child_ends_all() {
             let _body = body;
             children.spawn(&scope).await;
             scope.spawn(async { Err::<(), _>("no") });
-            Ok(pending().await)
+            pending::<Result<(), _>>().await
         })
         .await;
         children.assert_gone();
@@ -246,7 +246,7 @@ fn cancel_ends_all() {
             children.spawn(&scope).await;
             let cancels = scope.clone();
             scope.spawn(async move { cancels.cancel() });
-            Ok(pending().await)
+            pending::<Result<(), _>>().await
         })
         .await;
         children.assert_gone();
