@@ -6,10 +6,15 @@
 
 use std::{
     env,
+    io::pipe,
     process::{Command, Stdio},
 };
 
-use crate::{twins::printed, without_times};
+use crate::{
+    example,
+    twins::{entered, printed},
+    without_times,
+};
 
 fn python() -> Command {
     let mut python = Command::new(env::var_os("PYTHON").unwrap_or_else(|| "python3".into()));
@@ -21,25 +26,32 @@ fn python() -> Command {
 /// What the original prints, if Python and the `package` it needs are there.
 #[track_caller]
 fn original(arguments: &[&str], package: &str) -> Option<String> {
-    // `to_thread` is the newest that they use.
-    let check = format!("import {package}, asyncio; asyncio.to_thread");
-    match python().args(["-c", &check]).output() {
-        Err(error) => {
-            eprintln!("skipped {arguments:?}: no Python to run it with: {error}");
-            return None;
-        }
-        Ok(run) if !run.status.success() => {
-            let message = String::from_utf8_lossy(&run.stderr);
-            let reason = message.lines().last().unwrap_or("it gives no reason");
-            eprintln!("skipped {arguments:?}: this Python cannot run it: {reason}");
-            return None;
-        }
-        Ok(_) => {}
+    if !can_run(arguments, package) {
+        return None;
     }
     let run = python().args(arguments).output().expect("it started a moment ago");
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{arguments:?} ended with {}:\n{complaint}", run.status);
     Some(String::from_utf8(run.stdout).expect("the originals print UTF-8"))
+}
+
+/// Whether Python is there, and the `package`. Otherwise it says what is not.
+fn can_run(arguments: &[&str], package: &str) -> bool {
+    // `to_thread` is the newest that they use.
+    let check = format!("import {package}, asyncio; asyncio.to_thread");
+    match python().args(["-c", &check]).output() {
+        Err(error) => {
+            eprintln!("skipped {arguments:?}: no Python to run it with: {error}");
+            false
+        }
+        Ok(run) if !run.status.success() => {
+            let message = String::from_utf8_lossy(&run.stderr);
+            let reason = message.lines().last().unwrap_or("it gives no reason");
+            eprintln!("skipped {arguments:?}: this Python cannot run it: {reason}");
+            false
+        }
+        Ok(_) => true,
+    }
 }
 
 /// Original and twin print the same, but for what `masked` takes out.
@@ -172,4 +184,86 @@ fn rate_limit() {
     for limit in ["in-flight", "per-second"] {
         compare(&["fast.py", "rate_limit.py", limit], "rate_limit", &[limit, "--fast"]);
     }
+}
+
+/// Lines whose order is the scheduler's.
+fn sorted(printed: &str) -> String {
+    let mut lines: Vec<&str> = printed.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+/// The same, with `#` for the number of a process.
+fn sorted_without_pids(printed: &str) -> String {
+    let without_pid = |line: &str| match line.split_once(" in process ") {
+        Some((what, _)) => format!("{what} in process #\n"),
+        None => format!("{line}\n"),
+    };
+    sorted(&printed.lines().map(without_pid).collect::<String>())
+}
+
+#[test]
+fn threads() {
+    for program in ["hello", "daemon", "non-daemon"] {
+        compare(&["threads.py", program], "threads", &[program]);
+    }
+    compare_masked("asyncio", &["threads.py", "five"], ("threads", &["five"]), sorted);
+}
+
+#[test]
+fn thread_pool() {
+    for program in ["submit", "map", "as-completed", "exceptions", "cancel", "shutdown"] {
+        compare(&["thread_pool.py", program], "thread_pool", &[program]);
+    }
+}
+
+#[test]
+fn processes() {
+    for program in ["pipe", "manager"] {
+        compare(&["processes.py", program], "processes", &[program]);
+    }
+    let compare_sorted = |program: &str| {
+        let twin: (_, &[_]) = ("processes", &[program]);
+        compare_masked("asyncio", &["processes.py", program], twin, sorted_without_pids);
+    };
+    compare_sorted("five");
+    compare_sorted("lock");
+    // What a sixth `get` does is the difference.
+    let first_line = |printed: &str| {
+        let (first, sixth) = printed.split_once('\n').unwrap_or_else(|| panic!("{printed:?}"));
+        assert!(sixth.starts_with("A sixth get: "), "{sixth}");
+        first.to_owned()
+    };
+    let twin: (_, &[_]) = ("processes", &["queue"]);
+    compare_masked("asyncio", &["processes.py", "queue"], twin, first_line);
+}
+
+#[test]
+fn squares() {
+    for package in ["joblib", "dask"] {
+        let twin: (_, &[_]) = ("squares", &[package]);
+        compare_masked(package, &["squares.py", package], twin, str::to_owned);
+    }
+}
+
+#[test]
+fn mixed() {
+    compare_masked("unsync", &["mixed.py"], ("mixed", &[]), without_times);
+}
+
+/// How many items come before Enter differs from run to run.
+#[test]
+fn enter() {
+    if !can_run(&["enter.py"], "asyncio") {
+        return;
+    }
+    let without_items = |command: Command| {
+        let (stdin, user) = pipe().expect("there are descriptors left");
+        let printed = entered(command, stdin, user);
+        let others = printed.lines().filter(|line| !line.starts_with(" -- "));
+        others.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut original = python();
+    original.arg("enter.py");
+    assert_eq!(without_items(example("enter")), without_items(original));
 }

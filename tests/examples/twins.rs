@@ -2,11 +2,18 @@
 //!
 //! What is expected is what the originals print, written out or computed. `originals.rs` runs them.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::{BufRead, BufReader, Read, Write, pipe},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use fastrand::Rng;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::{example, output, refuses, without_times};
+use crate::{Background, example, output, refuses, without_times};
 
 /// What example `name` prints.
 #[track_caller]
@@ -313,8 +320,152 @@ fn rate_limit_per_second() {
 }
 
 #[test]
+fn threads() {
+    let expected = "This is other work\n0. Hello World\n1. Hello World\n2. Hello World\nDone\n";
+    assert_eq!(printed("threads", &["hello"]), expected);
+    let five = printed("threads", &["five"]);
+    let (workers, last) = five.trim_end().rsplit_once('\n').expect("more than one line");
+    assert_eq!(last, "All have ended");
+    let mut workers: Vec<&str> = workers.lines().collect();
+    workers.sort_unstable();
+    assert_eq!(workers, [0, 1, 2, 3, 4].map(|number| format!("Worker {number} is working")));
+    assert_eq!(printed("threads", &["daemon"]), "Main finished\n");
+    assert_eq!(printed("threads", &["non-daemon"]), "Main finished\nWorker finished\n");
+}
+
+#[test]
+fn thread_pool() {
+    for (program, expected) in [
+        ("submit", "[3, 2, 1]\n"),
+        ("map", "[25, 4, 9, 16, 1]\n"),
+        ("as-completed", "1\n2\n3\n"),
+        ("exceptions", "5.0\nError: division by zero\n"),
+        ("cancel", "False False True True\n"),
+        ("shutdown", "Without waiting: running\nAfter waiting: done\nIt takes no more calls\n"),
+    ] {
+        assert_eq!(printed("thread_pool", &[program]), expected, "{program}");
+    }
+}
+
+/// What `processes` prints, in a temporary directory of its own that is empty afterwards. All children have its output
+/// open: a child that were left would keep this waiting for more.
+#[track_caller]
+fn processes(program: &str) -> String {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    let printed = output(example("processes").arg(program).env("TMPDIR", directory.path()));
+    let left: Vec<_> = directory.path().read_dir().expect("it is there").collect();
+    assert!(left.is_empty(), "{program} leaves {left:?}");
+    printed
+}
+
+#[test]
+fn five_processes() {
+    let printed = processes("five");
+    let (workers, last) = printed.trim_end().rsplit_once('\n').expect("more than one line");
+    assert_eq!(last, "All have ended");
+    let mut workers: Vec<_> =
+        workers.lines().filter_map(|line| line.split_once(" is working in process ")).collect();
+    workers.sort_unstable();
+    let names: Vec<&str> = workers.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, [0, 1, 2, 3, 4].map(|number| format!("Worker {number}")));
+    let pids: BTreeSet<&str> = workers.iter().map(|(_, pid)| *pid).collect();
+    assert_eq!(pids.len(), 5, "{printed}");
+}
+
+#[test]
+fn what_processes_share() {
+    let expected = "[0, 1, 4, 9, 16]\nA sixth get: the end, for all writers are gone\n";
+    assert_eq!(processes("queue"), expected);
+    assert_eq!(processes("pipe"), "Hello from child\n");
+    assert_eq!(processes("manager"), "{0: 0, 1: 1, 2: 4, 3: 9, 4: 16}\n");
+}
+
+/// In any order, but one of them after the other.
+#[test]
+fn processes_that_take_turns() {
+    let printed = processes("lock");
+    let mut lines = printed.lines();
+    let mut numbers = BTreeSet::new();
+    while let Some(line) = lines.next() {
+        let number =
+            line.strip_prefix("Process ").and_then(|rest| rest.strip_suffix(" is working"));
+        let number = number.unwrap_or_else(|| panic!("two are inside: {printed}"));
+        let finished = format!("Process {number} has finished");
+        assert_eq!(lines.next(), Some(&*finished), "two are inside: {printed}");
+        numbers.insert(number);
+    }
+    assert_eq!(numbers.len(), 5, "{printed}");
+}
+
+#[test]
+fn squares() {
+    assert_eq!(printed("squares", &["joblib"]), "[0, 1, 4, 9, 16, 25]\n");
+    let expected = "Calls before compute: 0\n(0, 1, 4, 9, 16, 25)\nCalls after compute: 6\n";
+    assert_eq!(printed("squares", &["dask"]), expected);
+}
+
+#[test]
+fn mixed() {
+    let expected = "Results: [109544237, 59628255, 21081692, 3, 5, 13, 6, 4, 3, 2, 1]\n\
+                    Eleven calls took #.## sec.\n";
+    assert_eq!(without_times(&printed("mixed", &[])), expected);
+}
+
+/// What the program prints if `user`, who has the other end of `stdin`, presses Enter once both producers have begun.
+pub(crate) fn entered(
+    mut command: Command,
+    stdin: impl Into<Stdio>,
+    mut user: impl Write,
+) -> String {
+    let program = command.stdin(stdin).stdout(Stdio::piped()).spawn();
+    drop(command); // it holds the program's end as well
+    let mut program = Background(program.expect("the program starts"));
+    let mut stdout = BufReader::new(program.0.stdout.take().expect("its output is piped"));
+    let mut printed = String::new();
+    while !["Producer 1", "Producer 2"].iter().all(|name| printed.contains(name)) {
+        let length = stdout.read_line(&mut printed).expect("it prints UTF-8");
+        assert_ne!(length, 0, "it ended before both producers had begun: {printed}");
+    }
+    user.write_all(b"\n").expect("the program reads");
+    stdout.read_to_string(&mut printed).expect("it prints UTF-8");
+    let status = program.0.wait().expect("the program is ours");
+    assert!(status.success(), "it ended with {status}: {printed}");
+    printed
+}
+
+#[track_caller]
+fn is_cancelled_by_enter(printed: &str) {
+    let items = lines(printed, " -- ");
+    for name in ["Producer 1", "Producer 2"] {
+        let of_producer = items.iter().filter(|line| line.contains(name));
+        for (number, line) in (1..).zip(of_producer) {
+            assert_eq!(*line, format!(" -- {name} generated item {number}"), "{printed}");
+        }
+    }
+    let others: Vec<&str> = printed.lines().filter(|line| !items.contains(line)).collect();
+    assert_eq!(others, ["Press enter to cancel...", "Cancelling on your request!"], "{printed}");
+    assert_eq!(printed.lines().last(), others.last().copied(), "items after the end: {printed}");
+}
+
+#[test]
+fn enter_in_a_pipe() {
+    let (stdin, user) = pipe().expect("there are descriptors left");
+    is_cancelled_by_enter(&entered(example("enter"), stdin, user));
+}
+
+#[test]
+fn enter_in_a_terminal() {
+    let user = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals left");
+    grantpt(&user).and_then(|()| unlockpt(&user)).expect("it is ours");
+    let path = ptsname(&user, Vec::new()).expect("it has a path").into_string().expect("in UTF-8");
+    let terminal = File::options().read(true).write(true).open(path).expect("it is there");
+    is_cancelled_by_enter(&entered(example("enter"), terminal, File::from(user)));
+}
+
+#[test]
 fn twins_refuse_what_they_do_not_know() {
-    for name in ["bank", "counter", "generator", "green", "rate_limit", "tasks"] {
+    let with_subcommands = ["bank", "counter", "generator", "green", "processes", "rate_limit"];
+    for name in with_subcommands.into_iter().chain(["squares", "tasks", "thread_pool", "threads"]) {
         refuses(name, &["of-a-kind"], "of-a-kind");
         refuses(name, &[], "Usage");
     }

@@ -1,0 +1,86 @@
+//! Threads: one, five, and what becomes of one that nobody waits for.
+//!
+//! ```text
+//! cargo run --example threads -- hello
+//! cargo run --example threads -- five
+//! cargo run --example threads -- daemon
+//! cargo run --example threads -- non-daemon
+//! ```
+//!
+//! One sees the other work done while the thread still greets, five workers in any order, and the
+//! worker's last line with `non-daemon` alone.
+//!
+//! When `main` returns, the process ends, whatever its threads do: each thread of std's is a daemon, in
+//! Python's word. One that must end first is joined. A scope cannot be left otherwise; and a loop, when
+//! it is dropped, waits for the calls that it gave to threads.
+
+use std::{io, thread, time::Duration};
+
+use clap::Parser;
+use whirligig::{EventLoop, task::spawn_blocking};
+
+/// Threads, joined or not.
+#[derive(Parser)]
+enum Options {
+    /// A thread, other work, and then its end is waited for
+    Hello,
+    /// Five threads
+    Five,
+    /// A thread that does not keep the process
+    Daemon,
+    /// A call on a thread that the process waits for
+    NonDaemon,
+}
+
+fn main() -> io::Result<()> {
+    match Options::parse() {
+        Options::Hello => hello(),
+        Options::Five => five(),
+        Options::Daemon => daemon(),
+        Options::NonDaemon => non_daemon()?,
+    }
+    Ok(())
+}
+
+fn hello() {
+    let thread = thread::spawn(|| greet("World", 3));
+    println!("This is other work");
+    thread.join().expect("it does not panic");
+    println!("Done");
+}
+
+fn greet(name: &str, times: u32) {
+    for number in 0..times {
+        thread::sleep(Duration::from_millis(200));
+        println!("{number}. Hello {name}");
+    }
+}
+
+fn five() {
+    thread::scope(|scope| {
+        for number in 0..5 {
+            scope.spawn(move || println!("Worker {number} is working"));
+        }
+    });
+    println!("All have ended");
+}
+
+fn daemon() {
+    thread::spawn(worker);
+    println!("Main finished");
+}
+
+fn non_daemon() -> io::Result<()> {
+    let event_loop = EventLoop::new()?;
+    event_loop.block_on(async {
+        drop(spawn_blocking(worker)); // nobody awaits it
+        println!("Main finished");
+    });
+    drop(event_loop); // returns when the call has ended
+    Ok(())
+}
+
+fn worker() {
+    thread::sleep(Duration::from_millis(500));
+    println!("Worker finished");
+}
