@@ -11,13 +11,14 @@
 //! worker's last line with `non-daemon` alone.
 //!
 //! When `main` returns, the process ends, whatever its threads do: each thread of std's is a daemon, in
-//! Python's word. One that must end first is joined. A scope cannot be left otherwise; and a loop, when
-//! it is dropped, waits for the calls that it gave to threads.
+//! Python's word. One that must end first is joined, or is in a scope, which cannot be left before.
+//!
+//! Calls of a loop, by `spawn_blocking`, are between the two: the loop, when it is dropped, waits for those
+//! that have begun, and the others never begin. So a call that must be made is awaited.
 
-use std::{io, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use clap::Parser;
-use whirligig::{EventLoop, task::spawn_blocking};
 
 /// Threads, joined or not.
 #[derive(Parser)]
@@ -28,18 +29,17 @@ enum Options {
     Five,
     /// A thread that does not keep the process
     Daemon,
-    /// A call on a thread that the process waits for
+    /// A thread that the process waits for
     NonDaemon,
 }
 
-fn main() -> io::Result<()> {
+fn main() {
     match Options::parse() {
         Options::Hello => hello(),
         Options::Five => five(),
         Options::Daemon => daemon(),
-        Options::NonDaemon => non_daemon()?,
+        Options::NonDaemon => non_daemon(),
     }
-    Ok(())
 }
 
 fn hello() {
@@ -70,14 +70,11 @@ fn daemon() {
     println!("Main finished");
 }
 
-fn non_daemon() -> io::Result<()> {
-    let event_loop = EventLoop::new()?;
-    event_loop.block_on(async {
-        drop(spawn_blocking(worker)); // nobody awaits it
+fn non_daemon() {
+    thread::scope(|scope| {
+        scope.spawn(worker);
         println!("Main finished");
-    });
-    drop(event_loop); // returns when the call has ended
-    Ok(())
+    }); // returns when the worker has
 }
 
 fn worker() {

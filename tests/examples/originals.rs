@@ -195,7 +195,7 @@ fn sorted(printed: &str) -> String {
 
 /// The same, with `#` for the number of a process.
 fn sorted_without_pids(printed: &str) -> String {
-    let without_pid = |line: &str| match line.split_once(" in process ") {
+    let without_pid = |line: &str| match line.rsplit_once(" in process ") {
         Some((what, _)) => format!("{what} in process #\n"),
         None => format!("{line}\n"),
     };
@@ -266,4 +266,21 @@ fn enter() {
     let mut original = python();
     original.arg("enter.py");
     assert_eq!(without_items(example("enter")), without_items(original));
+}
+
+#[test]
+fn process_pool() {
+    for program in ["map", "as-completed", "pool-map", "apply-async"] {
+        compare(&["process_pool.py", program], "process_pool", &[program]);
+    }
+    let twin: (_, &[_]) = ("process_pool", &["submit"]);
+    compare_masked("asyncio", &["process_pool.py", "submit"], twin, sorted_without_pids);
+}
+
+#[test]
+fn cores() {
+    for (package, program) in [("asyncio", "roots"), ("pyximport", "nogil")] {
+        let twin: (_, &[_]) = ("cores", &[program]);
+        compare_masked(package, &["cores.py", program], twin, without_times);
+    }
 }

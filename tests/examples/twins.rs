@@ -463,8 +463,44 @@ fn enter_in_a_terminal() {
 }
 
 #[test]
+fn process_pool() {
+    for (program, expected) in [
+        ("map", "[25, 4, 9, 16, 1]\n"),
+        ("as-completed", "8\n27\n216\n64\n125\n"),
+        ("pool-map", "[9, 1, 4]\n"),
+        ("apply-async", "Result:  64\n"),
+    ] {
+        assert_eq!(printed("process_pool", &[program]), expected, "{program}");
+    }
+    let printed = printed("process_pool", &["submit"]);
+    let (tasks, pids): (Vec<&str>, BTreeSet<&str>) =
+        printed.lines().filter_map(|line| line.split_once(" ran in process ")).unzip();
+    assert_eq!(tasks, [0, 1, 2, 3, 4].map(|number| format!("Task {number}")));
+    assert_eq!(pids.len(), 3, "{printed}");
+}
+
+/// The same sum each way. How long it takes, and so the factor, is the machine's.
+#[test]
+fn cores() {
+    let line = |way: &str| format!("{way}: sum 3464100749, #.## sec, factor #.##\n");
+    let nogil = line("One core") + &line("Threads");
+    assert_eq!(without_times(&printed("cores", &["nogil"])), nogil);
+    let roots = nogil + &line("Processes");
+    assert_eq!(without_times(&printed("cores", &["roots"])), roots);
+}
+
+#[test]
 fn twins_refuse_what_they_do_not_know() {
-    let with_subcommands = ["bank", "counter", "generator", "green", "processes", "rate_limit"];
+    let with_subcommands = [
+        "bank",
+        "cores",
+        "counter",
+        "generator",
+        "green",
+        "process_pool",
+        "processes",
+        "rate_limit",
+    ];
     for name in with_subcommands.into_iter().chain(["squares", "tasks", "thread_pool", "threads"]) {
         refuses(name, &["of-a-kind"], "of-a-kind");
         refuses(name, &[], "Usage");
