@@ -103,7 +103,7 @@ fn main() {
     let multi_thread = multi::tokio(WORKERS);
     rows!(bench, workers, multi_thread, "_multi");
 
-    if let Bench::Criterion(mut criterion) = bench {
+    if let Bench::Criterion(criterion) = bench {
         criterion.final_summary();
     }
 }

@@ -161,10 +161,13 @@ fn end(bits: u64, id: TaskId) -> Ending {
 /// The task of `waker`, to be woken by [`wake_waiter`]: a waker of ours is only a number.
 #[inline]
 pub(crate) fn waiter_of(waker: &Waker) -> Waiter {
-    match waker::key_of(waker) {
-        Some(key) => Waiter::Task(key.bits()),
-        None => Waiter::Waker(waker.clone()),
-    }
+    number_of(waker).unwrap_or_else(|| Waiter::Waker(waker.clone()))
+}
+
+/// The task of `waker`, if its waker is one of ours: then no user code is called to make a waiter of it.
+#[inline]
+pub(crate) fn number_of(waker: &Waker) -> Option<Waiter> {
+    waker::key_of(waker).map(|key| Waiter::Task(key.bits()))
 }
 
 /// Whether `waiter` wakes what `waker` does. Clones nothing.

@@ -9,7 +9,8 @@
 //! and costs neither another its wake nor the future its answer.
 //!
 //! The waker is cloned between two visits, and much may happen in between; so the step that could join
-//! the list looks once more before it does.
+//! the list looks once more before it does. (A task of an event loop has a number for a waker: that is no
+//! user code, and is there for the first step.)
 //!
 //! **Alternative:** clone first and look once. It is shorter, and makes every ready future pay for a
 //! clone.
@@ -21,7 +22,7 @@ use std::{
 
 use crate::engine::{
     base::{primitives::seeded, this_poll},
-    task::local::{is_waiter_of, waiter_of, wake_waiter},
+    task::local::{is_waiter_of, number_of, waiter_of, wake_waiter},
     waiting::{
         wait_list::{WaitKey, WaitList, discard},
         waiter::Waiter,
@@ -39,7 +40,7 @@ pub(crate) enum Stage {
     Done,
 }
 
-/// What a poll brings to a step: the task's waker, and from the second step on a waiter made of it. The
+/// What a poll brings to a step: the task's waker; and a waiter made of it, from the second step on at the latest. The
 /// step may keep that, and leave here the one it kept before.
 pub(crate) struct Offer<'a> {
     waker: &'a Waker,
@@ -81,9 +82,15 @@ pub(crate) enum Wakes {
 }
 
 impl Wakes {
-    /// Takes all out of these lists. Allocates if there are any.
-    pub(crate) fn all<const N: usize>(lists: [&mut WaitList; N]) -> Self {
-        Self::All(lists.into_iter().flat_map(WaitList::take_all).collect())
+    /// Takes all out of these lists. Allocates if there are several.
+    pub(crate) fn all<const N: usize>(mut lists: [&mut WaitList; N]) -> Self {
+        match lists.iter().map(|list| list.len()).sum() {
+            0 => Self::Nothing,
+            1 => {
+                lists.iter_mut().find_map(|list| list.pop_front()).map_or(Self::Nothing, Self::One)
+            }
+            _several => Self::All(lists.into_iter().flat_map(WaitList::take_all).collect()),
+        }
     }
 
     /// One more, after those there are.
@@ -163,7 +170,7 @@ pub(crate) fn poll_wait<R>(
     mut step: impl FnMut(&mut Offer<'_>) -> Step<R>,
 ) -> Poll<R> {
     // ANCHOR: steps
-    let mut offer = Offer { waker: cx.waker(), waiter: None };
+    let mut offer = Offer { waker: cx.waker(), waiter: number_of(cx.waker()) };
     loop {
         match step(&mut offer) {
             Step::Ready(answer, wakes) => {
