@@ -43,7 +43,7 @@ async fn enter() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs on a thread. It ends when nobody wants more.
+/// Runs on a thread, and ends once the queue is closed.
 fn produce(name: &'static str, items: &Items) {
     let mut numbers = 1..;
     while items.put_blocking((name, numbers.next().expect("they do not end"))).is_ok() {

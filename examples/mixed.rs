@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - Three compute: `executor::cpu`, rayon's threads, one a processor.
-//! - Four wait for an answer from a server: tasks of the loop.
+//! - Four wait for an answer from a server: futures, polled by one task in turn.
 //! - Four block: `spawn_blocking`, a thread each.
 //!
 //! One sees the eleven results in the order of the calls, and that all of it takes about as long as the longest. unsync
@@ -34,7 +34,7 @@ fn main() -> anyhow::Result<()> {
         let server = spawn_local(serve(listener));
 
         let start = Instant::now();
-        // Calls on threads begin here, tasks when this one waits, at the `join!`.
+        // Calls on threads begin here. The futures begin when they are polled, in the `join!`.
         let computed =
             [300_000, 200_000, 100_000].map(|count| executor::cpu(move || compute(count)));
         let pages = ["one", "three", "seven hundred", "twelve"];

@@ -34,13 +34,13 @@ enum Options {
 }
 
 static WORK: Function<u64, String> = Function::new("work", |number| {
-    thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(500));
     format!("Task {number} ran in process {}", process::id())
 });
 static SQUARE: Function<u64, u64> = Function::new("square", |number| number * number);
 static CUBE_SLOWLY: Function<u32, u32> = Function::new("cube slowly", |number| {
     // One more than the number, or 6 and the 4 that follows 2 would end at the same time.
-    thread::sleep(Duration::from_millis(200) * (number + 1));
+    thread::sleep(Duration::from_millis(300) * (number + 1));
     number.pow(3)
 });
 

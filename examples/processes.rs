@@ -175,7 +175,7 @@ fn send() -> io::Result<()> {
     StdUnixStream::from(connection).write_all(b"Hello from child")
 }
 
-/// A key, a value, and whom to tell that they are in the map.
+/// A key, a value, and where to tell that they are in the map.
 type Set = (u64, u64, oneshot::Sender<()>);
 
 async fn manager() -> io::Result<()> {
@@ -245,7 +245,7 @@ async fn lock() -> io::Result<()> {
     let socket = directory.path().join("socket");
     let listener = UnixListener::bind(&socket)?;
 
-    // First come, first served, as whoever waits for a lock of this library.
+    // First come, first served, as always where something waits for a lock of this library.
     let lock = Rc::new(Mutex::new(()));
     let serving = spawn_local(async move {
         while let Ok((mut connection, _)) = listener.accept().await {

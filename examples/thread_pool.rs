@@ -16,7 +16,7 @@
 //! No event loop is needed, and none is here. In a task the same handles are awaited.
 
 use std::{
-    sync::{Arc, Barrier},
+    sync::{Arc, Barrier, mpsc},
     thread,
     time::Duration,
 };
@@ -119,9 +119,11 @@ fn cancel() -> Result<(), CallError> {
 
 fn shutdown() -> Result<(), CallError> {
     let pool = ThreadPool::new(1);
-    let call = pool.submit(|| work(1));
+    let (go, is_gone) = mpsc::channel();
+    let call = pool.submit(move || is_gone.recv());
     pool.shutdown(false, false);
     println!("Without waiting: {}", if call.done() { "done" } else { "running" });
+    go.send(()).expect("the call waits for it");
     pool.shutdown(true, false);
     println!("After waiting: {}", if call.done() { "done" } else { "running" });
     if pool.submit(|| work(1)).result() == Err(CallError::ShutDown) {

@@ -204,10 +204,12 @@ fn sorted_without_pids(printed: &str) -> String {
 
 #[test]
 fn threads() {
-    for program in ["hello", "daemon", "non-daemon"] {
+    for program in ["daemon", "non-daemon"] {
         compare(&["threads.py", program], "threads", &[program]);
     }
-    compare_masked("asyncio", &["threads.py", "five"], ("threads", &["five"]), sorted);
+    for program in ["hello", "five"] {
+        compare_masked("asyncio", &["threads.py", program], ("threads", &[program]), sorted);
+    }
 }
 
 #[test]

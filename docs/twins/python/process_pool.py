@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 
 def work(number):
-    time.sleep(0.3)
+    time.sleep(0.5)
     return f"Task {number} ran in process {os.getpid()}"
 
 
@@ -30,7 +30,8 @@ def map_():
 
 
 def cube_slowly(number):
-    time.sleep(0.2 * (number + 1))
+    # One more than the number, or 6 and the 4 that follows 2 would end at the same time.
+    time.sleep(0.3 * (number + 1))
     return number**3
 
 

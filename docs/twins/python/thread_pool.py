@@ -62,9 +62,11 @@ def cancel():
 
 def shutdown():
     pool = ThreadPoolExecutor(max_workers=1)
-    call = pool.submit(work, 1)
+    go = threading.Event()
+    call = pool.submit(go.wait)
     pool.shutdown(wait=False)
     print("Without waiting:", "done" if call.done() else "running")
+    go.set()
     pool.shutdown(wait=True)
     print("After waiting:", "done" if call.done() else "running")
     try:
