@@ -64,6 +64,7 @@ impl<F: Future> AsCompleted<F> {
     /// If the future panics that it polls.
     #[track_caller]
     #[doc(alias = "anext")]
+    #[expect(clippy::should_implement_trait, reason = "streams have a `next` by custom")]
     pub fn next(&mut self) -> NextCompleted<'_, F> {
         self.many.set_location(Location::caller());
         NextCompleted { futures: self }
