@@ -58,6 +58,8 @@
 //! | `queue.Queue` between threads | [`put_blocking`](queue::Queue::put_blocking), [`get_blocking`](queue::Queue::get_blocking) of the same queues |
 //! | `Lock`, `Semaphore` and `BoundedSemaphore`, `Condition`, `Barrier` | [`sync::Mutex`] and [`sync::RwLock`], [`sync::Semaphore`], [`sync::Condition`], [`sync::Barrier`] |
 //! | `Event`, `loop.create_future` | [`sync::Event`], [`sync::oneshot::channel`] |
+//! | `concurrent.futures` | [`executor`] |
+//! | `open`, `aiofiles` | [`fs`] |
 //! | `to_thread` | [`task::spawn_blocking`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
 //! | `start_unix_server`, `open_unix_connection` | [`net::UnixListener`], [`net::UnixStream`] |

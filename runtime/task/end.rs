@@ -201,6 +201,8 @@ mod tests {
             assert!(!outer.is_finished(), "it was polled once");
             end_now(vec![outer]);
             assert!(dropped.try_recv().is_ok());
+            let stats = crate::Handle::current().stats().expect("of an event loop");
+            assert_eq!(stats.ended, 2, "both count");
             yield_now().await;
         });
     }

@@ -147,7 +147,7 @@ impl Core {
             id,
             inbox,
             messages: RefCell::default(),
-            table: Rc::new(Table::new(number.get(), number.first_generation)),
+            table: Rc::new(Table::new(number.get(), number.first_generation, counters.clone())),
             number,
             ids: TaskIds::new(),
             timers: LocalTimers::new(id),
@@ -185,7 +185,7 @@ impl Core {
             self.handle_messages();
         }
         // 2. The tasks that were ready when the turn began. What they wake waits for the next.
-        let batch = self.table.run_batch(root, &self.counters, || self.is_batch_over());
+        let batch = self.table.run_batch(root, || self.is_batch_over());
         // 3. What the reactor has: a look if one is due, a wait if nothing is ready.
         if self.look_due.get() {
             self.look()?;

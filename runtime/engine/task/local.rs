@@ -31,6 +31,7 @@ use std::{
     mem::ManuallyDrop,
     panic::Location,
     rc::Rc,
+    sync::Arc,
     task::{Context, RawWaker, RawWakerVTable, Waker},
 };
 
@@ -226,6 +227,7 @@ const RUNNING: OriginFn<'static> = &|| {
 /// One loop's tasks and its run queue.
 pub(crate) struct Table {
     number: u16,
+    counters: Arc<Counters>,
     tasks: RefCell<Tasks>,
 }
 
@@ -233,14 +235,14 @@ pub(crate) struct Table {
 pub(crate) type Root<'a> = Option<&'a mut dyn FnMut(&mut Context<'_>) -> bool>;
 
 impl Table {
-    pub(crate) fn new(number: u16, first_generation: u16) -> Self {
+    pub(crate) fn new(number: u16, first_generation: u16, counters: Arc<Counters>) -> Self {
         let tasks = Tasks {
             slots: Slots::new(number, first_generation),
             run_queue: RunQueue::default(),
             running: ROOT,
             closed: false,
         };
-        Self { number, tasks: RefCell::new(tasks) }
+        Self { number, counters, tasks: RefCell::new(tasks) }
     }
 
     /// Wakes a task of this table.
@@ -349,12 +351,7 @@ impl Table {
     /// leave the rest of the batch for the next turn.
     #[inline]
     // ANCHOR: run_batch
-    pub(crate) fn run_batch(
-        &self,
-        root: &mut Root<'_>,
-        counters: &Counters,
-        is_over: impl Fn() -> bool,
-    ) -> BatchEnd {
+    pub(crate) fn run_batch(&self, root: &mut Root<'_>, is_over: impl Fn() -> bool) -> BatchEnd {
         // Borrowed except during the polls themselves, in which user code runs.
         let mut tasks = self.tasks.borrow_mut();
         tasks.run_queue.begin();
@@ -366,14 +363,11 @@ impl Table {
                 };
             };
             self.release_to_poll(tasks, id);
-            counters.polls.add(1);
+            self.counters.polls.add(1);
             tasks = match self.poll(key, id, task, root) {
                 AfterPoll::Alive(task) => self.put_back(TakenOut { key, id, task }),
                 AfterPoll::Ended(_) if key.slot() == ROOT => break BatchEnd::RootEnded,
-                AfterPoll::Ended(outcome) => {
-                    counters.ended.add(1);
-                    self.remove(key.slot(), outcome)
-                }
+                AfterPoll::Ended(outcome) => self.remove(key.slot(), outcome),
             };
             if is_over() {
                 break BatchEnd::CutShort;
@@ -437,6 +431,7 @@ impl Table {
     /// The poll ended the task.
     #[inline(always)]
     fn remove(&self, number: u32, outcome: PollOutcome) -> RefMut<'_, Tasks> {
+        self.counters.ended.add(1);
         let mut tasks = self.tasks.borrow_mut();
         // A name is text: dropping it calls no user code.
         let (id, _name) = tasks.slots.end(number);

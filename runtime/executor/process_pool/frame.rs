@@ -51,7 +51,7 @@ pub(super) fn encode(answer: Answer) -> (u8, Vec<u8>) {
 
 /// The answer again.
 pub(super) fn decode(kind: u8, bytes: Vec<u8>) -> Answer {
-    let text = |bytes| String::from_utf8_lossy(&Vec::from(bytes)).into_owned();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     match kind {
         OUTPUT => Ok(bytes),
         PANICKED => Err(Failure::Panicked(text(bytes))),

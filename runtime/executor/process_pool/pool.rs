@@ -303,13 +303,16 @@ impl ProcessPool {
     }
 }
 
+/// What came of the calls of one request.
+type Outcomes<R> = Vec<Result<R, CallError>>;
+
 impl Shared {
     /// Puts a request into the line. `output` makes one of the outcomes of its calls.
     fn submit<A, R, O>(
         &self,
         name: &'static str,
         arguments: impl IntoIterator<Item = A>,
-        output: fn(Vec<Result<R, CallError>>) -> Result<O, CallError>,
+        output: fn(Outcomes<R>) -> Result<O, CallError>,
     ) -> CallHandle<O>
     where
         A: Serialize,
