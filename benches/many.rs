@@ -5,8 +5,6 @@
 //!
 //! Run it with `cargo bench --bench many`.
 
-mod common;
-
 use std::future::Future;
 
 use criterion::{Criterion, Throughput};
@@ -23,7 +21,7 @@ const YIELDS: u64 = 10;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let event_loop = common::event_loop();
+    let event_loop = EventLoop::new().expect("an event loop can be built");
     compare(&mut criterion, &event_loop, "ready", || async |n| n);
     compare(&mut criterion, &event_loop, "yields", || {
         async |n| {

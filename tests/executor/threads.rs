@@ -159,10 +159,10 @@ fn a_pool_that_is_dropped_waits_as_leaving_with_does() {
     let pool = ThreadPool::new(1);
     for _ in 0..3 {
         let ended = ended.clone();
-        let _ = pool.submit(move || {
+        drop(pool.submit(move || {
             thread::sleep(Duration::from_millis(5));
             ended.fetch_add(1, SeqCst);
-        });
+        }));
     }
     drop(pool);
     assert_eq!(ended.load(SeqCst), 3);

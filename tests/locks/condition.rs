@@ -131,11 +131,8 @@ fn check(acts: &[Act]) -> Result<(), TestCaseError> {
                     model.futures.push((step, At::NewWait));
                 }
             }
-            Act::Unlock => {
-                if held.take().is_some() {
-                    model.unlock();
-                }
-            }
+            Act::Unlock if held.take().is_some() => model.unlock(),
+            Act::Unlock => {}
             Act::Poll(at, as_another) if !live.is_empty() => {
                 let at = at.index(live.len());
                 let id = live[at].id;

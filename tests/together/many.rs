@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, pending, poll_fn, ready},
+    future::{Future, Ready, pending, poll_fn, ready},
     mem,
     pin::{Pin, pin},
     sync::{
@@ -362,7 +362,7 @@ fn what_is_ready_once_says_so_when_it_is_polled_again() {
     }
     let again = [
         message(std::panic::catch_unwind(|| twice(task::gather([ready(1)])))),
-        message(std::panic::catch_unwind(|| twice(task::gather([ready(1); 0])))),
+        message(std::panic::catch_unwind(|| twice(task::gather(Vec::<Ready<i32>>::new())))),
         message(std::panic::catch_unwind(|| twice(task::try_gather([ready(Ok::<_, ()>(1))])))),
         message(std::panic::catch_unwind(|| twice(task::race([ready(1)])))),
         message(std::panic::catch_unwind(|| {
