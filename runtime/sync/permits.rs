@@ -171,7 +171,10 @@ impl Permits {
             // Only this takes away while the flag is set, so they are still there.
             self.word.fetch_sub(units(count) + flag, order);
             line.granted += count as usize;
-            self.begin(Holding::of_waiter(key.number()), task);
+            let holding = Holding::of_waiter(key.number());
+            if !holding.is_none() {
+                holding.begin(self.number(), task);
+            }
         }
         wakes
     }
@@ -332,15 +335,10 @@ impl Permits {
     #[inline]
     fn enter(&self) -> Holding {
         let holding = Holding::draw();
-        self.begin(holding, this_poll::task());
-        holding
-    }
-
-    #[inline]
-    fn begin(&self, holding: Holding, task: Option<TaskId>) {
         if !holding.is_none() {
-            holding.begin(self.number(), task);
+            holding.begin(self.number(), this_poll::task());
         }
+        holding
     }
 
     #[inline]
