@@ -85,6 +85,7 @@
 //! process/                child processes, their streams and their ends
 //! executor/               pools for calls: `concurrent.futures`
 //!   call.rs               the handle of a call
+//!   queued.rs             a call that has not begun
 //!   completed.rs          the outcomes of many, as they come
 //!   map.rs                one function for many values
 //!   thread_pool.rs        threads for calls

@@ -9,14 +9,11 @@
 
 use std::sync::Arc;
 
-use super::call::{CallError, CallHandle, Calls, outcome_of};
-use crate::{
-    engine::base::{
-        primitives::{Mutex, lock},
-        user_code,
-    },
-    sync::oneshot,
+use super::{
+    call::{CallHandle, outcome_of},
+    queued::Queued,
 };
+use crate::sync::oneshot;
 
 /// Runs `f`, which computes, on rayon's global pool. `unsync`'s CPU-bound kind of work, and what a Python program takes a
 /// process pool for.
@@ -43,7 +40,7 @@ where
 {
     let (tell, outcome) = oneshot::channel();
     let job: Job = Box::new(move || drop(tell.send(outcome_of(f))));
-    let call = Arc::new(Call { job: Mutex::new(Some(job)) });
+    let call = Arc::new(Queued::new(job));
     let begins = call.clone();
     rayon::spawn(move || {
         if let Some(job) = begins.take() {
@@ -54,31 +51,3 @@ where
 }
 
 type Job = Box<dyn FnOnce() + Send>;
-
-/// rayon knows its calls by no number, so each is by itself. `None` once it has begun, or was cancelled.
-struct Call {
-    job: Mutex<Option<Job>>,
-}
-
-impl Call {
-    fn take(&self) -> Option<Job> {
-        lock(&self.job).take()
-    }
-}
-
-impl Calls for Call {
-    fn cancel(&self, _: u64) -> bool {
-        let job = self.take();
-        let was_queued = job.is_some();
-        user_code::discard_value("a call that was cancelled", job);
-        was_queued
-    }
-
-    fn is_queued(&self, _: u64) -> bool {
-        lock(&self.job).is_some()
-    }
-
-    fn broken(&self) -> Option<CallError> {
-        None
-    }
-}

@@ -3,6 +3,7 @@
 //! ```text
 //! thread_pool.rs   threads for calls
 //! process_pool/    processes for calls (feature `process-pool`)
+//! queued.rs        a call that has not begun, where its pool has no number for it
 //! call.rs          the handle of a call: its outcome, awaited or waited for
 //! map.rs           one function for many values, in order, fed as its outcomes are taken
 //! completed.rs     the outcomes of many calls, as they come
@@ -20,6 +21,8 @@ mod cpu;
 mod map;
 #[cfg(feature = "process-pool")]
 mod process_pool;
+#[cfg(any(feature = "process-pool", feature = "rayon"))]
+mod queued;
 mod thread_pool;
 
 #[cfg(feature = "rayon")]

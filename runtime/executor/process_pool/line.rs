@@ -6,11 +6,7 @@ use std::{ffi::OsString, sync::Arc};
 
 use super::frame::Answer;
 use crate::{
-    engine::base::{
-        primitives::{Mutex, lock},
-        user_code,
-    },
-    executor::call::{CallError, Calls},
+    executor::{call::CallError, queued::Queued},
     queue::Queue,
 };
 
@@ -40,42 +36,8 @@ impl Job {
     }
 }
 
-/// A job in the line. `None` once it has begun, or was cancelled.
-pub(super) struct Waiting {
-    job: Mutex<Option<Job>>,
-}
-
-impl Waiting {
-    pub(super) fn new(job: Job) -> Self {
-        Self { job: Mutex::new(Some(job)) }
-    }
-
-    /// For a call that was not taken in.
-    pub(super) fn none() -> Self {
-        Self { job: Mutex::new(None) }
-    }
-
-    pub(super) fn take(&self) -> Option<Job> {
-        lock(&self.job).take()
-    }
-}
-
-impl Calls for Waiting {
-    fn cancel(&self, _: u64) -> bool {
-        let job = self.take();
-        let was_queued = job.is_some();
-        user_code::discard_value("a call that was cancelled", job);
-        was_queued
-    }
-
-    fn is_queued(&self, _: u64) -> bool {
-        lock(&self.job).is_some()
-    }
-
-    fn broken(&self) -> Option<CallError> {
-        None
-    }
-}
+/// A job in the line.
+pub(super) type Waiting = Queued<Job>;
 
 /// What the pool shares with its thread.
 pub(super) struct Shared {

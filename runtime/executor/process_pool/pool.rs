@@ -325,7 +325,7 @@ impl Shared {
             Ok(arguments) => arguments,
             Err(error) => {
                 let why = format!("its arguments: {error}");
-                return CallHandle::refused(Arc::new(Waiting::none()), CallError::Encoding(why));
+                return CallHandle::refused(Arc::new(Waiting::new(None)), CallError::Encoding(why));
             }
         };
         let finish = Box::new(move |answers: Result<Vec<Answer>, CallError>| {
