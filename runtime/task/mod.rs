@@ -107,7 +107,7 @@ use crate::{
     engine::{
         base::{location::Name, this_poll},
         current,
-        task::spawned::{NewTask, SpawnedSend},
+        task::spawned::NewTask,
     },
     handle::Handle,
 };
@@ -198,7 +198,6 @@ where
 #[must_use = "a builder does nothing until it spawns"]
 pub struct Builder {
     name: Option<String>,
-    locals: Option<Locals>,
 }
 
 impl Builder {
@@ -226,8 +225,61 @@ impl Builder {
     /// }));
     /// ```
     #[doc(alias = "copy_context")]
-    pub fn inherit(mut self) -> Self {
-        self.locals = Some(Locals::current());
+    pub fn inherit(self) -> InheritingBuilder {
+        InheritingBuilder { task: self, locals: Locals::current() }
+    }
+
+    /// As [`spawn`].
+    ///
+    /// # Panics
+    /// If no runtime runs this thread.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let new = NewTask::new(future, into_name(self.name), Location::caller());
+        current::spawn("`task::Builder::spawn`", new)
+    }
+
+    /// As [`spawn_local`].
+    ///
+    /// # Panics
+    /// If no event loop runs this thread.
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let new = NewTask::local(future, into_name(self.name), Location::caller());
+        current::spawn_local("`task::Builder::spawn_local`", new)
+    }
+
+    /// As [`Handle::spawn`], from any thread.
+    #[track_caller]
+    pub fn spawn_on<F>(self, handle: &Handle, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        handle.spawn_new(NewTask::new(future, into_name(self.name), Location::caller()))
+    }
+}
+
+/// A [`Builder`] whose tasks see the caller's task-locals: from [`Builder::inherit`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it spawns"]
+pub struct InheritingBuilder {
+    task: Builder,
+    locals: Locals,
+}
+
+impl InheritingBuilder {
+    /// Names the task.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.task = self.task.name(name);
         self
     }
 
@@ -241,23 +293,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        current::spawn("`task::Builder::spawn`", self.make(future, Location::caller()))
-    }
-
-    fn make<F>(
-        self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> NewTask<SpawnedSend, F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let name = into_name(self.name);
-        match self.locals {
-            Some(locals) => NewTask::new(locals.scope(future), name, location),
-            None => NewTask::new(future, name, location),
-        }
+        self.task.spawn(self.locals.scope(future))
     }
 
     /// As [`spawn_local`].
@@ -270,12 +306,7 @@ impl Builder {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let (name, location) = (into_name(self.name), Location::caller());
-        let new = match self.locals {
-            Some(locals) => NewTask::local(locals.scope(future), name, location),
-            None => NewTask::local(future, name, location),
-        };
-        current::spawn_local("`task::Builder::spawn_local`", new)
+        self.task.spawn_local(self.locals.scope(future))
     }
 
     /// As [`Handle::spawn`], from any thread.
@@ -285,7 +316,7 @@ impl Builder {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        handle.spawn_new(self.make(future, Location::caller()))
+        self.task.spawn_on(handle, self.locals.scope(future))
     }
 }
 
