@@ -326,8 +326,12 @@ impl File {
     fn begin_move(&mut self, why: Move, to: SeekFrom) {
         self.at_end = false;
         self.begin(move |mut file, buffer| {
-            buffer.clear();
-            Outcome::Moved(why, file.seek(to))
+            let moved = file.seek(to);
+            // One that failed has left all as it was.
+            if moved.is_ok() {
+                buffer.clear();
+            }
+            Outcome::Moved(why, moved)
         });
     }
 }
