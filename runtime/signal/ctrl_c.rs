@@ -122,7 +122,7 @@ impl fmt::Debug for CtrlC {
 ///
 /// fn main() {
 ///     let outcome = whirligig::signal::run_until_ctrl_c(async {
-///         let _file = std::fs::File::create("/tmp/half.done").unwrap();
+///         let _file = std::fs::File::create("half.done").unwrap();
 ///         whirligig::time::sleep(Duration::from_secs(3600)).await;
 ///     });
 ///     if let Err(interrupted) = outcome {

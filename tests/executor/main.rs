@@ -1,5 +1,9 @@
 //! Executors, as `concurrent.futures` has them.
 
+#[path = "../support/again.rs"]
+mod again;
+#[path = "../support/variants.rs"]
+mod variants;
 #[path = "../support/watchdog.rs"]
 mod watchdog;
 

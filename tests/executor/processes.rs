@@ -1,21 +1,14 @@
 //! The process pool: real processes, killed, leaking and panicking.
 
-use std::{
-    collections::BTreeSet,
-    io::{BufRead, BufReader},
-    process::{Command, Stdio, exit},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, process::exit, thread, time::Duration};
 
 use futures_lite::StreamExt;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use whirligig::{
-    EventLoop, Runtime,
-    executor::{self, CallError, Function, ProcessPool, ProcessPoolBuilder, as_completed},
+use whirligig::executor::{
+    self, CallError, Function, ProcessPool, ProcessPoolBuilder, as_completed,
 };
 
-use crate::watchdog::Watchdog;
+use crate::{again, variants::on_each_variant, watchdog::Watchdog};
 
 static SQUARE: Function<u64, u64> = Function::new("square", |n| n * n);
 static SLOW_PID: Function<u64, u32> = Function::new("slow pid", |millis| {
@@ -170,40 +163,26 @@ async fn awaits_its_calls() {
 
 #[test]
 fn tasks_of_each_variant_await_calls() {
-    let _watchdog = Watchdog::new("tasks that await calls of processes");
-    EventLoop::new().unwrap().block_on(awaits_its_calls());
-    for workers in [1, 4] {
-        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
-        runtime.block_on(runtime.spawn(awaits_its_calls())).unwrap();
-    }
-}
-
-/// A program with a pool whose one process is in a long call. It says the process's number.
-#[test]
-#[ignore = "run by the test below, which kills it"]
-fn a_parent() {
-    let pool = pool(1);
-    println!("process {}", pool.apply(&SLOW_PID, 0).unwrap());
-    let _ = pool.apply(&SLEEP, ());
+    on_each_variant(|_| awaits_its_calls());
 }
 
 #[test]
 fn no_process_outlives_a_parent_that_is_killed() {
-    let _watchdog = Watchdog::new("a parent that is killed");
-    let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["processes::a_parent", "--exact", "--ignored", "--nocapture"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(parent.stdout.take().unwrap()).lines();
-    let process = lines
-        .map(Result::unwrap)
-        .find_map(|line| line.split_once("process ")?.1.parse().ok())
-        .expect("it says the number");
+    const TEST: &str = "processes::no_process_outlives_a_parent_that_is_killed";
+    if again::role().is_some() {
+        // The parent: its one process is in a long call.
+        let pool = pool(1);
+        again::say(&pool.apply(&SLOW_PID, 0).unwrap().to_string());
+        let _ = pool.apply(&SLEEP, ());
+        unreachable!("it is killed before");
+    }
+    let mut parent = again::this_program(TEST, "parent");
+    let process = parent.next_line().parse().expect("it says the number of its process");
     assert!(!is_gone(process));
-    parent.kill().unwrap();
-    parent.wait().unwrap();
-    // The watchdog says if this never comes.
+    parent.send(Signal::KILL.as_raw());
+    // The watchdog says if these never come.
+    assert_eq!(again::end(parent), (again::by_signal(Signal::KILL.as_raw()), String::new()));
+    let _watchdog = Watchdog::new("a parent that is killed");
     while !is_gone(process) {
         thread::sleep(Duration::from_millis(1));
     }

@@ -14,12 +14,11 @@ use std::{
 
 use futures_lite::StreamExt;
 use whirligig::{
-    EventLoop, Runtime,
     executor::{CallError, CallHandle, ThreadPool, as_completed},
     task,
 };
 
-use crate::watchdog::Watchdog;
+use crate::{variants::on_each_variant, watchdog::Watchdog};
 
 /// A call that has begun when this returns, and gives `output` when the second is dropped.
 fn hold<T: Send + 'static>(pool: &ThreadPool, output: T) -> (CallHandle<T>, mpsc::Sender<()>) {
@@ -266,14 +265,8 @@ async fn awaits_its_calls(pool: Arc<ThreadPool>) {
 
 #[test]
 fn tasks_of_each_variant_await_calls() {
-    let _watchdog = Watchdog::new("tasks that await calls");
     let pool = Arc::new(ThreadPool::new(3));
-    EventLoop::new().unwrap().block_on(awaits_its_calls(pool.clone()));
-    for workers in [1, 4] {
-        let runtime = Runtime::builder().worker_threads(workers).build().unwrap();
-        let task = runtime.spawn(awaits_its_calls(pool.clone()));
-        runtime.block_on(task).unwrap();
-    }
+    on_each_variant(|_| awaits_its_calls(pool.clone()));
 }
 
 #[test]

@@ -65,16 +65,25 @@ pub(crate) fn as_child_with(
 }
 
 impl Playing {
-    pub(crate) fn await_line(&mut self, expected: &str) {
+    /// What the child says next.
+    pub(crate) fn next_line(&mut self) -> String {
+        self.next_line_before("anything")
+    }
+
+    fn next_line_before(&mut self, expected: &str) -> String {
         let mut line = String::new();
         loop {
             line.clear();
             let read = self.lines.read_line(&mut line).unwrap();
             assert_ne!(read, 0, "the child has ended before it said {expected:?}");
-            if line.trim_end() == format!("> {expected}") {
-                return;
+            if let Some(said) = line.trim_end().strip_prefix("> ") {
+                return said.to_owned();
             }
         }
+    }
+
+    pub(crate) fn await_line(&mut self, expected: &str) {
+        while self.next_line_before(expected) != expected {}
     }
 
     pub(crate) fn send(&self, number: i32) {
