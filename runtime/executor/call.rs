@@ -20,7 +20,7 @@ use std::{
 
 use crate::{
     engine::{
-        base::user_code,
+        base::{this_poll, user_code},
         waiting::thread::{wait_on_thread, wait_on_thread_until},
     },
     sync::oneshot,
@@ -150,17 +150,31 @@ impl<T> CallHandle<T> {
 
     /// Whether the call has ended: it has an outcome, or was cancelled.
     pub fn done(&self) -> bool {
-        self.taken || self.outcome.is_finished()
+        self.outcome.is_finished()
     }
 
     /// Whether the call has begun and not ended.
     pub fn running(&self) -> bool {
-        !self.done() && !self.calls.is_queued(self.number) && !self.done()
+        // In this order: what leaves the line between the two looks, and is not done, has begun.
+        !self.calls.is_queued(self.number) && !self.done()
     }
 }
 
 /// The number of no call.
 const NO_CALL: u64 = 0;
+
+/// Says that this thread may wait for the end of a pool.
+///
+/// # Panics
+/// If it may not.
+#[track_caller]
+pub(super) fn assert_may_wait(pool: &str) {
+    assert!(
+        this_poll::may_block(),
+        "`{pool}::shutdown` would block the loop or the worker that runs this thread: give it to \
+         `task::spawn_blocking`, or do not `wait`"
+    );
+}
 
 pub(super) const RESULT_ADVICE: &str = "`CallHandle::result` would block the loop or the worker that runs this thread: await the handle \
                       instead, or, on a `Runtime`, wait inside `task::block_in_place`";

@@ -19,7 +19,7 @@ use std::{
 };
 
 use super::{
-    call::{CallError, CallHandle, Calls, outcome_of},
+    call::{CallError, CallHandle, Calls, assert_may_wait, outcome_of},
     map::Map,
 };
 use crate::{
@@ -225,11 +225,7 @@ impl ThreadPool {
             self.shared.pool.finish();
         }
         if wait {
-            assert!(
-                this_poll::may_block(),
-                "`ThreadPool::shutdown` would block the loop or the worker that runs this thread: give it to \
-                 `task::spawn_blocking`, or do not `wait`"
-            );
+            assert_may_wait("ThreadPool");
             self.wait_ended();
         }
     }

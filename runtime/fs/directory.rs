@@ -87,6 +87,7 @@ impl ReadDir {
     /// The next entry; `None` at the end.
     ///
     /// *Cancel safety*: giving up loses nothing.
+    #[expect(clippy::should_implement_trait, reason = "streams have a `next` by custom")]
     pub fn next(&mut self) -> NextEntry<'_> {
         NextEntry { entries: self }
     }

@@ -1,15 +1,11 @@
 //! What the async queue answers when it cannot do as asked. Both queues answer with these.
 //!
 //! An item that was not taken travels back inside the error, so that a closed or full queue never
-//! costs its caller an item. The errors are printed without asking that the item be printable, and
-//! `{:?}`, which is what `unwrap` shows, says the sentence that `{}` says.
+//! costs its caller an item. The errors are printed without asking that the item be printable.
 
 use std::{error::Error, fmt};
 
-/// `name(the sentence)`.
-fn debug(name: &str, error: &dyn fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.debug_tuple(name).field(&format_args!("{error}")).finish()
-}
+use crate::engine::base::error::debug_error;
 
 /// The queue was closed, and here is the item back. The error of `put`.
 ///
@@ -29,7 +25,7 @@ pub struct PutError<T>(pub T);
 
 impl<T> fmt::Debug for PutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("PutError", self, f)
+        debug_error("PutError", self, f)
     }
 }
 
@@ -61,7 +57,7 @@ pub struct GetError;
 
 impl fmt::Debug for GetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("GetError", self, f)
+        debug_error("GetError", self, f)
     }
 }
 
@@ -109,7 +105,7 @@ impl<T> fmt::Debug for TryPutError<T> {
             Self::Full(_) => "Full",
             Self::Closed(_) => "Closed",
         };
-        debug(variant, self, f)
+        debug_error(variant, self, f)
     }
 }
 
@@ -150,7 +146,7 @@ impl fmt::Debug for TryGetError {
             Self::Empty => "Empty",
             Self::Closed => "Closed",
         };
-        debug(variant, self, f)
+        debug_error(variant, self, f)
     }
 }
 

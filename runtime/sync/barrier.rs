@@ -20,6 +20,7 @@ use std::{
 
 use crate::engine::{
     base::{
+        error::debug_error,
         id::draw_object_id,
         location::{WaitsFor, WaitsOn},
         primitives::{Mutex, lock, seeded},
@@ -334,7 +335,7 @@ pub struct BrokenBarrierError(());
 
 impl fmt::Debug for BrokenBarrierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BrokenBarrierError").field(&format_args!("{self}")).finish()
+        debug_error("BrokenBarrierError", self, f)
     }
 }
 

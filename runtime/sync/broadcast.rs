@@ -36,6 +36,7 @@ use futures_core::Stream;
 
 use crate::engine::{
     base::{
+        error::debug_error,
         id::draw_object_id,
         location::{WaitsFor, WaitsOn},
         primitives::{Arc, Mutex, lock, seeded},
@@ -551,11 +552,6 @@ impl<T> fmt::Debug for Recv<'_, T> {
     }
 }
 
-/// `name(the sentence)`.
-fn debug(name: &str, error: &dyn fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.debug_tuple(name).field(&format_args!("{error}")).finish()
-}
-
 /// There is no receiver, and here is the value back. The error of [`Sender::send`].
 ///
 /// ```
@@ -570,7 +566,7 @@ pub struct SendError<T>(pub T);
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("SendError", self, f)
+        debug_error("SendError", self, f)
     }
 }
 
@@ -601,7 +597,7 @@ pub struct Lagged(pub u64);
 
 impl fmt::Debug for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("Lagged", self, f)
+        debug_error("Lagged", self, f)
     }
 }
 
@@ -636,7 +632,7 @@ impl fmt::Debug for RecvError {
             Self::Closed => "Closed",
             Self::Lagged(_) => "Lagged",
         };
-        debug(variant, self, f)
+        debug_error(variant, self, f)
     }
 }
 
@@ -676,7 +672,7 @@ impl fmt::Debug for TryRecvError {
             Self::Closed => "Closed",
             Self::Lagged(_) => "Lagged",
         };
-        debug(variant, self, f)
+        debug_error(variant, self, f)
     }
 }
 

@@ -24,7 +24,10 @@ use futures_sink::Sink;
 
 use crate::{
     engine::{
-        base::primitives::{Arc, AtomicUsize, Ordering, seeded},
+        base::{
+            error::debug_error,
+            primitives::{Arc, AtomicUsize, Ordering, seeded},
+        },
         waiting::{leaf::Stage, thread::wait_on_thread},
     },
     queue::{self, PutError, Queue, QueueSink, TryGetError, TryPutError},
@@ -610,11 +613,6 @@ impl<T> fmt::Debug for RecvMany<'_, T> {
     }
 }
 
-/// `name(the sentence)`.
-fn debug(name: &str, error: &dyn fmt::Display, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.debug_tuple(name).field(&format_args!("{error}")).finish()
-}
-
 /// The receiver is gone or has closed, and here is the item back. The error of [`Sender::send`].
 ///
 /// ```
@@ -630,7 +628,7 @@ pub struct SendError<T>(pub T);
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("SendError", self, f)
+        debug_error("SendError", self, f)
     }
 }
 
@@ -675,7 +673,7 @@ impl<T> fmt::Debug for TrySendError<T> {
             Self::Full(_) => "Full",
             Self::Closed(_) => "Closed",
         };
-        debug(variant, self, f)
+        debug_error(variant, self, f)
     }
 }
 
@@ -713,7 +711,7 @@ impl fmt::Debug for TryRecvError {
             Self::Empty => "Empty",
             Self::Closed => "Closed",
         };
-        debug(variant, self, f)
+        debug_error(variant, self, f)
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
     permits::{Acquiring, Closed, HasPermits, Held, Permits},
 };
 use crate::engine::{
-    base::{id::TaskId, location::WaitsFor, primitives::const_but_in_models},
+    base::{error::debug_error, id::TaskId, location::WaitsFor, primitives::const_but_in_models},
     waiting::thread::wait_on_thread,
 };
 
@@ -516,7 +516,7 @@ pub struct TryLockError(pub(super) ());
 
 impl fmt::Debug for TryLockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TryLockError").field(&format_args!("{self}")).finish()
+        debug_error("TryLockError", self, f)
     }
 }
 

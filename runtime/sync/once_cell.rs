@@ -24,7 +24,7 @@ use std::{
 };
 
 use crate::engine::{
-    base::{location::WaitsFor, this_poll},
+    base::{error::debug_error, location::WaitsFor, this_poll},
     waiting::{
         leaf::{Offer, Stage, Step, Wakes, poll_wait, wait},
         wait_list::{WaitList, discard},
@@ -364,7 +364,7 @@ impl<T> fmt::Debug for SetError<T> {
             Self::Initialized(_) => "Initialized",
             Self::Initializing(_) => "Initializing",
         };
-        f.debug_tuple(variant).field(&format_args!("{self}")).finish()
+        debug_error(variant, self, f)
     }
 }
 

@@ -27,6 +27,7 @@ use std::{
 
 use crate::engine::{
     base::{
+        error::debug_error,
         location::WaitsFor,
         primitives::{Arc, Mutex, lock, seeded},
         this_poll,
@@ -416,7 +417,7 @@ pub struct RecvError;
 
 impl fmt::Debug for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RecvError").field(&format_args!("{self}")).finish()
+        debug_error("RecvError", self, f)
     }
 }
 
@@ -452,7 +453,7 @@ impl fmt::Debug for TryRecvError {
             Self::Empty => "Empty",
             Self::Closed => "Closed",
         };
-        f.debug_tuple(variant).field(&format_args!("{self}")).finish()
+        debug_error(variant, self, f)
     }
 }
 

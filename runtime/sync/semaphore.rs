@@ -18,6 +18,7 @@ use std::{
 use super::permits::{self, Acquiring, HasPermits, Held, Permits, Refusal};
 use crate::engine::{
     base::{
+        error::debug_error,
         id::TaskId,
         location::WaitsFor,
         primitives::{
@@ -563,7 +564,7 @@ pub struct AcquireError(());
 
 impl fmt::Debug for AcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AcquireError").field(&format_args!("{self}")).finish()
+        debug_error("AcquireError", self, f)
     }
 }
 
@@ -609,7 +610,7 @@ impl fmt::Debug for TryAcquireError {
             Self::NoPermits => "NoPermits",
             Self::Closed => "Closed",
         };
-        f.debug_tuple(variant).field(&format_args!("{self}")).finish()
+        debug_error(variant, self, f)
     }
 }
 

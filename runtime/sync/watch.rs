@@ -25,6 +25,7 @@ use std::{
 
 use crate::engine::{
     base::{
+        error::debug_error,
         id::draw_object_id,
         location::{WaitsFor, WaitsOn},
         primitives::{Arc, AtomicU64, Mutex, Ordering, lock, seeded},
@@ -726,7 +727,7 @@ pub struct SendError<T>(pub T);
 
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SendError").field(&format_args!("{self}")).finish()
+        debug_error("SendError", self, f)
     }
 }
 
@@ -752,7 +753,7 @@ pub struct RecvError;
 
 impl fmt::Debug for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RecvError").field(&format_args!("{self}")).finish()
+        debug_error("RecvError", self, f)
     }
 }
 

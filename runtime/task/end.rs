@@ -40,7 +40,7 @@ pub(crate) fn end_now<T>(tasks: Vec<JoinHandle<T>>) {
     let _left = current::hand_off_worker();
     this_poll::blocked(|| {
         for task in polled {
-            if let Err(error) = park_until(task, || {})
+            if let Err(error) = park_until(task)
                 && error.is_panic()
             {
                 user_code::say(format_args!("{error}; nobody awaits it"));

@@ -33,7 +33,7 @@ use crate::{
     engine::{
         base::{
             id::TaskId,
-            location::{Name, WaitsFor},
+            location::{WaitsFor, into_name},
             this_poll,
         },
         current,
@@ -160,7 +160,7 @@ impl<T> TaskGroup<T> {
     #[track_caller]
     #[doc(alias = "join_next")]
     #[doc(alias = "as_completed")]
-    #[allow(clippy::should_implement_trait, reason = "it is that of a stream")]
+    #[expect(clippy::should_implement_trait, reason = "streams have a `next` by custom")]
     pub fn next(&mut self) -> NextOutcome<'_, T> {
         NextOutcome { group: self, location: Location::caller() }
     }
@@ -431,10 +431,6 @@ impl<T> GroupBuilder<'_, T> {
         let new = NewTask::new(future, into_name(self.name), Location::caller());
         self.group.insert(|waker| handle.spawn_new(new.watched_by(waker)))
     }
-}
-
-fn into_name(name: Option<String>) -> Name {
-    name.map(|name| Arc::new(name.into_boxed_str()))
 }
 
 /// The future of [`TaskGroup::next`].

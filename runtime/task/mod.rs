@@ -68,7 +68,6 @@ use std::{
     future::{Future, poll_fn},
     panic::Location,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -105,7 +104,7 @@ pub use crate::engine::base::id::TaskId;
 pub use crate::engine::task::join::{JoinError, JoinHandle};
 use crate::{
     engine::{
-        base::{location::Name, this_poll},
+        base::{location::into_name, this_poll},
         current,
         task::spawned::NewTask,
     },
@@ -318,10 +317,6 @@ impl InheritingBuilder {
     {
         self.task.spawn_on(handle, self.locals.scope(future))
     }
-}
-
-fn into_name(name: Option<String>) -> Name {
-    name.map(|name| Arc::new(name.into_boxed_str()))
 }
 
 /// The identity of the task that calls: of the one whose poll this thread is in.

@@ -56,7 +56,7 @@ use super::{
 use crate::{
     engine::{
         base::{
-            location::{Name, WaitsFor},
+            location::{Name, WaitsFor, into_name},
             this_poll,
         },
         current,
@@ -329,7 +329,7 @@ pub struct ScopeBuilder<'a, E> {
 impl<E: 'static> ScopeBuilder<'_, E> {
     /// Names the child, for traces, dumps and reports.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(Arc::new(name.into().into_boxed_str()));
+        self.name = into_name(Some(name.into()));
         self
     }
 

@@ -26,6 +26,7 @@ base
     engine/base/this_poll.rs            <- engine/base/id.rs engine/base/local_key.rs engine/base/locals.rs engine/base/location.rs
     engine/base/stats.rs                <- engine/base/primitives.rs
     engine/base/user_code.rs
+    engine/base/error.rs
     engine/base/checks.rs               <- engine/base/primitives.rs
     engine/base/holders.rs              <- engine/base/checks.rs engine/base/id.rs
     engine/base/mod.rs

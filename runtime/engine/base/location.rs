@@ -142,6 +142,10 @@ impl fmt::Display for WaitsOn {
 /// A task's name: one word in a slot, and shared with its handle.
 pub(crate) type Name = Option<Arc<Box<str>>>;
 
+pub(crate) fn into_name(name: Option<String>) -> Name {
+    name.map(|name| Arc::new(name.into_boxed_str()))
+}
+
 /// Where a task comes from: enough to name it in a report.
 #[derive(Clone)]
 pub(crate) struct Origin {

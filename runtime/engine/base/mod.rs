@@ -2,6 +2,7 @@
 
 pub(crate) mod checks;
 pub(crate) mod clock;
+pub(crate) mod error;
 pub(crate) mod holders;
 pub(crate) mod id;
 pub(crate) mod local_key;

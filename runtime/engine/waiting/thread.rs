@@ -31,7 +31,7 @@ impl Wake for Unpark {
 /// With `advice`, if the future is not ready at once and this thread runs tasks.
 #[track_caller]
 pub(crate) fn wait_on_thread<F: Future>(advice: &str, future: F) -> F::Output {
-    park_until(future, || assert!(this_poll::may_block(), "{advice}"))
+    wait_on_thread_until(advice, None, future).expect("without a deadline none passes")
 }
 
 /// As [`wait_on_thread`], but no longer than until `deadline`, if there is one. `None`: it has passed.
@@ -58,11 +58,11 @@ pub(crate) fn wait_on_thread_until<F: Future>(
     })
 }
 
-/// Polls `future` on this thread, and parks it in between. `parks` is called each time before.
+/// Waits on this thread for `future`, wherever that is: the caller knows that what wakes it needs no task of this
+/// thread.
 #[track_caller]
-pub(crate) fn park_until<F: Future>(future: F, parks: impl Fn()) -> F::Output {
+pub(crate) fn park_until<F: Future>(future: F) -> F::Output {
     let output = poll_and_park(future, || {
-        parks();
         thread::park();
         ControlFlow::Continue(())
     });

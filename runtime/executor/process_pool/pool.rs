@@ -30,7 +30,7 @@ use crate::{
     engine::base::{this_poll, user_code},
     event_loop::EventLoop,
     executor::{
-        call::{CallError, CallHandle, Calls},
+        call::{CallError, CallHandle, Calls, assert_may_wait},
         map::Map,
     },
     queue::Queue,
@@ -287,11 +287,7 @@ impl ProcessPool {
             waiting.cancel(0);
         }
         if wait {
-            assert!(
-                this_poll::may_block(),
-                "`ProcessPool::shutdown` would block the loop or the worker that runs this thread: give it to \
-                 `task::spawn_blocking`, or do not `wait`"
-            );
+            assert_may_wait("ProcessPool");
             self.wait_ended();
         }
     }

@@ -146,9 +146,14 @@ fn find_by_key(key: u64) -> Option<Runnable> {
     POOLS.find((key >> 48) as u16)?.owned.get(list)?.get(key as u32)
 }
 
+/// The same, if it is of this identity.
+fn find_exactly(key: u64, id: TaskId) -> Option<Runnable> {
+    find_by_key(key).filter(|task| task.origin().id == id)
+}
+
 /// Where the task of this identity comes from, if it is a pool's and this is its key.
 pub(crate) fn origin_by_key(key: u64, id: TaskId) -> Option<Origin> {
-    find_by_key(key).map(|task| task.origin().clone()).filter(|origin| origin.id == id)
+    find_exactly(key, id).map(|task| task.origin().clone())
 }
 
 /// How the handles of a pool's tasks reach them.
@@ -159,9 +164,7 @@ static REACH: Reach = Reach {
         }
     },
     end: |key, id| {
-        let Some(task) = find_by_key(key).filter(|task| task.origin().id == id) else {
-            return Ending::Gone;
-        };
+        let Some(task) = find_exactly(key, id) else { return Ending::Gone };
         match task.shut_down() {
             Shut::Dropped | Shut::Ended => Ending::Gone,
             Shut::Running if this_poll::task() == Some(id) => Ending::Here,
