@@ -283,14 +283,20 @@ fn a_read_that_blocks_leaves_the_loop_alone() {
 
 #[test]
 fn a_clone_shares_the_position_and_a_dropped_read_loses_nothing() {
-    whirligig::run(async {
+    let event_loop = EventLoop::builder().blocking_threads(1).build().unwrap();
+    event_loop.block_on(async {
         let mut file = File::from_std(tempfile::tempfile().unwrap());
         file.write_all(b"abcdef").await.unwrap();
         file.seek(SeekFrom::Start(0)).await.unwrap();
         let mut two = [0; 2];
+        // The only thread is occupied, so the read cannot be done at once.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let occupied = task::spawn_blocking(move || released.recv().is_err());
         let mut read = Box::pin(file.read(&mut two));
         assert!(Pin::new(&mut read).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(read);
+        drop(release);
+        assert!(occupied.await.unwrap());
         file.read_exact(&mut two).await.unwrap();
         assert_eq!(&two, b"ab");
         let mut second = file.try_clone().await.unwrap();
@@ -298,5 +304,19 @@ fn a_clone_shares_the_position_and_a_dropped_read_loses_nothing() {
         second.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "cdef");
         assert_eq!(file.read(&mut two).await.unwrap(), 0, "they share the position");
+    });
+}
+
+#[test]
+fn the_end_that_a_dropped_read_met_is_forgotten_when_the_file_grows() {
+    whirligig::run(async {
+        let mut file = File::from_std(tempfile::tempfile().unwrap());
+        let mut two = [0; 2];
+        let mut read = Box::pin(file.read(&mut two));
+        // Either it is dropped under way, or it has met the end already.
+        let _ = Pin::new(&mut read).poll(&mut Context::from_waker(Waker::noop()));
+        drop(read);
+        file.set_len(1).await.unwrap();
+        assert_eq!(file.read(&mut two).await.unwrap(), 1);
     });
 }

@@ -42,7 +42,8 @@ const MOST: usize = 1 << 20;
 /// Written bytes are in the file after [`flush`](futures_io::AsyncWrite::poll_flush) or `close`, and some before. A read
 /// finds what was written before it.
 ///
-/// *Cancel safety*: a read that is dropped loses no byte: what it has read is given to the next. Bytes that a write has
+/// *Cancel safety*: a read that is dropped loses no byte: what it has read, or that it was at the end, is given to the
+/// next. Bytes that a write has
 /// taken are written, also when the future is dropped, or the file is; how many it has taken is known only from its
 /// answer. So a `write_all` that is dropped may have written a part. **Lost** are the bytes of a file that is dropped
 /// unflushed, if its loop or runtime ends before they were written; and an error of that write is only reported on
@@ -241,6 +242,8 @@ impl File {
         f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         self.settle().await?;
+        // The end that a dropped read has met may be elsewhere after it.
+        self.at_end = false;
         let file = self.file.clone();
         let call = task::spawn_blocking(move || f(&file));
         call.await.unwrap_or_else(|error| Err(not_run(&error)))
