@@ -1,0 +1,4 @@
+//! What the programs share.
+//!
+//! Each program is a file or a folder of `src/bin`, and runs with `cargo run -p ecosystem --bin NAME`. Its test is the
+//! file of the same name in `tests/`.
