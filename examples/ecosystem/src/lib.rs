@@ -2,3 +2,5 @@
 //!
 //! Each program is a file or a folder of `src/bin`, and runs with `cargo run -p ecosystem --bin NAME`. Its test is the
 //! file of the same name in `tests/`.
+
+pub mod servers;
