@@ -1,17 +1,18 @@
 //! What other crates' futures can charge to a poll's budget: a task that drains a channel of another crate gives way
-//! like one that drains ours.
+//! like one that drains ours. And what needs no turn of the loop is charged as well: the buffer of a file.
 
 use std::{
     cell::Cell,
     future::poll_fn,
+    io::SeekFrom,
     pin::Pin,
     rc::Rc,
     task::{Poll, ready},
 };
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
-use futures_lite::Stream;
-use whirligig::{spawn_local, task};
+use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, Stream};
+use whirligig::{fs::File, spawn_local, task};
 
 const ITEMS: usize = 1_000;
 
@@ -76,4 +77,34 @@ fn or_the_leaf_that_wraps_it() {
         }
     });
     assert!((1..ITEMS).contains(&seen), "{seen}");
+}
+
+#[test]
+fn a_task_gives_way_between_the_reads_and_writes_of_a_files_buffer() {
+    whirligig::run(async {
+        let done = Rc::new(Cell::new(0));
+        let counts = done.clone();
+        let copies = spawn_local(async move {
+            let mut file = File::from_std(tempfile::tempfile()?);
+            for _ in 0..ITEMS {
+                file.write_all(b"x").await?;
+                counts.set(counts.get() + 1);
+            }
+            file.seek(SeekFrom::Start(0)).await?;
+            for _ in 0..ITEMS {
+                file.read_exact(&mut [0]).await?;
+                counts.set(counts.get() + 1);
+            }
+            std::io::Result::Ok(())
+        });
+        let (mut last, mut most) = (0, 0);
+        while last < 2 * ITEMS {
+            task::yield_now().await;
+            most = most.max(done.get() - last);
+            last = done.get();
+        }
+        copies.await.unwrap().unwrap();
+        // All of either fits into the buffer.
+        assert!(most <= 128, "{most} in one poll");
+    });
 }

@@ -9,6 +9,9 @@
 //! to the next write, flush or close. A file that is dropped with bytes to be written has them written still, beside the
 //! loop.
 //!
+//! What the buffer answers costs the loop no turn; so reads and writes are charged to the poll's budget, and a task that
+//! copies lines gives way as one that reads a socket does.
+//!
 //! **Alternative:** a call for each read and write, without a buffer. A program that writes lines would pay the way to
 //! another thread and back for each.
 
@@ -17,6 +20,7 @@ use std::{
     fs::{Metadata, Permissions},
     io::{self, Read, Seek, SeekFrom, Write},
     mem,
+    panic::Location,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -26,7 +30,10 @@ use futures_io::{AsyncRead, AsyncSeek, AsyncWrite};
 
 use super::error::not_run;
 use crate::{
-    engine::{base::user_code, current},
+    engine::{
+        base::{this_poll, user_code},
+        current,
+    },
     task::{self, SpawnBlocking},
 };
 
@@ -77,6 +84,8 @@ pub struct File {
     at_end: bool,
     /// A move of the position that was not told yet, and what it came to.
     moved: Option<(Move, io::Result<u64>)>,
+    /// The line that opened it. Where it gives way, the methods of other crates' traits know no nearer one.
+    location: &'static Location<'static>,
 }
 
 enum State {
@@ -159,13 +168,19 @@ impl File {
     /// })
     /// # ?; std::io::Result::Ok(())
     /// ```
+    #[track_caller]
     pub fn from_std(file: std::fs::File) -> Self {
+        Self::new(file, Location::caller())
+    }
+
+    pub(super) fn new(file: std::fs::File, location: &'static Location<'static>) -> Self {
         Self {
             file: Arc::new(file),
             state: State::Idle(Buffer::default()),
             error: None,
             at_end: false,
             moved: None,
+            location,
         }
     }
 
@@ -233,7 +248,8 @@ impl File {
     /// # Errors
     /// As [`std::fs::File::try_clone`], and what a write has met.
     pub async fn try_clone(&mut self) -> io::Result<Self> {
-        self.call(|file| file.try_clone()).await.map(Self::from_std)
+        let location = self.location;
+        self.call(|file| file.try_clone()).await.map(|file| Self::new(file, location))
     }
 
     /// Runs `f` beside the loop, with all bytes written.
@@ -356,6 +372,7 @@ impl AsyncRead for File {
         if into.is_empty() {
             return Poll::Ready(Ok(0));
         }
+        ready!(this_poll::poll_budget(cx, this.location));
         loop {
             ready!(this.poll_written(cx))?;
             if mem::take(&mut this.at_end) {
@@ -367,6 +384,7 @@ impl AsyncRead for File {
                 let count = left.len().min(into.len());
                 into[..count].copy_from_slice(&left[..count]);
                 buffer.at += count;
+                this_poll::charge();
                 return Poll::Ready(Ok(count));
             }
             let most = into.len().clamp(BATCH, MOST);
@@ -399,6 +417,7 @@ impl AsyncWrite for File {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        ready!(this_poll::poll_budget(cx, this.location));
         ready!(this.poll_back(cx))?;
         this.at_end = false;
         let buffer = this.buffer();
@@ -413,6 +432,7 @@ impl AsyncWrite for File {
         if buffer.end >= BATCH {
             this.begin(|file, buffer| Outcome::Written(write_out(file, buffer)));
         }
+        this_poll::charge();
         Poll::Ready(Ok(count))
     }
 

@@ -1,6 +1,6 @@
 //! How a file is opened: std's options.
 
-use std::path::Path;
+use std::{panic::Location, path::Path};
 
 use super::{
     calls::{FileCall, call},
@@ -83,7 +83,8 @@ impl OpenOptions {
     #[track_caller]
     pub fn open(&self, path: impl AsRef<Path>) -> FileCall<File> {
         let options = self.options.clone();
-        call("open", path, move |path| options.open(path).map(File::from_std))
+        let location = Location::caller();
+        call("open", path, move |path| options.open(path).map(|file| File::new(file, location)))
     }
 }
 
