@@ -7,16 +7,20 @@
 //!
 //! joblib's `Parallel` is a map over a pool of threads: six calls of a tenth of a second on four of them take two tenths.
 //!
-//! dask's `delayed` makes a call that is not made until `compute` asks for it. So is every call of an `async` function:
-//! a future, of which nothing has run before it is polled. One sees that none was, and then all six at once.
+//! dask's `delayed` makes a call that is not made until `compute` asks for it, and may be made of others: a graph. One
+//! sees that none was made, and then all six.
 
-use std::{cell::Cell, thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use clap::Parser;
-use whirligig::{
-    executor::{CallError, ThreadPool},
-    task,
-};
+use whirligig::executor::{ThreadPool, delayed};
 
 /// Six squares.
 #[derive(Parser)]
@@ -27,15 +31,14 @@ enum Options {
     Dask,
 }
 
-fn main() -> Result<(), CallError> {
+fn main() -> anyhow::Result<()> {
     match Options::parse() {
-        Options::Joblib => joblib()?,
-        Options::Dask => whirligig::run(dask()),
+        Options::Joblib => joblib(),
+        Options::Dask => dask(),
     }
-    Ok(())
 }
 
-fn joblib() -> Result<(), CallError> {
+fn joblib() -> anyhow::Result<()> {
     let pool = ThreadPool::new(4);
     let squares: Result<Vec<u64>, _> = pool.map(0..6, square).collect();
     println!("{:?}", squares?);
@@ -47,17 +50,18 @@ fn square(number: u64) -> u64 {
     number * number
 }
 
-async fn dask() {
-    let calls = Cell::new(0);
-    let square = async |number: u64| {
-        calls.set(calls.get() + 1);
-        number * number
-    };
-    let squares = [0, 1, 2, 3, 4, 5].map(&square);
-    println!("Calls before compute: {}", calls.get());
-    let [a, b, c, d, e, f] = task::gather(squares).await[..] else {
-        unreachable!("as many results as futures")
-    };
+fn dask() -> anyhow::Result<()> {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let squares = [0, 1, 2, 3, 4, 5].map(|number: u64| {
+        let calls = Arc::clone(&calls);
+        delayed("square", (), move |()| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            number * number
+        })
+    });
+    println!("Calls before compute: {}", calls.load(Ordering::Relaxed));
+    let [a, b, c, d, e, f] = ThreadPool::new(4).compute(&squares).result()?;
     println!("{:?}", (a, b, c, d, e, f)); // a tuple, as dask gives
-    println!("Calls after compute: {}", calls.get());
+    println!("Calls after compute: {}", calls.load(Ordering::Relaxed));
+    Ok(())
 }

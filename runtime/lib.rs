@@ -87,6 +87,7 @@
 //!   call.rs               the handle of a call
 //!   queued.rs             a call that has not begun
 //!   completed.rs          the outcomes of many, as they come
+//!   delayed.rs            a graph of calls, made when its outputs are asked for
 //!   map.rs                one function for many values
 //!   thread_pool.rs        threads for calls
 //!   process_pool/         processes for calls

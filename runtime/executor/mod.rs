@@ -7,6 +7,7 @@
 //! call.rs          the handle of a call: its outcome, awaited or waited for
 //! map.rs           one function for many values, in order, fed as its outcomes are taken
 //! completed.rs     the outcomes of many calls, as they come
+//! delayed.rs       a graph of calls, made when its outputs are asked for
 //! cpu.rs           calls that compute, on rayon's threads (feature `rayon`)
 //! ```
 //!
@@ -18,6 +19,7 @@ mod call;
 mod completed;
 #[cfg(feature = "rayon")]
 mod cpu;
+mod delayed;
 mod map;
 #[cfg(feature = "process-pool")]
 mod process_pool;
@@ -28,12 +30,15 @@ mod thread_pool;
 #[cfg(feature = "rayon")]
 pub use self::cpu::cpu;
 #[cfg(feature = "process-pool")]
+pub use self::delayed::compute_with;
+#[cfg(feature = "process-pool")]
 pub use self::process_pool::{
     AnyFunction, Function, MapChunks, ProcessPool, ProcessPoolBuilder, init,
 };
 pub use self::{
     call::{CallError, CallHandle},
     completed::{AsCompleted, as_completed},
+    delayed::{Compute, ComputeError, Delayed, Nodes, delayed},
     map::{Map, MapStream},
     thread_pool::{ThreadPool, ThreadPoolBuilder},
 };

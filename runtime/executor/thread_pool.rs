@@ -20,6 +20,7 @@ use std::{
 
 use super::{
     call::{CallError, CallHandle, Calls, assert_may_wait, outcome_of},
+    delayed::{Compute, Nodes, compute_here},
     map::Map,
 };
 use crate::{
@@ -203,6 +204,24 @@ impl ThreadPool {
             shared.submit(move || f(value), location)
         });
         Map::new(calls, self.shared.max_workers)
+    }
+
+    /// Computes one or more nodes of a graph, and what they are made of: each call as soon as its inputs are there. See
+    /// [`delayed`](super::delayed). What is computed is lost with the pool, if that is shut down before.
+    ///
+    /// ```
+    /// use whirligig::executor::{ThreadPool, delayed};
+    ///
+    /// let pool = ThreadPool::new(2);
+    /// let word = delayed("word", (), |()| String::from("whirl"));
+    /// let length = delayed("length", word.clone(), |word| word.len());
+    /// let computed = whirligig::run(pool.compute(&(word, length)));
+    /// assert_eq!(computed, Ok(("whirl".to_owned(), 5)));
+    /// ```
+    #[doc(alias = "dask.compute")]
+    pub fn compute<N: Nodes>(&self, nodes: &N) -> Compute<N::Outputs> {
+        let shared = self.shared.clone();
+        compute_here(nodes, move |call, location| shared.submit(call, location))
     }
 
     /// How many threads there may be.

@@ -8,5 +8,6 @@ mod variants;
 mod watchdog;
 
 mod cpu;
+mod delayed;
 mod processes;
 mod threads;

@@ -10,14 +10,14 @@ use whirligig::executor::{
 
 use crate::{again, variants::on_each_variant, watchdog::Watchdog};
 
-static SQUARE: Function<u64, u64> = Function::new("square", |n| n * n);
+pub(crate) static SQUARE: Function<u64, u64> = Function::new("square", |n| n * n);
 static SLOW_PID: Function<u64, u32> = Function::new("slow pid", |millis| {
     thread::sleep(Duration::from_millis(millis));
     std::process::id()
 });
 static SLEEP: Function<(), ()> =
     Function::new("sleep", |()| thread::sleep(Duration::from_secs(1000)));
-static DIVIDE: Function<(i32, i32), i32> = Function::new("divide", |(a, b)| a / b);
+pub(crate) static DIVIDE: Function<(i32, i32), i32> = Function::new("divide", |(a, b)| a / b);
 static EXIT: Function<i32, ()> = Function::new("exit", |code| exit(code));
 static ECHO: Function<String, String> = Function::new("echo", |text| text);
 static CUBE_LATER: Function<u64, u64> = Function::new("cube later", |n| {
@@ -37,7 +37,7 @@ fn builder() -> ProcessPoolBuilder {
     ProcessPool::builder().child_args(["processes::process", "--exact", "--quiet"])
 }
 
-fn pool(workers: usize) -> ProcessPool {
+pub(crate) fn pool(workers: usize) -> ProcessPool {
     builder().max_workers(workers).build().unwrap()
 }
 

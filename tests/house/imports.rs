@@ -227,15 +227,16 @@ executors
     executor/queued.rs       <- executor/call.rs
     executor/cpu.rs          <- executor/call.rs executor/queued.rs
     executor/map.rs          <- executor/call.rs
-    executor/thread_pool.rs  <- executor/call.rs executor/map.rs
-    executor/process_pool/function.rs
+    executor/delayed.rs      <- executor/call.rs
+    executor/thread_pool.rs  <- executor/call.rs executor/delayed.rs executor/map.rs
+    executor/process_pool/function.rs <- executor/call.rs executor/delayed.rs
     executor/process_pool/frame.rs <- executor/process_pool/function.rs
     executor/process_pool/child.rs <- executor/process_pool/frame.rs executor/process_pool/function.rs
     executor/process_pool/line.rs <- executor/call.rs executor/queued.rs executor/process_pool/frame.rs
     executor/process_pool/worker.rs <- executor/call.rs executor/process_pool/child.rs executor/process_pool/frame.rs executor/process_pool/line.rs
-    executor/process_pool/pool.rs <- executor/call.rs executor/map.rs executor/process_pool/child.rs executor/process_pool/frame.rs executor/process_pool/function.rs executor/process_pool/line.rs executor/process_pool/worker.rs
+    executor/process_pool/pool.rs <- executor/call.rs executor/delayed.rs executor/map.rs executor/process_pool/child.rs executor/process_pool/frame.rs executor/process_pool/function.rs executor/process_pool/line.rs executor/process_pool/worker.rs
     executor/process_pool/mod.rs <- executor/process_pool/child.rs executor/process_pool/function.rs executor/process_pool/pool.rs
-    executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/map.rs executor/process_pool/mod.rs executor/thread_pool.rs
+    executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/delayed.rs executor/map.rs executor/process_pool/mod.rs executor/thread_pool.rs
 the public names
     lib.rs
 ";

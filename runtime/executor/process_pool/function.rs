@@ -13,7 +13,13 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::engine::base::user_code;
+use crate::{
+    engine::base::user_code,
+    executor::{
+        call::CallError,
+        delayed::{ByName, Delayed, Nodes},
+    },
+};
 
 /// A function with a name, that a [`ProcessPool`](super::ProcessPool) can call in its processes.
 ///
@@ -43,6 +49,23 @@ impl<A, R> Function<A, R> {
         self.name
     }
 
+    /// A node of a graph: the call of this function with the outputs of `arguments`. It is called after the function,
+    /// and computed by a `ProcessPool`, a `ThreadPool`, or [`compute_with`](super::super::compute_with). See
+    /// [`delayed`](super::super::delayed()).
+    #[track_caller]
+    pub fn delayed<N: Nodes<Outputs = A>>(&self, arguments: N) -> Delayed<R>
+    where
+        A: Serialize + 'static,
+        R: DeserializeOwned + Clone + Send + 'static,
+    {
+        let by_name = ByName {
+            function: self.name,
+            encode: |inputs| encode(&N::outputs(inputs)),
+            decode: |output| Ok(Box::new(decode::<R>(output)?)),
+        };
+        Delayed::by_name(&arguments, self.f, by_name)
+    }
+
     /// Calls it here, in this process.
     pub fn call_here(&self, arguments: A) -> R {
         (self.f)(arguments)
@@ -59,12 +82,21 @@ impl<A, R> fmt::Debug for Function<A, R> {
 ///
 /// It is `pub` to be named there. No other crate implements it.
 pub trait AnyFunction: Sync + private::Sealed {
-    #[doc(hidden)]
+    /// Its name.
     fn name(&self) -> &'static str;
 
     /// Calls it with arguments in bytes. The error says why there is no output.
     #[doc(hidden)]
     fn call(&self, arguments: &[u8]) -> Result<Vec<u8>, Failure>;
+
+    /// Calls the function here, with arguments that were encoded elsewhere: what runs the calls of
+    /// [`compute_with`](super::super::compute_with) does this.
+    ///
+    /// # Errors
+    /// The function panicked, or the bytes are not its arguments.
+    fn call_encoded(&self, arguments: &[u8]) -> Result<Vec<u8>, CallError> {
+        self.call(arguments).map_err(CallError::from)
+    }
 }
 
 /// Why a call in a process has no output.
@@ -73,6 +105,25 @@ pub trait AnyFunction: Sync + private::Sealed {
 pub enum Failure {
     Panicked(String),
     Encoding(String),
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Panicked(text) => Self::Panicked(text),
+            Failure::Encoding(text) => Self::Encoding(text),
+        }
+    }
+}
+
+pub(super) fn encode(arguments: &impl Serialize) -> Result<Vec<u8>, CallError> {
+    postcard::to_stdvec(arguments)
+        .map_err(|error| CallError::Encoding(format!("its arguments: {error}")))
+}
+
+pub(super) fn decode<R: DeserializeOwned>(output: &[u8]) -> Result<R, CallError> {
+    postcard::from_bytes(output)
+        .map_err(|error| CallError::Encoding(format!("its output: {error}")))
 }
 
 mod private {

@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     child,
     frame::Answer,
-    function::{Failure, Function},
+    function::{Function, decode, encode},
     line::{Job, Request, Shared, Waiting},
     worker,
 };
@@ -31,6 +31,7 @@ use crate::{
     event_loop::EventLoop,
     executor::{
         call::{CallError, CallHandle, Calls, assert_may_wait},
+        delayed::{CancelOnDrop, Compute, Nodes, compute_with},
         map::Map,
     },
     queue::Queue,
@@ -268,6 +269,33 @@ impl ProcessPool {
         MapChunks { chunks: Map::new(calls, self.max_workers), outcomes: Vec::new().into_iter() }
     }
 
+    /// Computes one or more nodes of a graph, and what they are made of: each call as soon as its inputs are there. The
+    /// nodes are made by [`Function::delayed`]; one that is a closure is an error.
+    ///
+    /// ```no_run
+    /// use whirligig::executor::{self, Delayed, Function, ProcessPool};
+    ///
+    /// static SQUARE: Function<u64, u64> = Function::new("square", |n| n * n);
+    /// static SUM: Function<Vec<u64>, u64> = Function::new("sum", |all| all.iter().sum());
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     executor::init(&[&SQUARE, &SUM]);
+    ///     let squares: Vec<_> = (0..6).map(|n| SQUARE.delayed(Delayed::value(n))).collect();
+    ///     let pool = ProcessPool::new(2)?;
+    ///     assert_eq!(pool.compute(&SUM.delayed(squares)).result()?, 55);
+    ///     Ok(())
+    /// }
+    /// ```
+    #[doc(alias = "dask.compute")]
+    pub fn compute<N: Nodes>(&self, nodes: &N) -> Compute<N::Outputs> {
+        let shared = self.shared.clone();
+        compute_with(nodes, move |name, arguments| {
+            CancelOnDrop(shared.submit_encoded(name, vec![arguments], |mut outputs| {
+                outputs.pop().expect("one answer for one call")
+            }))
+        })
+    }
+
     /// How many processes there may be.
     pub fn max_workers(&self) -> usize {
         self.max_workers
@@ -315,17 +343,26 @@ impl Shared {
         R: DeserializeOwned + 'static,
         O: Send + 'static,
     {
+        match arguments.into_iter().map(|value| encode(&value)).collect() {
+            Ok(arguments) => self.submit_encoded(name, arguments, move |answers| {
+                output(answers.into_iter().map(|answer| decode(&answer?)).collect())
+            }),
+            Err(error) => CallHandle::refused(Arc::new(Waiting::new(None)), error),
+        }
+    }
+
+    /// The same, with the arguments and outputs of the calls in bytes.
+    fn submit_encoded<O: Send + 'static>(
+        &self,
+        name: &'static str,
+        arguments: Vec<Vec<u8>>,
+        output: impl FnOnce(Outcomes<Vec<u8>>) -> Result<O, CallError> + Send + 'static,
+    ) -> CallHandle<O> {
         let (tell, outcome) = oneshot::channel();
-        let encoded = arguments.into_iter().map(|value| postcard::to_stdvec(&value)).collect();
-        let arguments = match encoded {
-            Ok(arguments) => arguments,
-            Err(error) => {
-                let why = format!("its arguments: {error}");
-                return CallHandle::refused(Arc::new(Waiting::new(None)), CallError::Encoding(why));
-            }
-        };
         let finish = Box::new(move |answers: Result<Vec<Answer>, CallError>| {
-            let outcomes = answers.map(|answers| answers.into_iter().map(outcome_of).collect());
+            let outcomes = answers.map(|answers| {
+                answers.into_iter().map(|answer| answer.map_err(CallError::from)).collect()
+            });
             // A handle that is gone wants no outcome.
             drop(tell.send(outcomes.and_then(output)));
         });
@@ -334,16 +371,6 @@ impl Shared {
             Ok(()) => CallHandle::new(outcome, waiting, 1),
             Err(_closed) => CallHandle::refused(waiting, CallError::ShutDown),
         }
-    }
-}
-
-/// What a process answered, as the outcome of a call.
-fn outcome_of<R: DeserializeOwned>(answer: Answer) -> Result<R, CallError> {
-    match answer {
-        Ok(output) => postcard::from_bytes(&output)
-            .map_err(|error| CallError::Encoding(format!("its output: {error}"))),
-        Err(Failure::Panicked(text)) => Err(CallError::Panicked(text)),
-        Err(Failure::Encoding(text)) => Err(CallError::Encoding(text)),
     }
 }
 
