@@ -112,6 +112,7 @@
 //!   many.rs               batches in one system call
 //!   udp.rs                what only UDP's can do
 //!   unix/                 what only Unix sockets can do: paths, descriptors that go along, who the peer is
+//! adapters/               the traits of crates that run on it, each behind a feature
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it
 //! builder.rs              the settings of both
@@ -247,6 +248,7 @@ mod runtime;
 mod shutdown;
 pub mod trace;
 
+pub mod adapters;
 pub mod executor;
 pub mod fs;
 pub mod io;

@@ -136,6 +136,16 @@ impl PipeReader {
         }
     }
 
+    /// `poll_read` into memory that need not be initialised. Of it as many bytes are, as this says.
+    #[cfg(any(feature = "tokio-io", feature = "hyper"))]
+    pub(crate) fn poll_read_uninit(
+        &self,
+        cx: &mut Context<'_>,
+        room: &mut [std::mem::MaybeUninit<u8>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_read_op(cx, room.len(), |pipe| Ok(rustix::io::read(pipe, &mut *room)?.0.len()))
+    }
+
     fn poll_read_op(
         &self,
         cx: &mut Context<'_>,

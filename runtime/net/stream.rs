@@ -304,6 +304,17 @@ pub(super) fn read(stream: &OwnedFd, buf: &mut [u8]) -> io::Result<usize> {
     recv(stream, buf, RecvFlags::empty())
 }
 
+/// See [`read`].
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+#[inline]
+pub(super) fn read_uninit(
+    stream: &OwnedFd,
+    room: &mut [std::mem::MaybeUninit<u8>],
+) -> io::Result<usize> {
+    let ((read, _), _) = rustix::net::recv(stream, room, RecvFlags::empty())?;
+    Ok(read.len())
+}
+
 #[inline]
 fn recv(stream: &OwnedFd, buf: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
     let (length, _) = rustix::net::recv(stream, buf, flags)?;
@@ -361,6 +372,22 @@ macro_rules! async_read {
                 let $self = self.get_mut();
                 let asked = $crate::net::stream::asked(bufs);
                 let read = |stream: &_| $crate::net::stream::read_vectored(stream, bufs);
+                $stream.poll_read_op(cx, $self.location, asked, read)
+            }
+        }
+
+        #[cfg(any(feature = "tokio-io", feature = "hyper"))]
+        impl<F: Family> $half {
+            /// `poll_read` into memory that need not be initialised. Of it as many bytes are, as this says.
+            #[inline]
+            pub(crate) fn poll_read_uninit(
+                &mut self,
+                cx: &mut Context<'_>,
+                room: &mut [std::mem::MaybeUninit<u8>],
+            ) -> Poll<io::Result<usize>> {
+                let $self = self;
+                let asked = room.len();
+                let read = |stream: &_| $crate::net::stream::read_uninit(stream, room);
                 $stream.poll_read_op(cx, $self.location, asked, read)
             }
         }

@@ -237,6 +237,9 @@ executors
     executor/process_pool/pool.rs <- executor/call.rs executor/delayed.rs executor/map.rs executor/process_pool/child.rs executor/process_pool/frame.rs executor/process_pool/function.rs executor/process_pool/line.rs executor/process_pool/worker.rs
     executor/process_pool/mod.rs <- executor/process_pool/child.rs executor/process_pool/function.rs executor/process_pool/pool.rs
     executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/delayed.rs executor/map.rs executor/process_pool/mod.rs executor/thread_pool.rs
+other crates' traits
+    adapters/tokio_io.rs
+    adapters/mod.rs
 the public names
     lib.rs
 ";

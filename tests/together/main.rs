@@ -21,6 +21,7 @@ mod queues;
 mod scopes;
 mod signals;
 mod sockets;
+mod tokio_io;
 #[path = "../support/variants.rs"]
 mod variants;
 #[path = "../support/watchdog.rs"]
