@@ -113,6 +113,8 @@
 //!   udp.rs                what only UDP's can do
 //!   unix/                 what only Unix sockets can do: paths, descriptors that go along, who the peer is
 //! adapters/               the traits of crates that run on it, each behind a feature
+//!   tokio_io.rs           tokio's `AsyncRead` and `AsyncWrite`
+//!   hyper/                hyper's executor, timer and streams; a server and a connector around them
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it
 //! builder.rs              the settings of both

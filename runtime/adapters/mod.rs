@@ -3,6 +3,7 @@
 //! | feature | what it adds | for |
 //! | --- | --- | --- |
 //! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on our streams | tokio-rustls, tokio-postgres, redis, h2, codecs of tokio-util |
+//! | `hyper`, `hyper-server`, `hyper-client`, `hyper-util` (both) | [`hyper`]'s executor, timer and streams; `serve`, for a tower service such as axum's `Router`; `Connector`, for hyper-util's pooled client | hyper, axum, tonic |
 //!
 //! A crate that is written for any runtime asks for traits: to read and write, to sleep, to spawn. A feature implements
 //! them on the types that are here already. None of them starts a second reactor, and none runs a part of tokio's.
@@ -13,5 +14,7 @@
 //! **Alternative:** crates of their own, one for each. They could not implement other people's traits on our types
 //! (only one of the two crates that own them can), and each user would write a wrapper around each socket.
 
+#[cfg(feature = "hyper")]
+pub mod hyper;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -137,7 +137,7 @@ impl PipeReader {
     }
 
     /// `poll_read` into memory that need not be initialised. Of it as many bytes are, as this says.
-    #[cfg(any(feature = "tokio-io", feature = "hyper"))]
+    #[cfg(feature = "tokio-io")]
     pub(crate) fn poll_read_uninit(
         &self,
         cx: &mut Context<'_>,

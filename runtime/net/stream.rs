@@ -379,6 +379,8 @@ macro_rules! async_read {
         #[cfg(any(feature = "tokio-io", feature = "hyper"))]
         impl<F: Family> $half {
             /// `poll_read` into memory that need not be initialised. Of it as many bytes are, as this says.
+            // hyper reads whole streams alone.
+            #[cfg_attr(not(feature = "tokio-io"), allow(dead_code))]
             #[inline]
             pub(crate) fn poll_read_uninit(
                 &mut self,

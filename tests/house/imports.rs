@@ -239,6 +239,12 @@ executors
     executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/delayed.rs executor/map.rs executor/process_pool/mod.rs executor/thread_pool.rs
 other crates' traits
     adapters/tokio_io.rs
+    adapters/hyper/rt.rs
+    adapters/hyper/io.rs
+    adapters/hyper/connector.rs
+    adapters/hyper/first_bytes.rs
+    adapters/hyper/serve.rs <- adapters/hyper/first_bytes.rs adapters/hyper/rt.rs
+    adapters/hyper/mod.rs <- adapters/hyper/connector.rs adapters/hyper/io.rs adapters/hyper/rt.rs adapters/hyper/serve.rs
     adapters/mod.rs
 the public names
     lib.rs

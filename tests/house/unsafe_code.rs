@@ -11,6 +11,7 @@ use crate::{
 
 /// The files of `runtime/` that may hold `unsafe`, and for what.
 const MAY_BE_UNSAFE: &[(&str, &str)] = &[
+    ("runtime/adapters/hyper/io.rs", "memory that a reader fills, and nobody zeroes first"),
     (
         "runtime/adapters/tokio_io.rs",
         "memory that a reader fills, and that nobody has to zero first",
