@@ -57,11 +57,11 @@ use crate::{
 /// });
 /// ```
 #[track_caller]
-pub fn call_soon(f: impl FnOnce() + Send + 'static) -> CallHandle {
+pub fn call_soon(f: impl FnOnce() + Send + 'static) -> ScheduledCall {
     let pending = Pending::new();
     let new = NewTask::new(Call::new(f, &pending), None, Location::caller());
     drop(current::spawn("`call_soon`", new));
-    CallHandle { pending, when: None }
+    ScheduledCall { pending, when: None }
 }
 
 /// As [`call_soon`], for a closure that need not be `Send`: on an event loop.
@@ -83,11 +83,11 @@ pub fn call_soon(f: impl FnOnce() + Send + 'static) -> CallHandle {
 /// ```
 #[track_caller]
 #[doc(alias = "call_soon")]
-pub fn call_soon_local(f: impl FnOnce() + 'static) -> CallHandle {
+pub fn call_soon_local(f: impl FnOnce() + 'static) -> ScheduledCall {
     let pending = Pending::new();
     let new = NewTask::local(Call::new(f, &pending), None, Location::caller());
     drop(current::spawn_local("`call_soon_local`", new));
-    CallHandle { pending, when: None }
+    ScheduledCall { pending, when: None }
 }
 
 /// Calls `f` when `delay` is over, never before. `loop.call_later`. See [`call_at`].
@@ -110,7 +110,7 @@ pub fn call_soon_local(f: impl FnOnce() + 'static) -> CallHandle {
 /// });
 /// ```
 #[track_caller]
-pub fn call_later(delay: Duration, f: impl FnOnce() + Send + 'static) -> CallHandle {
+pub fn call_later(delay: Duration, f: impl FnOnce() + Send + 'static) -> ScheduledCall {
     at("`call_later`", Instant::now() + delay, f, Location::caller())
 }
 
@@ -120,7 +120,7 @@ pub fn call_later(delay: Duration, f: impl FnOnce() + Send + 'static) -> CallHan
 /// If no event loop runs this thread.
 #[track_caller]
 #[doc(alias = "call_later")]
-pub fn call_later_local(delay: Duration, f: impl FnOnce() + 'static) -> CallHandle {
+pub fn call_later_local(delay: Duration, f: impl FnOnce() + 'static) -> ScheduledCall {
     at_local("`call_later_local`", Instant::now() + delay, f, Location::caller())
 }
 
@@ -146,7 +146,7 @@ pub fn call_later_local(delay: Duration, f: impl FnOnce() + 'static) -> CallHand
 /// });
 /// ```
 #[track_caller]
-pub fn call_at(deadline: Instant, f: impl FnOnce() + Send + 'static) -> CallHandle {
+pub fn call_at(deadline: Instant, f: impl FnOnce() + Send + 'static) -> ScheduledCall {
     at("`call_at`", deadline, f, Location::caller())
 }
 
@@ -156,7 +156,7 @@ pub fn call_at(deadline: Instant, f: impl FnOnce() + Send + 'static) -> CallHand
 /// If no event loop runs this thread.
 #[track_caller]
 #[doc(alias = "call_at")]
-pub fn call_at_local(deadline: Instant, f: impl FnOnce() + 'static) -> CallHandle {
+pub fn call_at_local(deadline: Instant, f: impl FnOnce() + 'static) -> ScheduledCall {
     at_local("`call_at_local`", deadline, f, Location::caller())
 }
 
@@ -183,7 +183,7 @@ impl Handle {
     pub fn call_soon_threadsafe(
         &self,
         f: impl FnOnce() + Send + 'static,
-    ) -> Result<CallHandle, LoopGone> {
+    ) -> Result<ScheduledCall, LoopGone> {
         let pending = Pending::new();
         let call = Call::new(f, &pending);
         match (&self.scheduler, current::get()) {
@@ -201,7 +201,7 @@ impl Handle {
                 drop(self.spawn_new(NewTask::new(call, None, Location::caller())));
             }
         }
-        Ok(CallHandle { pending, when: None })
+        Ok(ScheduledCall { pending, when: None })
     }
 }
 
@@ -211,13 +211,13 @@ fn at(
     deadline: Instant,
     f: impl FnOnce() + Send + 'static,
     location: &'static Location<'static>,
-) -> CallHandle {
+) -> ScheduledCall {
     let pending = Pending::new();
     let new = NewTask::new(Call::new(f, &pending), None, location);
     // Fired on the loop's thread, or a worker's.
     let spawns = move || drop(current::spawn("a call at its deadline", new));
     pending.arm(current::expect(what), deadline, spawns);
-    CallHandle { pending, when: Some(deadline) }
+    ScheduledCall { pending, when: Some(deadline) }
 }
 
 #[track_caller]
@@ -226,13 +226,13 @@ fn at_local(
     deadline: Instant,
     f: impl FnOnce() + 'static,
     location: &'static Location<'static>,
-) -> CallHandle {
+) -> ScheduledCall {
     let pending = Pending::new();
     let new = NewTask::local(Call::new(f, &pending), None, location);
     let core = current::local_event_loop(what);
     let spawns = move || drop(current::spawn_local("a call at its deadline", new));
     pending.armed(ArmedTimer::calling_local(&core, deadline.0, spawns));
-    CallHandle { pending, when: Some(deadline) }
+    ScheduledCall { pending, when: Some(deadline) }
 }
 
 /// A call that is still to come, or was to: from [`call_soon`], [`call_later`], [`call_at`] and
@@ -251,12 +251,12 @@ fn at_local(
 /// ```
 #[derive(Clone)]
 #[doc(alias = "TimerHandle")]
-pub struct CallHandle {
+pub struct ScheduledCall {
     pending: StdArc<Pending>,
     when: Option<Instant>,
 }
 
-impl CallHandle {
+impl ScheduledCall {
     /// Has the call not be made. `false`: too late, for it has begun, or it was cancelled before.
     ///
     /// The closure is dropped on the thread that would have called it: with its timer if it has one and this is
@@ -278,17 +278,17 @@ impl CallHandle {
 }
 
 // Each step is whole behind a lock, and user code is called with none held: a panic finds nothing half-done.
-impl UnwindSafe for CallHandle {}
-impl RefUnwindSafe for CallHandle {}
+impl UnwindSafe for ScheduledCall {}
+impl RefUnwindSafe for ScheduledCall {}
 
-impl fmt::Debug for CallHandle {
+impl fmt::Debug for ScheduledCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*lock(&self.pending.state) {
             State::Waiting(_) => "pending",
             State::Begun => "begun",
             State::Cancelled => "cancelled",
         };
-        f.debug_struct("CallHandle").field("state", &state).field("when", &self.when).finish()
+        f.debug_struct("ScheduledCall").field("state", &state).field("when", &self.when).finish()
     }
 }
 

@@ -82,7 +82,7 @@ pub use self::borrowing::{
 };
 pub use self::budget::{ConsumeBudget, Progress, consume_budget, poll_proceed};
 pub use self::calls::{
-    CallHandle, call_at, call_at_local, call_later, call_later_local, call_soon, call_soon_local,
+    ScheduledCall, call_at, call_at_local, call_later, call_later_local, call_soon, call_soon_local,
 };
 pub use self::cancel::CancelHandle;
 pub use self::cancel_on_drop::CancelOnDrop;

@@ -16,7 +16,7 @@ use std::{
 
 use whirligig::{
     EventLoop, Handle, LoopGone, spawn, spawn_local,
-    task::{self, CallHandle},
+    task::{self, ScheduledCall},
     time::{Instant, TestClock, sleep},
 };
 
@@ -106,11 +106,11 @@ fn on_an_event_loop_a_call_can_be_cancelled_until_its_turn_comes() {
 #[test]
 fn a_call_that_was_made_cannot_be_cancelled_even_by_itself() {
     on_test_clock(async {
-        let handle = Rc::new(RefCell::new(None::<CallHandle>));
+        let handle = Rc::new(RefCell::new(None::<ScheduledCall>));
         let seen = Rc::new(Cell::new(None));
         let (own, result) = (handle.clone(), seen.clone());
         let call = task::call_soon_local(move || {
-            result.set(own.borrow().as_ref().map(CallHandle::cancel));
+            result.set(own.borrow().as_ref().map(ScheduledCall::cancel));
         });
         *handle.borrow_mut() = Some(call);
         task::yield_now().await;
@@ -244,7 +244,7 @@ enum Action {
 struct Program {
     nodes: Vec<Vec<Action>>,
     log: RefCell<Vec<String>>,
-    handles: RefCell<HashMap<usize, CallHandle>>,
+    handles: RefCell<HashMap<usize, ScheduledCall>>,
 }
 
 impl Program {
