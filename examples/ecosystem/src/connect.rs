@@ -138,7 +138,8 @@ impl Backoff {
         }
         let delay = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = self.most.min(self.next * 2);
-        eprintln!("{error:#}; again in {delay:.0?}");
+        // In one piece: other processes may write there as well.
+        eprint!("{}", format!("{error:#}; again in {delay:.0?}\n"));
         sleep(delay).await;
         Ok(())
     }
