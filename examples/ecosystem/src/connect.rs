@@ -21,6 +21,8 @@ use whirligig::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::say;
+
 /// How long a server may take to accept a connection and greet.
 const GREETING: Duration = Duration::from_secs(5);
 
@@ -138,8 +140,7 @@ impl Backoff {
         }
         let delay = self.next.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.next = self.most.min(self.next * 2);
-        // In one piece: other processes may write there as well.
-        eprint!("{}", format!("{error:#}; again in {delay:.0?}\n"));
+        say(format_args!("{error:#}; again in {delay:.0?}"));
         sleep(delay).await;
         Ok(())
     }

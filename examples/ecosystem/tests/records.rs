@@ -21,7 +21,7 @@ use whirligig::{spawn, time::sleep};
 
 mod support;
 
-type Outcome = Result<(), Box<dyn Error>>;
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 #[test]
 fn a_transfer_is_made_or_refused_and_those_who_watch_hear_of_what_was_made() -> Outcome {
@@ -143,10 +143,7 @@ fn records(postgres: &Server, arguments: &[&str]) -> Command {
 }
 
 /// Begins to watch; gives what it says of itself.
-fn watch(
-    postgres: &Server,
-    count: &str,
-) -> Result<(Child, Lines<BufReader<ChildStderr>>), Box<dyn Error>> {
+fn watch(postgres: &Server, count: &str) -> Outcome<(Child, Lines<BufReader<ChildStderr>>)> {
     let mut watching = records(postgres, &["watch", "--count", count]);
     let mut watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let says = BufReader::new(watching.stderr.take().ok_or("piped")?).lines();
@@ -178,16 +175,16 @@ fn wait_for_transfers(postgres: &Server, count: i64) -> Outcome {
 }
 
 /// The one number that a query gives.
-fn ask(postgres: &Server, query: &str) -> Result<i64, Box<dyn Error>> {
+fn ask(postgres: &Server, query: &str) -> Outcome<i64> {
     Ok(column(postgres, query)?[0])
 }
 
-fn balances(postgres: &Server) -> Result<Vec<i64>, Box<dyn Error>> {
+fn balances(postgres: &Server) -> Outcome<Vec<i64>> {
     column(postgres, "SELECT balance FROM accounts ORDER BY number")
 }
 
 /// The numbers in a query's first column.
-fn column(postgres: &Server, query: &str) -> Result<Vec<i64>, Box<dyn Error>> {
+fn column(postgres: &Server, query: &str) -> Outcome<Vec<i64>> {
     let url = postgres.url();
     let rows = whirligig::run(async {
         let (client, driver) = connect::postgres(&url.parse()?).await?;

@@ -316,11 +316,8 @@ impl Broker {
             commands.xlen(work).xpending_count(work, GROUP, "-", "+", 1000).xrange_all(dead);
             commands.query_async(&mut redis).await
         };
-        let (length, pending, dead): (
-            usize,
-            Vec<(String, String, u64, usize)>,
-            Vec<(String, HashMap<String, Value>)>,
-        ) = self.command(ANSWER, read).await?;
+        let (length, pending, dead): (usize, Vec<Pending>, Vec<Entry>) =
+            self.command(ANSWER, read).await?;
         let dead = dead.into_iter().map(|(_, mut fields)| {
             Ok(Dead {
                 id: field(&mut fields, "id")?,
@@ -449,6 +446,12 @@ fn is_lost(error: &RedisError) -> bool {
         || error.is_unrecoverable_error()
         || error.code() == Some("LOADING")
 }
+
+/// An entry of a stream: its number, its fields.
+type Entry = (String, HashMap<String, Value>);
+
+/// A pending one: its number, who has it, how many milliseconds it was not kept, how often it was delivered.
+type Pending = (String, String, u64, usize);
 
 /// The state of a queue.
 pub(crate) struct Status {

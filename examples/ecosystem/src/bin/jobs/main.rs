@@ -44,13 +44,6 @@ use whirligig::{
 
 use self::{broker::Broker, submit::Computed};
 
-/// Prints a line on standard error in one piece: workers of one terminal print there at the same time.
-macro_rules! say {
-    ($($text:tt)*) => {
-        eprint!("{}", format!("{}\n", format_args!($($text)*)))
-    };
-}
-
 mod broker;
 mod functions;
 mod submit;

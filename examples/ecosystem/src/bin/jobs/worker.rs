@@ -9,7 +9,7 @@
 
 use std::{cell::Cell, process, rc::Rc, sync::Arc, time::Duration};
 
-use ecosystem::stop::Stop;
+use ecosystem::{say, stop::Stop};
 use whirligig::{
     executor::CallError,
     spawn_local,
@@ -55,12 +55,12 @@ pub(crate) async fn work(broker: Arc<Broker>, taking: Broker, how: How) -> anyho
     let stopped = stopping.clone();
     drop(spawn_local(async move {
         if stop.requested().await.is_ok() {
-            say!("finishing what has begun; once more ends at once");
+            say(format_args!("finishing what has begun; once more ends at once"));
             stopped.set(true);
         }
     }));
     let worker = Rc::new(Worker { name: name.clone(), broker: broker.clone(), how });
-    say!("{name} is ready");
+    say(format_args!("{name} is ready"));
     let working = task::scope(async |scope| {
         let threads = Arc::new(Semaphore::new(usize::from(worker.how.at_once)));
         let often = worker.how.visibility / 4;
@@ -90,7 +90,7 @@ pub(crate) async fn work(broker: Arc<Broker>, taking: Broker, how: How) -> anyho
     });
     working.await?;
     broker.leave(&name).await?;
-    say!("{name} has ended");
+    say(format_args!("{name} has ended"));
     Ok(())
 }
 
@@ -102,11 +102,11 @@ impl Worker {
             let how = format!("{most} workers that had it died, or were silent for too long");
             return self.fail(&job, &CallError::Died(how)).await;
         }
-        say!("{name} begins {function} {id}, attempt {attempt}");
+        say(format_args!("{name} begins {function} {id}, attempt {attempt}"));
         match self.call(&job).await? {
             Ok(output) => {
                 self.broker.finish(&job, &output).await?;
-                say!("{name} has done {function} {id}");
+                say(format_args!("{name} has done {function} {id}"));
                 Ok(())
             }
             Err(error) => self.fail(&job, &error).await,
@@ -125,7 +125,10 @@ impl Worker {
             loop {
                 sleep(self.how.visibility / 4).await;
                 if !self.broker.keep(&self.name, job).await? {
-                    say!("{} was silent for too long: {} is another's now", self.name, job.id);
+                    say(format_args!(
+                        "{} was silent for too long: {} is another's now",
+                        self.name, job.id
+                    ));
                     // The call cannot be ended. Its output is as good as the other's, if it is the first.
                     return std::future::pending().await;
                 }
@@ -147,7 +150,7 @@ impl Worker {
             Failed::Dead => "is dead",
             Failed::Elsewhere => "was done elsewhere",
         };
-        say!("{name}: {} {} {became}: {error}", job.function, job.id);
+        say(format_args!("{name}: {} {} {became}: {error}", job.function, job.id));
         Ok(())
     }
 }
