@@ -59,6 +59,26 @@ fn all_is_done_though_a_worker_and_redis_are_killed_and_one_job_is_poisoned() ->
 }
 
 #[test]
+fn a_job_that_two_workers_have_done_has_one_result() -> Outcome {
+    let _watchdog = Watchdog::new("a worker that comes back");
+    let Some(redis) = or_skip(Server::redis()) else { return Ok(()) };
+    let mut workers = Workers::start(&redis, 2, &["--visibility", "0.5"])?;
+    let parts = ["submit", "primes", "--below", "1000", "--parts", "30", "--pause", "0.2"];
+    let submitted = spawn(&mut jobs(&redis, &parts))?;
+    let (frozen, line) = workers.wait_for(|_, line| line.contains("begins"))?;
+    workers.signal(frozen, Signal::SIGSTOP)?;
+    let job = line.split([' ', ',']).nth(3).ok_or("a job's name")?.to_owned();
+    let done = format!("has done primes {job}");
+    workers.wait_for(|worker, line| worker != frozen && line.ends_with(&done))?;
+    workers.signal(frozen, Signal::SIGCONT)?;
+    workers.wait_for(|worker, line| worker == frozen && line.ends_with(&done))?;
+    // The submitter waits for other jobs still, and would see the second.
+    prints(&submitted.wait_with_output()?, "168\n41 jobs, 0 results twice\n");
+    workers.stop()?;
+    Ok(())
+}
+
+#[test]
 fn a_job_that_kills_its_workers_is_given_up_and_the_last_worker_goes_on() -> Outcome {
     let _watchdog = Watchdog::new("a job that kills workers");
     let Some(redis) = or_skip(Server::redis()) else { return Ok(()) };
