@@ -8,11 +8,14 @@ mod support;
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::Arc,
     thread,
 };
 
+use ecosystem::servers::{Server as Database, or_skip};
 use nix::sys::signal::Signal;
-use support::{Server, Watchdog, refuses};
+use support::{Server, Watchdog, output, refuses, tool, wrk_requests};
 
 const PROXY: &str = env!("CARGO_BIN_EXE_proxy");
 
@@ -262,6 +265,88 @@ fn a_second_ctrl_c_ends_it_at_once() {
     assert_eq!(proxy.says(), "Stopping. Connections: 1");
     let (_, _, status) = proxy.stop();
     assert_eq!(status.code(), None, "the signal ends it");
+}
+
+/// Through the proxy to a server, by a tool of somebody else's: what it printed. No connection may break.
+fn through(server: SocketAddr, more: &[&str], load: impl FnOnce(SocketAddr) -> String) -> String {
+    let mut proxy = proxy(&[server], more);
+    proxy.drain_log();
+    let said = load(proxy.address);
+    let (printed, log, status) = proxy.stop();
+    assert!(status.success(), "{status}: {printed}{log}");
+    assert!(printed.contains("0 without a target, 0 idle, 0 broken, 0 cut off"), "{printed}{log}");
+    said
+}
+
+#[test]
+fn pgbench_loses_no_transaction() {
+    let Some(pgbench) = tool("pgbench", "postgresql") else { return };
+    let Some(postgres) = or_skip(Database::postgres()) else { return };
+    for workers in VARIANTS {
+        let pgbench = |address: SocketAddr, arguments: &[&str]| {
+            let port = address.port().to_string();
+            let mut run = Command::new(pgbench.get_program());
+            let run = run.args(["--host", "127.0.0.1", "--port", &port, "--username", "postgres"]);
+            output(run.args(arguments).arg("postgres"))
+        };
+        let said = through(postgres.address(), &["--workers", workers], |address| {
+            pgbench(address, &["--initialize", "--quiet"]);
+            pgbench(address, &["--client", "20", "--jobs", "2", "--transactions", "50"])
+        });
+        assert!(said.contains("actually processed: 1000/1000"), "{said}");
+        assert!(said.contains("failed transactions: 0 "), "{said}");
+    }
+}
+
+#[test]
+fn redis_benchmark_loses_no_request() {
+    let Some(redis_benchmark) = tool("redis-benchmark", "redis-tools") else { return };
+    let Some(redis) = or_skip(Database::redis()) else { return };
+    for (round, workers) in (1..).zip(VARIANTS) {
+        let said = through(redis.address(), &["--workers", workers], |address| {
+            let mut run = Command::new(redis_benchmark.get_program());
+            let run = run.args(["-h", "127.0.0.1", "-p", &address.port().to_string()]);
+            output(run.args(["-c", "50", "-n", "10000", "-t", "set,get,lpush", "--csv"]))
+        });
+        for command in ["SET", "GET", "LPUSH"] {
+            assert!(said.contains(&format!("\"{command}\"")), "{command} was run: {said}");
+        }
+        assert!(!said.to_lowercase().contains("error"), "{said}");
+        // Each push is in the server's list.
+        let mut direct = TcpStream::connect(redis.address()).expect("it runs");
+        direct.write_all(b"LLEN mylist\r\nQUIT\r\n").expect("it reads");
+        let mut answer = String::new();
+        direct.read_to_string(&mut answer).expect("it answers, and closes");
+        assert_eq!(answer, format!(":{}\r\n+OK\r\n", round * 10_000));
+    }
+}
+
+#[test]
+fn wrk_sees_no_error() {
+    let Some(wrk) = tool("wrk", "wrk") else { return };
+    let http = tiny_http::Server::http("127.0.0.1:0").expect("there is a free port");
+    let http = Arc::new(http);
+    let address = http.server_addr().to_ip().expect("it is an IP address");
+    for _ in 0..4 {
+        let http = Arc::clone(&http);
+        thread::spawn(move || {
+            for request in http.incoming_requests() {
+                _ = request.respond(tiny_http::Response::from_string("hello"));
+            }
+        });
+    }
+    for workers in VARIANTS {
+        let mut proxy = proxy(&[address], &["--workers", workers]);
+        proxy.drain_log();
+        let mut run = Command::new(wrk.get_program());
+        let run = run.args(["-t2", "-c64", "-d1s"]).arg(format!("http://{}/", proxy.address));
+        assert_ne!(wrk_requests(&output(run)), 0);
+        // Its end is abrupt: it closes with answers unread. So connections break, and that is all.
+        let (printed, log, status) = proxy.stop();
+        assert!(status.success(), "{status}: {printed}{log}");
+        assert!(printed.contains("at most 64 at once"), "{printed}");
+        assert!(printed.contains("0 without a target, 0 idle"), "{printed}{log}");
+    }
 }
 
 #[test]

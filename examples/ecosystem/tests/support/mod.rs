@@ -140,6 +140,17 @@ pub(crate) fn output(command: &mut Command) -> String {
     text
 }
 
+/// How many requests wrk has had answered. None may have failed: its report has a line for what failed, if anything did.
+#[track_caller]
+pub(crate) fn wrk_requests(report: &str) -> u64 {
+    for failed in ["Socket errors", "Non-2xx"] {
+        assert!(!report.contains(failed), "{report}");
+    }
+    let count = report.lines().find_map(|line| line.trim().split_once(" requests in "));
+    let (count, _) = count.unwrap_or_else(|| panic!("no count in wrk's report:\n{report}"));
+    count.parse().unwrap_or_else(|_| panic!("{count:?} is no count"))
+}
+
 /// The program refuses these arguments, and its complaint has this word.
 #[track_caller]
 pub(crate) fn refuses(program: &str, arguments: &[&str], word: &str) {
