@@ -12,8 +12,9 @@
 //!
 //! The same service can be served in three ways (`--by`): by tasks of one event loop, with axum; by a thread for
 //! each request; and by one thread in all, as a synchronous worker does, one request after the other. `--compare` puts the
-//! same load on each, in processes of their own, and prints what came of it. While a client is answered within two
-//! seconds or counts as timed out, as with wrk.
+//! same load on each, in processes of their own, and prints what came of it. A request that takes more than two seconds
+//! counts as timed out, as with wrk. Twenty clients that wait in line for one thread take so long; twenty threads do not,
+//! and each is a thread: that is what tasks save.
 //!
 //! Errors are JSON, too: 400 for a question that is none, 404 for a town or a page that is not there, 405 for a method
 //! that does not apply, 504 if those asked take too long. Ctrl-C lets requests finish that have begun.
