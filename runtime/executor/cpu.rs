@@ -38,6 +38,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    // ANCHOR: cpu
     let (tell, outcome) = oneshot::channel();
     let job: Job = Box::new(move || drop(tell.send(outcome_of(f))));
     let call = Arc::new(Queued::new(job));
@@ -48,6 +49,7 @@ where
         }
     });
     CallHandle::new(outcome, call, 1)
+    // END: cpu
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -218,6 +218,7 @@ impl Future for Wait<'_> {
             this_poll::charge();
             return Poll::Ready(Ok(status));
         }
+        // ANCHOR: wait
         let waited = match &this.exit.pidfd {
             Some(pidfd) => {
                 let caller = Caller::Future(&mut this.key);
@@ -228,6 +229,7 @@ impl Future for Wait<'_> {
             }
             None => this.poll_by_signal(cx),
         };
+        // END: wait
         if waited.is_pending() {
             let process = WaitsOn::Process(this.exit.id().into());
             this_poll::note_on(WaitsFor::Process, process, this.location);

@@ -105,6 +105,7 @@ impl Heard {
         seen: &mut u64,
         poll_op: impl FnOnce(&mut dyn FnMut(&PipeReader) -> io::Result<()>) -> Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
+        // ANCHOR: poll
         if let Poll::Ready(heard) = poll_op(&mut |pipe| self.hear(pipe, seen)) {
             return Poll::Ready(heard);
         }
@@ -113,6 +114,7 @@ impl Heard {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
+        // END: poll
     }
 
     /// Whether the signal came since `seen`.

@@ -204,7 +204,7 @@ fn sorted_without_pids(printed: &str) -> String {
 
 #[test]
 fn threads() {
-    for program in ["daemon", "non-daemon"] {
+    for program in ["daemon", "non-daemon", "join-timeout"] {
         compare(&["threads.py", program], "threads", &[program]);
     }
     for program in ["hello", "five"] {

@@ -327,6 +327,10 @@ fn threads() {
     assert!(hello.contains(other), "{hello}");
     let greetings = "0. Hello World\n1. Hello World\n2. Hello World\nDone\n";
     assert_eq!(hello.replace(other, ""), greetings);
+    let [running, ended] = ["still running", "has ended"];
+    let joined =
+        format!("Join 1: {running}\nJoin 2: {running}\nJoin 3: {ended}\nJoin 4: {ended}\n");
+    assert_eq!(printed("threads", &["join-timeout"]), joined);
     let five = printed("threads", &["five"]);
     let (workers, last) = five.trim_end().rsplit_once('\n').expect("more than one line");
     assert_eq!(last, "All have ended");

@@ -25,6 +25,7 @@ mod watchdog;
 
 mod io;
 mod locks;
+mod outside;
 mod signals;
 mod tasks;
 mod time;

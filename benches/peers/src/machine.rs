@@ -80,6 +80,37 @@ fn duration(time: TimeVal) -> Duration {
     Duration::new(time.tv_sec() as u64, time.tv_usec() as u32 * 1000)
 }
 
+/// How many threads can run at the same time.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get())
+}
+
+/// The most memory that this process had at a time, in bytes. What `getrusage` says of that includes the parent's.
+pub(crate) fn peak_memory() -> Result<u64> {
+    kibibytes("/proc/self/status", "VmHWM:")
+}
+
+/// What the processes that this one has started have now, in bytes; memory that several share is divided among them.
+pub(crate) fn children_memory() -> Result<u64> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir("/proc/self/task").context("there is no /proc")? {
+        // A thread may end meanwhile.
+        let children = std::fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            sum += kibibytes(&format!("/proc/{child}/smaps_rollup"), "Pss:")?;
+        }
+    }
+    Ok(sum)
+}
+
+/// The bytes in a line such as `VmHWM:   1234 kB`.
+fn kibibytes(path: &str, start: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(start));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(number.with_context(|| format!("there is no {start} in {path}"))? << 10)
+}
+
 /// Lets this process open as many descriptors as the system allows it.
 pub(crate) fn raise_descriptor_limit() -> Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;

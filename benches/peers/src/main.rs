@@ -16,6 +16,8 @@ mod countdown;
 mod cpu;
 #[path = "../../common/echo.rs"]
 mod echo_servers;
+#[path = "../../common/fs.rs"]
+mod files;
 #[path = "../../common/multi.rs"]
 mod multi;
 #[path = "../../common/ping_pong.rs"]
@@ -43,6 +45,7 @@ mod side;
 mod sleeps;
 mod stats;
 mod table;
+mod ways;
 
 use std::process::{Command, ExitCode};
 
@@ -68,6 +71,8 @@ enum Compare {
     /// The multi-threaded runtimes against tokio's: spawn, yield, ping-pong, queue, loop program,
     /// computing tasks, blocking calls, in nanoseconds.
     Multi(micro::multi::Options),
+    /// Files in memory against tokio's, on one thread and on two workers, in nanoseconds.
+    Fs(micro::fs::Options),
     /// The multi-threaded runtimes against tokio's, beside tasks that block their thread: makespan,
     /// latency.
     Bursts(bursts::Options),
@@ -75,6 +80,8 @@ enum Compare {
     Sleeps(sleeps::SleepsOptions),
     /// How exact a sleep of 50 us is, and whether any sleep ends early.
     Precision(sleeps::PrecisionOptions),
+    /// The same work by tasks, threads and processes: time and memory.
+    Ways(ways::Options),
     /// Memory per sleeping task and per idle connection.
     Memory,
     /// TCP echo of 1 KiB: rate, processor time per request, latency.
@@ -97,14 +104,19 @@ enum Child {
     },
     Micro(micro::single::Once),
     Multi(micro::multi::Once),
+    Fs(micro::fs::Once),
+    FsMulti(micro::fs::Once),
     Bursts(bursts::Once),
     Sleeps(sleeps::SleepsOnce),
+    Ways(ways::Once),
     Precision(sleeps::PrecisionOnce),
     Serve(echo::server::Serve),
     Load(echo::load::Load),
 }
 
 fn main() -> ExitCode {
+    // A process of the pool that `peers ways` measures stays here.
+    whirligig::executor::init(&[&ways::ON_A_THREAD]);
     child::exit(run(Cli::parse()))
 }
 
@@ -113,9 +125,11 @@ fn run(cli: Cli) -> Result<()> {
         None => loop_program::run(&cli.loop_program),
         Some(Compare::Micro(options)) => micro::single::run(&options),
         Some(Compare::Multi(options)) => micro::multi::run(&options),
+        Some(Compare::Fs(options)) => micro::fs::run(&options),
         Some(Compare::Bursts(options)) => bursts::run(&options),
         Some(Compare::Sleeps(options)) => sleeps::run_sleeps(&options),
         Some(Compare::Precision(options)) => sleeps::run_precision(&options),
+        Some(Compare::Ways(options)) => ways::run(&options),
         Some(Compare::Memory) => memory(),
         Some(Compare::Echo(options)) => echo::run(&options),
         Some(Compare::Counts(options)) => counts::run(&options),
@@ -123,8 +137,11 @@ fn run(cli: Cli) -> Result<()> {
             Child::Loop { row, actions, clock } => loop_program::run_once(row, actions, clock),
             Child::Micro(once) => once.run(),
             Child::Multi(once) => once.run(),
+            Child::Fs(once) => once.run(),
+            Child::FsMulti(once) => once.run_multi(),
             Child::Bursts(once) => once.run(),
             Child::Sleeps(once) => once.run(),
+            Child::Ways(once) => once.run(),
             Child::Precision(once) => once.run(),
             Child::Serve(serve) => serve.run(),
             Child::Load(load) => load.run(),

@@ -1,4 +1,4 @@
-"""Threads: threads.py hello|five|daemon|non-daemon"""
+"""Threads: threads.py hello|join-timeout|five|daemon|non-daemon"""
 
 import sys
 import threading
@@ -17,6 +17,17 @@ def hello():
     print("This is other work", flush=True)
     thread.join()
     print("Done")
+
+
+def join_timeout():
+    go = threading.Event()
+    thread = threading.Thread(target=go.wait)
+    thread.start()
+    for attempt in range(1, 5):
+        thread.join(timeout=1)
+        print(f"Join {attempt}: {'still running' if thread.is_alive() else 'has ended'}")
+        if attempt == 2:
+            go.set()
 
 
 def work(number):

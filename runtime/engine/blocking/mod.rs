@@ -416,6 +416,7 @@ impl BlockingShared {
 
     /// Which thread is to come, now that there may be a job for one more.
     fn call(&self, state: &mut State) -> Call {
+        // ANCHOR: who_comes
         let has_job = state.next_line(self.most_look_ups()).is_some()
             && !(state.closed && seeded("blocking_finishes_without_a_thread"));
         if !has_job || state.unparked.is_some() {
@@ -432,6 +433,7 @@ impl BlockingShared {
         state.starting = true;
         state.next_thread += 1;
         Call::Start(state.next_thread - 1)
+        // END: who_comes
     }
 
     fn carry_out(shared: &Arc<Self>, call: Call) {

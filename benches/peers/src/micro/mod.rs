@@ -1,11 +1,12 @@
-//! The small workloads against tokio: what the commands `peers micro` and `peers multi` share.
+//! The small workloads against tokio: what the commands `peers micro`, `peers multi` and `peers fs` share.
 //!
 //! Criterion measures one side to the end and then the other, which is good for seeing a change of
 //! one side and bad for a ratio. Here each sample is a fresh process that repeats a workload for a
 //! moment, and the sides take turns. The workloads are those of `benches/common`, unchanged. [`single`]
 //! has the rows of the event loop and tokio's current-thread runtime, [`multi`] those of the
-//! multi-threaded ones.
+//! multi-threaded ones, and [`fs`] those of files on both.
 
+pub(crate) mod fs;
 pub(crate) mod multi;
 pub(crate) mod single;
 
