@@ -1,6 +1,7 @@
 //! The command `peers ways`: when tasks, when threads, when processes.
 //!
-//! The same work by each way there is, and what that takes in time and memory. [`piece`] has the work, [`way`] the ways.
+//! The same work by each way there is, and what that takes in time and memory. [`piece`] has the work, [`way`] the ways;
+//! [`one`] what one of each costs, with nothing to do.
 //! A cell of the table is a process of its own, as everywhere in `peers`. With `--chapter` the table is written into the
 //! chapter that is about it, between two marks; so no figure there is typed.
 //!
@@ -8,10 +9,15 @@
 //! the end. It is what they touched: a thread's stack is far larger, and costs nothing until it is used. What the kernel
 //! keeps for itself is not in it, 16 KiB and more for each thread.
 
+mod one;
 mod piece;
 mod way;
 
-use std::{fmt, fs, path::PathBuf, time::Instant};
+use std::{
+    fmt, fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -19,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::piece::ON_A_THREAD;
 use self::{
+    one::One,
     piece::Kind,
     way::{WAITING, Way},
 };
@@ -85,13 +92,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         child::answer(child::command(["ways", &name(&kind), &name(&way)])?)
     })?;
     let lines: Vec<(Cell, Vec<Sample>)> = cells.into_iter().zip(samples).collect();
-    let table = table(kinds, &lines);
-    println!("{}", caption(options.rounds));
-    println!("{table}");
+    let ones = rounds::interleaved(&Of::all(), options.rounds, |Of(one)| {
+        child::answer::<f64>(child::command(["ways-one", &name(&one)])?)
+    })?;
+    let block = format!(
+        "{}\n\n{}\n\nOne at a time, with nothing to do, in microseconds:\n\n{}\n",
+        caption(options.rounds),
+        table(kinds, &lines),
+        table_of_ones(&ones)
+    );
+    print!("{block}");
     if let Some(path) = &options.chapter {
         let chapter = fs::read_to_string(path);
         let chapter = chapter.with_context(|| format!("cannot read {}", path.display()))?;
-        let block = format!("{}\n\n{table}\n", caption(options.rounds));
         fs::write(path, with_block(&chapter, &block)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         println!("wrote {}", path.display());
@@ -134,6 +147,31 @@ fn table(kinds: &[Kind], lines: &[(Cell, Vec<Sample>)]) -> String {
     table.to_string()
 }
 
+/// One of which nothing is asked.
+#[derive(Clone, Copy, Debug)]
+struct Of(One);
+
+impl Of {
+    fn all() -> Vec<Self> {
+        One::value_variants().iter().copied().map(Self).collect()
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name(&self.0))
+    }
+}
+
+fn table_of_ones(samples: &[Vec<f64>]) -> String {
+    let mut table = table::new(["one", "us"]);
+    for (one, samples) in One::value_variants().iter().zip(samples) {
+        let median = Summary::of(samples.iter().copied()).median;
+        table.add_row([one.title().to_owned(), short(median)]);
+    }
+    table.to_string()
+}
+
 /// The chapter with another block between its marks.
 fn with_block(chapter: &str, block: &str) -> Result<String> {
     let begin = chapter.find(BEGIN).map(|at| at + BEGIN.len());
@@ -169,6 +207,18 @@ impl Once {
     }
 }
 
+/// One sample of one with nothing to do.
+#[derive(Args, Debug)]
+pub(crate) struct OnceOne {
+    one: One,
+}
+
+impl OnceOne {
+    pub(crate) fn run(&self) -> Result<()> {
+        child::report(&self.one.measure(Duration::from_millis(300))?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,14 +243,18 @@ mod tests {
             .filter(|line| line.starts_with('|'))
             .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
             .collect();
-        let ways = Way::value_variants().iter().map(|way| way.title());
-        assert_eq!(rows[0], ["work"].into_iter().chain(ways).collect::<Vec<_>>());
-        let kinds: Vec<&str> = rows[2..].iter().map(|row| row[0]).collect();
-        assert_eq!(kinds, Kind::value_variants().iter().map(|k| k.title()).collect::<Vec<_>>());
-        for (row, kind) in rows[2..].iter().zip(Kind::value_variants()) {
-            for (cell, way) in row[1..].iter().zip(Way::value_variants()) {
+        let (kinds, ways) = (Kind::value_variants(), Way::value_variants());
+        let (work, ones) = rows.split_at(2 + kinds.len());
+        let header: Vec<&str> =
+            ["work"].into_iter().chain(ways.iter().map(|way| way.title())).collect();
+        assert_eq!(work[0], header);
+        for (row, kind) in work[2..].iter().zip(kinds) {
+            assert_eq!(row[0], kind.title());
+            for (cell, way) in row[1..].iter().zip(ways) {
                 assert_eq!(*cell != "-", way.does(*kind), "{cell}");
             }
         }
+        let titles: Vec<&str> = ones[2..].iter().map(|row| row[0]).collect();
+        assert_eq!(titles, One::value_variants().iter().map(|o| o.title()).collect::<Vec<_>>());
     }
 }
