@@ -8,7 +8,7 @@
 //! `epoll` asks the kernel to watch a pipe, a child process and a file, and shows what it says. Of a file it says that
 //! this is not permitted: a file is never *not ready*, so there is nothing to wait for, and a read of it blocks.
 //!
-//! `dropped` drops five things before they are done. A future is gone, with all that it had not done. What runs beside the
+//! `dropped` drops six things before they are done. A future is gone, with all that it had not done. What runs beside the
 //! loop is not inside the future that waits for it: that goes on, unless it can be taken back or killed.
 
 use std::{fs, io, sync::mpsc};

@@ -373,6 +373,7 @@ impl AsyncRead for File {
             return Poll::Ready(Ok(0));
         }
         ready!(this_poll::poll_budget(cx, this.location));
+        // ANCHOR: read
         loop {
             ready!(this.poll_written(cx))?;
             if mem::take(&mut this.at_end) {
@@ -390,6 +391,7 @@ impl AsyncRead for File {
             let most = into.len().clamp(BATCH, MOST);
             this.begin(move |file, buffer| Outcome::Read(read_in(file, buffer, most)));
         }
+        // END: read
     }
 }
 

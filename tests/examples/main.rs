@@ -9,6 +9,7 @@
 //! main.rs        how an example is run; the programs with sockets, and the half-million-action one
 //! children.rs    the commands that run at once
 //! graceful.rs    the server that is stopped without cutting anybody off
+//! questions.rs   what the questions and the chapter beside the loop have one run
 //! twins.rs       the twins of Python programs print what they should
 //! originals.rs   and what their originals print, run by Python
 //! ```
@@ -16,6 +17,7 @@
 mod children;
 mod graceful;
 mod originals;
+mod questions;
 mod twins;
 
 use std::{
