@@ -17,7 +17,8 @@ use whirligig::{
     net::{
         Accept, AddressError, AddressErrors, Bind, Connect, ConnectUdp, ConnectUnix, Datagram,
         LookupHost, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, SendFile, TcpListener,
-        TcpSocket, TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixStream, WriteHalf,
+        TcpSocket, TcpStream, UdpSocket, Unix, UnixDatagram, UnixListener, UnixSeqpacket,
+        UnixSeqpacketListener, UnixStream, WriteHalf,
     },
     process::{Child, ChildHandle, Command, CommandError, Wait},
     queue::{
@@ -100,7 +101,7 @@ fn what_threads_may_share() {
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError, AddressError,
         AddressErrors, UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, ConnectUnix,
-        Accept<'static, Unix>, OwnedReadHalf<Unix>, SendFile<'static>,
+        Accept<'static, Unix>, OwnedReadHalf<Unix>, SendFile<'static>, UnixSeqpacket, UnixSeqpacketListener,
         PipeReader, PipeWriter, Stdin, Stdout, Stderr, io::CopyBidirectional<'static, TcpStream, TcpStream>,
         Child, ChildHandle, Wait<'static>, Command, CommandError,
         Signal, SignalKind, signal::Recv<'static>, CtrlC, CancelOnCtrlC<Sleep>, Interrupted,
@@ -152,7 +153,7 @@ fn what_may_cross_a_caught_panic() {
         Sleep, Timeout<Sleep>, TimedOut, Interval, Instant, MissedTicks, TestClock, Hold,
         Source<std::io::PipeReader>, TcpStream, TcpListener, TcpSocket, Accept<'static>,
         ReadHalf<'static>, WriteHalf<'static>, OwnedReadHalf, OwnedWriteHalf, ReuniteError,
-        UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, OwnedWriteHalf<Unix>,
+        UdpSocket, Datagram, UnixStream, UnixListener, UnixDatagram, UnixSeqpacket, UnixSeqpacketListener, OwnedWriteHalf<Unix>,
         PipeReader, PipeWriter, Stdin, Stdout, Stderr,
         Child, ChildHandle, Wait<'static>, Signal, SignalKind, CancelOnCtrlC<Sleep>, Interrupted,
         Event, EventKind, Cause, Listening, Recorder,

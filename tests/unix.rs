@@ -27,7 +27,7 @@ use whirligig::{
     WaitsFor, dump,
     net::{
         Accept, AddressError, ConnectUnix, OwnedReadHalf, ReadHalf, Unix, UnixDatagram,
-        UnixListener, UnixStream,
+        UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream,
     },
     spawn, spawn_local,
     task::yield_now,
@@ -502,6 +502,88 @@ fn a_queue_of_others_datagrams_is_tried_again() {
             assert_eq!(server.recv(&mut buf).await.unwrap(), 1);
         }
         must_wait(&mut pin!(server.recv(&mut buf))).await;
+    });
+}
+
+#[test]
+fn messages_are_kept_apart() {
+    let (_directory, path) = place();
+    run(async {
+        let listener = UnixSeqpacketListener::bind(&path).unwrap();
+        assert_eq!(listener.local_addr().unwrap().as_pathname(), Some(path.as_path()));
+        let mut accept = Box::pin(listener.accept());
+        must_wait(&mut accept).await;
+        let client = spawn(UnixSeqpacket::connect(path.clone())).await.unwrap().unwrap();
+        let (server, peer) = accept.await.unwrap();
+        assert!(peer.is_unnamed(), "{peer:?}");
+        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(path.as_path()));
+        assert_eq!(client.peer_cred().unwrap().pid, Some(std::process::id()));
+
+        let mut buf = [0; 8];
+        {
+            let mut recv = pin!(server.recv(&mut buf));
+            must_wait(&mut recv).await;
+            assert_eq!(client.send(b"one").await.unwrap(), 3);
+            assert_eq!(recv.await.unwrap(), 3);
+        }
+        assert_eq!(&buf[..3], b"one");
+        // One by one, and what is too long for the buffer is cut.
+        for message in [&b"two"[..], b"longer than it", b"x"] {
+            assert_eq!(client.try_send(message).unwrap(), message.len());
+        }
+        for expected in [&b"two"[..], b"longer t", b"x"] {
+            let length = server.recv(&mut buf).await.unwrap();
+            assert_eq!(&buf[..length], expected);
+        }
+        let empty = server.try_recv(&mut buf).unwrap_err();
+        assert_eq!(empty.kind(), ErrorKind::WouldBlock);
+
+        // A descriptor goes along with a message.
+        client.send_fds(b"file", &[file("in it").as_fd()]).await.unwrap();
+        let mut fds = Vec::new();
+        assert_eq!(server.recv_fds(&mut buf, &mut fds).await.unwrap(), 4);
+        assert_eq!(fds.into_iter().map(read).collect::<Vec<_>>(), ["in it"]);
+
+        // What was sent before the end is there, and then the end.
+        client.send(b"last").await.unwrap();
+        drop(client);
+        assert_eq!(server.recv(&mut buf).await.unwrap(), 4);
+        assert_eq!(server.recv(&mut buf).await.unwrap(), 0);
+        assert_eq!(server.send(b"late").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+
+        // A stream is another kind of socket.
+        let error = UnixStream::connect(&path).await.unwrap_err();
+        assert!(error.to_string().contains("Protocol wrong type"), "{error}");
+        drop(listener);
+        let error = UnixSeqpacket::connect(&path).await.unwrap_err();
+        demand_address(&error, "connect to", &path, ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_message_waits_for_room_and_is_sent_whole() {
+    run(async {
+        let (ours, theirs) = UnixSeqpacket::pair().unwrap();
+        let message = [7; 1 << 14];
+        let mut sent = 0;
+        while ours.try_send(&message).is_ok() {
+            sent += 1;
+        }
+        {
+            // One that is given up is not sent.
+            let mut given_up = pin!(ours.send(&message));
+            must_wait(&mut given_up).await;
+        }
+        let mut last = pin!(ours.send(b"last"));
+        must_wait(&mut last).await;
+        let mut buf = vec![0; message.len() + 1];
+        for _ in 0..sent {
+            assert_eq!(theirs.recv(&mut buf).await.unwrap(), message.len());
+        }
+        assert_eq!(last.await.unwrap(), 4);
+        assert_eq!(theirs.recv(&mut buf).await.unwrap(), 4);
+        ours.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(theirs.recv(&mut buf).await.unwrap(), 0);
     });
 }
 

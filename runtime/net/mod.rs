@@ -9,7 +9,7 @@
 //! `socket2::SockRef::from(&stream)` takes them.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub use self::unix::PeerCred;
+pub use self::unix::{PeerCred, UnixSeqpacket, UnixSeqpacketListener};
 pub use self::{
     addresses::{LookupHost, ToAddrs, lookup_host},
     batch::Datagram,

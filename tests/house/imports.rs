@@ -212,7 +212,8 @@ what users await
     net/unix/retry.rs       <- time/sleep.rs time/mod.rs
     net/unix/stream.rs      <- io/mod.rs net/error.rs net/listener.rs net/stream.rs net/unix/address.rs net/unix/ancillary.rs net/unix/peer_cred.rs net/unix/retry.rs
     net/unix/datagram.rs    <- io/mod.rs net/datagram.rs net/error.rs net/unix/address.rs net/unix/ancillary.rs net/unix/peer_cred.rs net/unix/retry.rs net/unix/stream.rs
-    net/unix/mod.rs         <- net/unix/address.rs net/unix/datagram.rs net/unix/peer_cred.rs net/unix/stream.rs
+    net/unix/seqpacket.rs   <- net/listener.rs net/unix/address.rs net/unix/datagram.rs net/unix/peer_cred.rs net/unix/stream.rs
+    net/unix/mod.rs         <- net/unix/address.rs net/unix/datagram.rs net/unix/peer_cred.rs net/unix/seqpacket.rs net/unix/stream.rs
     net/mod.rs              <- net/send_file.rs net/addresses.rs net/batch.rs net/bind.rs net/datagram.rs net/error.rs net/family.rs net/socket.rs net/stream.rs net/tcp.rs net/connect.rs net/split.rs net/listener.rs net/udp.rs net/unix/mod.rs
 files
     fs/error.rs

@@ -3,12 +3,15 @@
 //!
 //! What they do with bytes is in `stream.rs`, `listener.rs` and `datagram.rs`, one folder up.
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub use self::peer_cred::PeerCred;
 pub use self::{
     address::Unix,
     datagram::UnixDatagram,
     stream::{ConnectUnix, UnixListener, UnixStream},
+};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub use self::{
+    peer_cred::PeerCred,
+    seqpacket::{UnixSeqpacket, UnixSeqpacketListener},
 };
 
 mod address;
@@ -17,4 +20,6 @@ mod datagram;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod peer_cred;
 mod retry;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod seqpacket;
 mod stream;

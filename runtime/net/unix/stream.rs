@@ -101,13 +101,7 @@ impl UnixListener {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_addr(address: &SocketAddr) -> io::Result<Self> {
-        let listen = || {
-            let socket = new(Type::STREAM)?;
-            rustix::net::bind(&socket, &raw(address)?)?;
-            rustix::net::listen(&socket, BACKLOG)?;
-            Ok(Self::from_nonblocking(socket))
-        };
-        listen().map_err(|error| AddressError::wrap("listen at", address.clone(), error))
+        listen(Type::STREAM, address)
     }
 
     /// Takes over a listener of std's.
@@ -122,6 +116,17 @@ impl UnixListener {
     pub fn into_std(self) -> net::UnixListener {
         self.into_fd().into()
     }
+}
+
+/// A listener for connections of this kind.
+pub(super) fn listen(kind: Type, address: &SocketAddr) -> io::Result<UnixListener> {
+    let listen = || {
+        let socket = new(kind)?;
+        rustix::net::bind(&socket, &raw(address)?)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok(Listener::from_nonblocking(socket))
+    };
+    listen().map_err(|error| AddressError::wrap("listen at", address.clone(), error))
 }
 
 /// A Unix socket in non-blocking mode.
@@ -300,6 +305,7 @@ pub(super) fn pair(kind: Type) -> io::Result<(OwnedFd, OwnedFd)> {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct ConnectUnix {
+    kind: Type,
     /// Until it is told that it is none.
     address: Option<io::Result<SocketAddr>>,
     /// Made once, however often it must try.
@@ -310,7 +316,17 @@ pub struct ConnectUnix {
 
 impl ConnectUnix {
     fn new(address: io::Result<SocketAddr>, location: &'static Location<'static>) -> Self {
-        Self { address: Some(address), socket: None, retry: Retry::new(location), location }
+        Self::of_kind(Type::STREAM, address, location)
+    }
+
+    /// A connection of another kind is taken out of the stream that it gives.
+    pub(super) fn of_kind(
+        kind: Type,
+        address: io::Result<SocketAddr>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        let retry = Retry::new(location);
+        Self { kind, address: Some(address), socket: None, retry, location }
     }
 }
 
@@ -318,12 +334,12 @@ impl Future for ConnectUnix {
     type Output = io::Result<UnixStream>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { address, socket, retry, location } = &mut *self;
+        let Self { kind, address, socket, retry, location } = &mut *self;
         let address = match address.take().expect("polled after it was ready") {
             Ok(address) => address,
             Err(error) => return Poll::Ready(Err(error)),
         };
-        let connected = poll_connect(&address, socket, retry, cx, location);
+        let connected = poll_connect(*kind, &address, socket, retry, cx, location);
         match connected {
             Poll::Ready(Ok(())) => {
                 let socket = socket.take().expect("it was connected");
@@ -342,6 +358,7 @@ impl Future for ConnectUnix {
 }
 
 fn poll_connect(
+    kind: Type,
     address: &SocketAddr,
     socket: &mut Option<OwnedFd>,
     retry: &mut Retry,
@@ -352,7 +369,7 @@ fn poll_connect(
     loop {
         let socket = match socket {
             Some(socket) => socket,
-            None => socket.insert(new(Type::STREAM)?),
+            None => socket.insert(new(kind)?),
         };
         if retry.poll(cx).is_pending() {
             // What it waits for in truth.
