@@ -5,6 +5,9 @@
 //! A cell of the table is a process of its own, as everywhere in `peers`. With `--chapter` the table is written into the
 //! chapter that is about it, between two marks; so no figure there is typed.
 //!
+//! The times are those of the fastest round, other than elsewhere. The ways use one processor or all of them, and where
+//! others use them too, a median says how much the others left.
+//!
 //! The memory is what this process had at most, less what it had before, and of a pool of processes also what they had at
 //! the end. It is what they touched: a thread's stack is far larger, and costs nothing until it is used. What the kernel
 //! keeps for itself is not in it, 16 KiB and more for each thread.
@@ -117,7 +120,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn caption(rounds: usize) -> String {
     format!(
-        "Seconds, and memory in MiB; {} processors, medians of {rounds} fresh processes. The pools have {WAITING} \
+        "Seconds, and memory in MiB; {} processors, the fastest of {rounds} fresh processes, and the median of their memory. The pools have {WAITING} \
          threads or processes, and where all is computing as many as processors.",
         processors()
     )
@@ -135,10 +138,8 @@ fn table(kinds: &[Kind], lines: &[(Cell, Vec<Sample>)]) -> String {
         row.extend(ways.iter().map(|&way| {
             let of = lines.iter().find(|(Cell(k, w), _)| (*k, *w) == (kind, way));
             of.map_or("-".to_owned(), |(_, samples)| {
-                let median =
-                    |what: fn(&Sample) -> f64| Summary::of(samples.iter().map(what)).median;
-                let (seconds, memory) =
-                    (median(|sample| sample.seconds), median(|sample| sample.memory));
+                let seconds = Summary::of(samples.iter().map(|sample| sample.seconds)).min;
+                let memory = Summary::of(samples.iter().map(|sample| sample.memory)).median;
                 format!("{} s, {}", short(seconds), short(memory / f64::from(1 << 20)))
             })
         }));
@@ -166,8 +167,8 @@ impl fmt::Display for Of {
 fn table_of_ones(samples: &[Vec<f64>]) -> String {
     let mut table = table::new(["one", "us"]);
     for (one, samples) in One::value_variants().iter().zip(samples) {
-        let median = Summary::of(samples.iter().copied()).median;
-        table.add_row([one.title().to_owned(), short(median)]);
+        let least = Summary::of(samples.iter().copied()).min;
+        table.add_row([one.title().to_owned(), short(least)]);
     }
     table.to_string()
 }
