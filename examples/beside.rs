@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn epoll() -> anyhow::Result<()> {
     let (reader, mut writer) = pipe()?;
-    let waiting = spawn_local(async move { (&reader).read(&mut [0]).await });
+    let waiting = spawn_local(async move { reader.read(&mut [0]).await });
     task::yield_now().await; // it waits
     writer.write_all(b"x").await?;
     println!("a pipe: {} byte, and the task was woken for it", waiting.await??);
