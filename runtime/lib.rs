@@ -115,6 +115,8 @@
 //! adapters/               the traits of crates that run on it, each behind a feature
 //!   tokio_io.rs           tokio's `AsyncRead` and `AsyncWrite`
 //!   hyper/                hyper's executor, timer and streams; a server and a connector around them
+//!   quinn.rs              quinn's timer, tasks and socket: QUIC
+//!   hickory.rs            hickory's: a DNS resolver
 //! event_loop.rs           `EventLoop` as its owner holds it
 //! runtime.rs              `Runtime` as its owner holds it
 //! builder.rs              the settings of both

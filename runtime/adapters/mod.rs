@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on our streams | tokio-rustls, tokio-postgres, redis, h2, codecs of tokio-util |
 //! | `hyper`, `hyper-server`, `hyper-client`, `hyper-util` (both) | [`hyper`]'s executor, timer and streams; `serve`, for a tower service such as axum's `Router`; `Connector`, for hyper-util's pooled client | hyper, axum, tonic |
+//! | `quinn` | [`quinn::Runtime`](self::quinn::Runtime): QUIC | quinn |
+//! | `hickory` | [`hickory::Provider`](self::hickory::Provider): a DNS resolver | hickory-resolver |
 //!
 //! A crate that is written for any runtime asks for traits: to read and write, to sleep, to spawn. A feature implements
 //! them on the types that are here already. None of them starts a second reactor, and none runs a part of tokio's.
@@ -14,7 +16,11 @@
 //! **Alternative:** crates of their own, one for each. They could not implement other people's traits on our types
 //! (only one of the two crates that own them can), and each user would write a wrapper around each socket.
 
+#[cfg(feature = "hickory")]
+pub mod hickory;
 #[cfg(feature = "hyper")]
 pub mod hyper;
+#[cfg(feature = "quinn")]
+pub mod quinn;
 #[cfg(feature = "tokio-io")]
 mod tokio_io;

@@ -240,6 +240,8 @@ executors
     executor/mod.rs          <- executor/call.rs executor/completed.rs executor/cpu.rs executor/delayed.rs executor/map.rs executor/process_pool/mod.rs executor/thread_pool.rs
 other crates' traits
     adapters/tokio_io.rs
+    adapters/quinn.rs
+    adapters/hickory.rs
     adapters/hyper/rt.rs
     adapters/hyper/io.rs
     adapters/hyper/connector.rs
