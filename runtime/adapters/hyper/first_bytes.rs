@@ -65,6 +65,7 @@ impl<F: Family> Read for FirstBytes<F> {
             let problem = "the client sent no request in time";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, problem)));
         }
+        // ANCHOR: preface
         let bytes = &bytes[..ready!(read)?];
         let is_preface = PREFACE[waits.seen..].starts_with(bytes);
         waits.seen += bytes.len();
@@ -72,6 +73,7 @@ impl<F: Family> Read for FirstBytes<F> {
             *undecided = None;
         }
         buf.put_slice(bytes);
+        // END: preface
         Poll::Ready(Ok(()))
     }
 }

@@ -32,11 +32,13 @@ impl<F: Family> Read for Stream<F> {
         cx: &mut Context<'_>,
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        // ANCHOR: read
         // SAFETY: no byte of it is made uninitialised: rustix has the kernel write into it, or leaves it alone.
         let room = unsafe { buf.as_mut() };
         let read = ready!(self.get_mut().poll_read_uninit(cx, room))?;
         // SAFETY: `poll_read_uninit` says how many bytes at its beginning the kernel has written.
         unsafe { buf.advance(read) };
+        // END: read
         Poll::Ready(Ok(()))
     }
 }

@@ -125,11 +125,13 @@ impl rt::Timer for Timer {
 
     /// Moves the deadline. On an event loop the timer in its wheel moves, and nothing is allocated.
     fn reset(&self, sleep: &mut Pin<Box<dyn rt::Sleep>>, deadline: std::time::Instant) {
+        // ANCHOR: reset
         match sleep.as_mut().downcast_mut_pin::<Sleep>() {
             Some(ours) => ours.get_mut().reset(Instant::from_std(deadline)),
             // Made by another timer.
             None => *sleep = self.sleep_until(deadline),
         }
+        // END: reset
     }
 }
 

@@ -332,6 +332,7 @@ async fn connection<F, S, B, E>(
     let mut stop = pin!(stopping.cancelled());
     let mut is_told = false;
     // What the connection has met concerns its client, which is gone or has broken the protocol.
+    // ANCHOR: connection
     let _ = poll_fn(|cx| {
         if !is_told && stop.as_mut().poll(cx).is_ready() {
             is_told = true;
@@ -340,6 +341,7 @@ async fn connection<F, S, B, E>(
         served.as_mut().poll(cx)
     })
     .await;
+    // END: connection
 }
 
 impl<F: Family, S, E, Stop> fmt::Debug for Serve<F, S, E, Stop> {
