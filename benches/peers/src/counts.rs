@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn available(tool: &str) -> Result<()> {
+pub(crate) fn available(tool: &str) -> Result<()> {
     let found = Command::new(tool).arg("--version").output();
     found
         .map(drop)
@@ -78,11 +78,12 @@ fn under(tool: &[&str], command: &Command) -> Command {
     echo::listened_to(wrapped)
 }
 
-const CALLGRIND: [&str; 3] = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+pub(crate) const CALLGRIND: [&str; 3] =
+    ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
 const STRACE: [&str; 3] = ["strace", "-f", "-c"];
 
 /// Instructions in a report of callgrind's: `==7== Collected : 123`.
-fn instructions(report: &str) -> Result<u64> {
+pub(crate) fn instructions(report: &str) -> Result<u64> {
     let line = report.lines().find(|line| line.contains("Collected :"));
     let count = line.and_then(|line| line.split_whitespace().next_back()?.parse().ok());
     count.with_context(|| format!("callgrind gave no count: {report}"))

@@ -37,6 +37,7 @@ mod bursts;
 mod child;
 mod counts;
 mod echo;
+mod http;
 mod loop_program;
 mod machine;
 mod micro;
@@ -86,6 +87,9 @@ enum Compare {
     Memory,
     /// TCP echo of 1 KiB: rate, processor time per request, latency.
     Echo(echo::Options),
+    /// hyper, HTTP/1.1 and 2, against tokio: rate, latency, processor time and instructions per request, memory per
+    /// idle connection.
+    Http(http::Options),
     /// User instructions (valgrind) and system calls (strace) per poll and per request.
     Counts(counts::Options),
     /// One sample, as the comparisons run it.
@@ -113,6 +117,8 @@ enum Child {
     Precision(sleeps::PrecisionOnce),
     Serve(echo::server::Serve),
     Load(echo::load::Load),
+    HttpServe(http::server::Serve),
+    HttpIdle(http::idle::Idle),
 }
 
 fn main() -> ExitCode {
@@ -133,6 +139,7 @@ fn run(cli: Cli) -> Result<()> {
         Some(Compare::Ways(options)) => ways::run(&options),
         Some(Compare::Memory) => memory(),
         Some(Compare::Echo(options)) => echo::run(&options),
+        Some(Compare::Http(options)) => http::run(&options),
         Some(Compare::Counts(options)) => counts::run(&options),
         Some(Compare::Child(child)) => match child {
             Child::Loop { row, actions, clock } => loop_program::run_once(row, actions, clock),
@@ -147,6 +154,8 @@ fn run(cli: Cli) -> Result<()> {
             Child::Precision(once) => once.run(),
             Child::Serve(serve) => serve.run(),
             Child::Load(load) => load.run(),
+            Child::HttpServe(serve) => serve.run(),
+            Child::HttpIdle(idle) => idle.run(),
         },
     }
 }
