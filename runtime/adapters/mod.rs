@@ -3,9 +3,9 @@
 //! | feature | what it adds | for |
 //! | --- | --- | --- |
 //! | `tokio-io` | tokio's `AsyncRead` and `AsyncWrite` on our streams | tokio-rustls, tokio-postgres, redis, h2, codecs of tokio-util |
-//! | `hyper`, `hyper-server`, `hyper-client`, `hyper-util` (both) | [`hyper`]'s executor, timer and streams; `serve`, for a tower service such as axum's `Router`; `Connector`, for hyper-util's pooled client | hyper, axum, tonic |
-//! | `quinn` | [`quinn::Runtime`](self::quinn::Runtime): QUIC | quinn |
-//! | `hickory` | [`hickory::Provider`](self::hickory::Provider): a DNS resolver | hickory-resolver |
+//! | `hyper`, `hyper-server`, `hyper-client`, `hyper-util` (both) | `hyper::{Executor, LocalExecutor, Timer, Io}`, and hyper's traits on our streams; `hyper::serve`, for a tower service such as axum's `Router`; `hyper::Connector`, for hyper-util's pooled client | hyper, axum, tonic |
+//! | `quinn` | `quinn::Runtime`: QUIC | quinn |
+//! | `hickory` | `hickory::Provider`: a DNS resolver | hickory-resolver |
 //!
 //! A crate that is written for any runtime asks for traits: to read and write, to sleep, to spawn. A feature implements
 //! them on the types that are here already. None of them starts a second reactor, and none runs a part of tokio's.

@@ -10,10 +10,11 @@ pub(crate) mod idle;
 pub(crate) mod server;
 
 use std::{
-    fmt,
-    io::Write,
+    env, fmt, fs,
+    io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{self, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -119,8 +120,8 @@ struct Sample {
 
 /// A server at work, which says what it has used when it is asked.
 struct Serving {
-    child: std::process::Child,
-    answers: std::io::BufReader<std::process::ChildStdout>,
+    child: process::Child,
+    answers: BufReader<ChildStdout>,
     address: String,
 }
 
@@ -134,7 +135,7 @@ impl Serving {
         }
         let mut command = wrap(command);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let answers = std::io::BufReader::new(child.stdout.take().context("it is piped")?);
+        let answers = BufReader::new(child.stdout.take().context("it is piped")?);
         let mut serving = Self { child, answers, address: String::new() };
         serving.address = serving.line()?;
         Ok(serving)
@@ -142,7 +143,7 @@ impl Serving {
 
     fn line<T: serde::de::DeserializeOwned>(&mut self) -> Result<T> {
         let mut line = String::new();
-        std::io::BufRead::read_line(&mut self.answers, &mut line)?;
+        self.answers.read_line(&mut line)?;
         serde_json::from_str(&line).with_context(|| format!("the server printed {line:?}"))
     }
 
@@ -157,7 +158,7 @@ impl Serving {
         drop(self.child.stdin.take());
         let mut errors = String::new();
         if let Some(mut pipe) = self.child.stderr.take() {
-            std::io::Read::read_to_string(&mut pipe, &mut errors)?;
+            pipe.read_to_string(&mut errors)?;
         }
         let status = self.child.wait()?;
         ensure!(status.success(), "the server failed: {status} {errors}");
@@ -175,8 +176,8 @@ impl Drop for Serving {
 
 /// Has `h2load` make so many requests. Gives requests a second, and how long each took, in microseconds, sorted.
 fn load(plan: Plan, options: &Load, requests: usize, address: &str) -> Result<(f64, Vec<u64>)> {
-    let log = std::env::temp_dir().join(format!("peers-http-{}.log", std::process::id()));
-    let _ = std::fs::remove_file(&log);
+    let log = env::temp_dir().join(format!("peers-http-{}.log", process::id()));
+    let _ = fs::remove_file(&log);
     let mut command = match options.cores {
         "" => Command::new("h2load"),
         cores => {
@@ -199,8 +200,8 @@ fn load(plan: Plan, options: &Load, requests: usize, address: &str) -> Result<(f
     ensure!(said.contains(&all), "h2load did not get all answers: {said}");
     let rate = said.split(" req/s").next().and_then(|text| text.rsplit(' ').next()?.parse().ok());
     let rate = rate.with_context(|| format!("h2load named no rate: {said}"))?;
-    let lines = std::fs::read_to_string(&log)?;
-    std::fs::remove_file(&log)?;
+    let lines = fs::read_to_string(&log)?;
+    fs::remove_file(&log)?;
     let took = |line: &str| line.split('\t').nth(2)?.parse().ok();
     let mut took: Vec<u64> = lines.lines().filter_map(took).collect();
     ensure!(took.len() == requests, "h2load logged {} of {requests} requests", took.len());
@@ -258,7 +259,7 @@ fn sample(plan: Plan, options: &Options) -> Result<Sample> {
     let (rate, took) = load(plan, &load_options, options.requests, &address)?;
     let spent = serving.level()?.cpu.since(before.cpu);
     serving.end()?;
-    let per_request = |time: std::time::Duration| time.as_secs_f64() * 1e6 / took.len() as f64;
+    let per_request = |time: Duration| time.as_secs_f64() * 1e6 / took.len() as f64;
     Ok(Sample {
         rate,
         p50_us: percentile(&took, 0.5) as f64,

@@ -82,7 +82,8 @@ impl Serve {
                 builder.build()?.block_on(local(protocol, ready))
             }
             Server::WhirligigMulti => {
-                multi::runtime(WORKERS).block_on(whirligig::spawn(shared(protocol, ready)))?
+                let runtime = multi::runtime(WORKERS);
+                runtime.block_on(async { whirligig::spawn(shared(protocol, ready)).await })?
             }
             Server::Tokio => common::tokio_current_thread().block_on(tokio(protocol, ready)),
             Server::TokioMulti => {

@@ -75,7 +75,7 @@ fn main() -> anyhow::Result<()> {
             Some(What::Serve { listen, certificate }) => {
                 let mut stop = Stop::new()?;
                 let (endpoint, own) = server(listen)?;
-                whirligig::fs::write(&certificate, own.as_ref()).await?;
+                whirligig::fs::write(&certificate, own.to_vec()).await?;
                 println!("quic echoes at {}", endpoint.local_addr()?);
                 let stopped = async { stop.requested().await.context("waiting for Ctrl-C") };
                 stopped.or(echo(&endpoint)).await?;
