@@ -4,7 +4,7 @@
 //! that start as calls come, first come first served, and cancelling by taking a call out of the line.
 //!
 //! **Alternative:** rayon's pool. It is made for calls that compute and split; one that blocks holds up what stands
-//! in its thread's own queue. [`cpu`](super::cpu) leads there.
+//! in its thread's own queue. `executor::cpu` leads there.
 
 use std::{
     cell::Cell,
@@ -207,7 +207,7 @@ impl ThreadPool {
     }
 
     /// Computes one or more nodes of a graph, and what they are made of: each call as soon as its inputs are there. See
-    /// [`delayed`](super::delayed). What is computed is lost with the pool, if that is shut down before.
+    /// [`delayed`](fn@super::delayed). What is computed is lost with the pool, if that is shut down before.
     ///
     /// ```
     /// use whirligig::executor::{ThreadPool, delayed};

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::net::SocketAddrAny;
 
-/// A family of socket addresses: [`Inet`] or [`Unix`].
+/// A family of socket addresses: [`Inet`] or [`Unix`](super::Unix).
 pub trait Family: sealed::Sealed + fmt::Debug + Send + Sync + Unpin + 'static {
     /// Its addresses.
     type Address: fmt::Debug;

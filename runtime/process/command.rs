@@ -214,7 +214,7 @@ impl Command {
     /// Starts it. This thread waits until the program runs, or could not be run: some hundred microseconds.
     ///
     /// # Errors
-    /// [`CommandError`](super::CommandError) names the program and says what to look at.
+    /// [`CommandError`] names the program and says what to look at.
     #[track_caller]
     pub fn spawn(&mut self) -> io::Result<Child> {
         let program = self.std.get_program().to_owned();

@@ -102,7 +102,7 @@ impl fmt::Debug for CtrlC {
     }
 }
 
-/// Runs a future on a new event loop, as [`run`](crate::run) does, until it ends or Ctrl-C is pressed. asyncio's `run`,
+/// Runs a future on a new event loop, as [`run`] does, until it ends or Ctrl-C is pressed. asyncio's `run`,
 /// with its manners for `KeyboardInterrupt`.
 ///
 /// At the first Ctrl-C the future is dropped, and what its destructors clean up is cleaned up; then the loop ends, and

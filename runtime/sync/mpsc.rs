@@ -1,6 +1,6 @@
 //! A channel: many ends that send, one that receives.
 //!
-//! It is a [`Queue`](crate::queue::Queue) with its two sides taken apart, and all that waits does so in the queue's lines.
+//! It is a [`Queue`] with its two sides taken apart, and all that waits does so in the queue's lines.
 //! What is added is who may do what, by type, and the end: when the last sender is gone the queue is closed, and
 //! what is in it can still be received; when the receiver is gone, what is in it is dropped, and sends fail.
 //!

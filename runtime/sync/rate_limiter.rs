@@ -144,7 +144,7 @@ impl RateLimiter {
     /// next.
     ///
     /// # Panics
-    /// The future panics if polled after it was ready; and, as [`sleep`](crate::time::sleep), where it would have to wait
+    /// The future panics if polled after it was ready; and, as [`sleep`](fn@crate::time::sleep), where it would have to wait
     /// on a thread that no loop runs.
     ///
     /// ```

@@ -37,7 +37,7 @@ pub fn current() -> TaskInfo {
     }
 }
 
-/// The task that calls; `None` outside a task. See [`current`].
+/// The task that calls; `None` outside a task. See [`current`](fn@current).
 ///
 /// ```
 /// assert!(whirligig::task::try_current().is_none());
@@ -46,7 +46,7 @@ pub fn try_current() -> Option<TaskInfo> {
     current::origin_of_this_task().map(|origin| TaskInfo { origin })
 }
 
-/// What is known of a task from its beginning. From [`current`].
+/// What is known of a task from its beginning. From [`current`](fn@current).
 ///
 /// `Display` prints all of it in a line.
 #[derive(Clone)]

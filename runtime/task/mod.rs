@@ -6,11 +6,11 @@
 //!
 //! | to wait for | take | the others |
 //! | --- | --- | --- |
-//! | all of a list | [`gather`] | all are done |
+//! | all of a list | [`gather`](fn@gather) | all are done |
 //! | all of a list, or the first error | [`try_gather`] | are dropped |
-//! | each as it comes | [`as_completed`] | go on |
-//! | the first of a list | [`race`] | are dropped |
-//! | some of a list, or until a deadline | [`wait`] | are handed back |
+//! | each as it comes | [`as_completed`](fn@as_completed) | go on |
+//! | the first of a list | [`race`](fn@race) | are dropped |
+//! | some of a list, or until a deadline | [`wait`](fn@wait) | are handed back |
 //! | two or three of different types | [`join!`](crate::join), [`try_join!`](crate::try_join) | all are done; are dropped at an error |
 //! | the first of two or three of different types | [`select!`](crate::select) | those made in it are dropped |
 //!
@@ -59,7 +59,7 @@
 //! | end a task with what waits for it | [`JoinHandle::cancel_on_drop`] |
 //! | end many, each where it chooses to | [`CancelToken`] |
 //! | end a future after a while | [`time::timeout`](crate::time::timeout()), [`CancelToken::run_until_cancelled`] |
-//! | have a step ended once it was begun | [`shield`] |
+//! | have a step ended once it was begun | [`shield`](fn@shield) |
 //! | clean up with awaits, in any case | [`with_cleanup`] |
 //!
 //! What a task is made of is in `engine/task/`.

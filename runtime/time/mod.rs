@@ -4,7 +4,7 @@
 //! sparse; when they come more densely than some 5,000 a second they share wake-ups, up to 400
 //! microseconds late.
 
-/// trio's names for [`timeout`] and [`timeout_at`].
+/// trio's names for [`timeout`](fn@timeout) and [`timeout_at`].
 pub use self::timeout::{timeout as fail_after, timeout_at as fail_at};
 pub use self::{
     instant::Instant,

@@ -3,7 +3,7 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `hyper` | [`Executor`], [`LocalExecutor`], [`Timer`]; [`Read`](::hyper::rt::Read) and [`Write`](::hyper::rt::Write) on TCP and Unix streams, and [`Io`] for all else |
-//! | `hyper-server` | [`serve`] and [`serve_local`]: a tower service, such as axum's `Router`, behind a listener |
+//! | `hyper-server` | [`serve`](fn@serve) and [`serve_local`]: a tower service, such as axum's `Router`, behind a listener |
 //! | `hyper-client` | [`Connector`], for hyper-util's pooled client |
 //! | `hyper-util` | both |
 //!
@@ -49,7 +49,7 @@
 //! ```
 //!
 //! On an [`EventLoop`](crate::EventLoop) nothing need be `Send`: take [`serve_local`], or [`LocalExecutor`] with hyper's
-//! own builders. On both variants, `Send` futures go by [`serve`] and [`Executor`].
+//! own builders. On both variants, `Send` futures go by [`serve`](fn@serve) and [`Executor`].
 //!
 //! What must hold: hyper asks for a timer that is `Send + Sync` also where one thread runs all. Ours is numbers, so it
 //! is (`time/sleep.rs`).

@@ -9,7 +9,7 @@
 //! function.rs   functions that both know by name
 //! ```
 //!
-//! Python needs processes to compute on several processors; Rust has threads for that ([`cpu`](super::cpu)). What is left
+//! Python needs processes to compute on several processors; Rust has threads for that ([`cpu`](fn@super::cpu)). What is left
 //! for processes is what threads cannot give: a call that crashes, leaks, or must be killed takes nothing else with it.
 
 mod child;

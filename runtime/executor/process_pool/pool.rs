@@ -48,7 +48,7 @@ use crate::{
 ///
 /// Dropping the pool waits for all calls, as leaving Python's `with` does; but not where that would block tasks.
 ///
-/// For work that only computes, threads do in Rust what processes do in Python: see [`cpu`](super::super::cpu).
+/// For work that only computes, threads do in Rust what processes do in Python: see [`cpu`](fn@super::super::cpu).
 /// Of the feature `process-pool`.
 ///
 /// ```no_run
