@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     io::{BufRead, BufReader},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
 use ecosystem::servers::{Server, or_skip};
@@ -11,7 +11,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use support::Watchdog;
+use support::{Watchdog, fails, prints};
 
 mod support;
 
@@ -114,17 +114,4 @@ fn cache(redis: &Server, arguments: &[&str]) -> Command {
     let mut cache = Command::new(env!("CARGO_BIN_EXE_cache"));
     cache.arg("--redis").arg(redis.url()).args(arguments);
     cache
-}
-
-#[track_caller]
-fn prints(output: &Output, expected: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{error}");
-}
-
-#[track_caller]
-fn fails(output: &Output, says: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains(says), "{error}");
 }

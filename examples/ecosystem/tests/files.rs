@@ -6,11 +6,8 @@ use std::{
     io::{BufRead, BufReader, Write},
     os::unix::process::ExitStatusExt,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
 };
-
-#[path = "../../../tests/support/watchdog.rs"]
-mod watchdog;
 
 use nix::{
     sys::{
@@ -19,23 +16,21 @@ use nix::{
     },
     unistd::{Pid, mkfifo},
 };
-use watchdog::Watchdog;
+use support::{Watchdog, fails, output};
+
+mod support;
 
 #[test]
 fn each_line_is_numbered_on_the_loop_and_beside_it() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let (letters, copies) = (folder.path().join("letters"), folder.path().join("copies"));
-    let made =
-        files().arg("make").arg(&letters).args(["--files", "20", "--lines", "300"]).output()?;
-    assert_success(&made);
+    output(files().arg("make").arg(&letters).args(["--files", "20", "--lines", "300"]));
     // Longer than a buffer, and without a line feed at its end.
     let long = "x".repeat(100_000);
     fs::write(letters.join("long"), format!("{long}\n\n{long}"))?;
     fs::create_dir(letters.join("a folder is not copied"))?;
     for how in [&[][..], &["--on-the-loop"], &["--at-once", "1"]] {
-        let numbered = files().arg("number").arg(&letters).arg(&copies).args(how).output()?;
-        assert_success(&numbered);
-        let said = String::from_utf8(numbered.stdout)?;
+        let said = output(files().arg("number").arg(&letters).arg(&copies).args(how));
         assert!(said.starts_with("21 files, 6003 lines; "), "{said}");
         assert_eq!(fs::read_dir(&copies)?.count(), 21);
         for file in 0..20 {
@@ -98,15 +93,15 @@ fn errors_name_the_file_and_say_what_to_do() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     let no_folder = files().arg("number").arg(&from).arg(&to).output()?;
-    assert_failure(&no_folder, from.to_str().ok_or("a path in UTF-8")?);
+    fails(&no_folder, from.to_str().ok_or("a path in UTF-8")?);
     fs::create_dir(&from)?;
-    assert_failure(&files().arg("number").arg(&from).arg(&from).output()?, "into itself");
+    fails(&files().arg("number").arg(&from).arg(&from).output()?, "into itself");
     fs::write(from.join("binary"), b"\xff\xfe\n")?;
-    assert_failure(&files().arg("number").arg(&from).arg(&to).output()?, "from/binary");
+    fails(&files().arg("number").arg(&from).arg(&to).output()?, "from/binary");
     assert_eq!(fs::read_dir(&to)?.count(), 0, "no half of a file");
     let none_at_once =
         files().arg("number").arg(&from).arg(&to).args(["--at-once", "0"]).output()?;
-    assert_failure(&none_at_once, "1..=1000");
+    fails(&none_at_once, "1..=1000");
     Ok(())
 }
 
@@ -127,15 +122,4 @@ fn copy_a_pipe(
 
 fn files() -> Command {
     Command::new(env!("CARGO_BIN_EXE_files"))
-}
-
-#[track_caller]
-fn assert_success(output: &Output) {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-#[track_caller]
-fn assert_failure(output: &Output, says: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains(says), "{error}");
 }

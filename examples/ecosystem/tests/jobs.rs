@@ -4,7 +4,7 @@ use std::{
     error::Error,
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
 };
@@ -14,7 +14,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use support::Watchdog;
+use support::{Watchdog, fails, prints};
 
 mod support;
 
@@ -266,17 +266,4 @@ fn jobs_at(url: &str, arguments: &[&str]) -> Command {
 
 fn spawn(command: &mut Command) -> std::io::Result<Child> {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-}
-
-#[track_caller]
-fn prints(output: &Output, expected: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{error}");
-}
-
-#[track_caller]
-fn fails(output: &Output, says: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains(says), "{error}");
 }

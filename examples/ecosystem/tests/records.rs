@@ -4,7 +4,7 @@ use std::{
     error::Error,
     io::{BufRead, BufReader, Lines},
     os::unix::process::ExitStatusExt,
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use support::Watchdog;
+use support::{Watchdog, fails, prints};
 use whirligig::{spawn, time::sleep};
 
 mod support;
@@ -63,9 +63,9 @@ fn nothing_is_lost_or_doubled_when_the_server_crashes_in_the_middle() -> Outcome
     let address = format!("no connection to the database at {}", postgres.address());
     while !says.next().ok_or("it has ended")??.contains(&address) {}
     postgres.start()?;
-    says.try_for_each(|line| line.map(drop))?;
+    let complaints = says.collect::<Result<Vec<_>, _>>()?;
     let worked = working.wait_with_output()?;
-    assert!(worked.status.success());
+    assert!(worked.status.success(), "{complaints:#?}");
     let said = String::from_utf8(worked.stdout)?;
     let [made, refused] = numbers(&said)[..2] else { return Err(said.into()) };
     assert_eq!(made + refused, 600, "{said}");
@@ -150,19 +150,6 @@ fn watch(postgres: &Server, count: &str) -> Outcome<(Child, Lines<BufReader<Chil
     Ok((watching, says))
 }
 
-#[track_caller]
-fn prints(output: &Output, expected: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{error}");
-}
-
-#[track_caller]
-fn fails(output: &Output, says: &str) {
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains(says), "{error}");
-}
-
 /// The numbers in a text.
 fn numbers(text: &str) -> Vec<i64> {
     text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect()
@@ -191,7 +178,7 @@ fn column(postgres: &Server, query: &str) -> Outcome<Vec<i64>> {
         drop(spawn(driver));
         let rows = client.query(query, &[]).await?;
         // Not as fast as the server can answer.
-        sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(50)).await;
         anyhow::Ok(rows)
     })?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

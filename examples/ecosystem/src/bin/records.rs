@@ -156,8 +156,8 @@ async fn create(database: &Config, accounts: i32) -> anyhow::Result<()> {
              );
              CREATE TABLE transfers (
                  id bigint PRIMARY KEY,
-                 giver integer NOT NULL REFERENCES accounts,
-                 taker integer NOT NULL REFERENCES accounts,
+                 giver integer NOT NULL REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
+                 taker integer NOT NULL REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
                  amount bigint NOT NULL
              );",
         )
@@ -214,6 +214,11 @@ async fn transfer(
         return refused(format!("account {from} cannot give to itself"));
     }
     let transaction = client.transaction().await?;
+    // First of all: the accounts are not to be asked again for a transfer that was made.
+    let note = "INSERT INTO transfers VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+    if transaction.execute(note, &[&id, &from, &to, &amount]).await? == 0 {
+        return Ok(transaction.rollback().await?);
+    }
     // In the order of their numbers: two transfers in opposite directions would wait for each other's account.
     let mut changes = [(from, -amount), (to, amount)];
     changes.sort();
@@ -228,10 +233,6 @@ async fn transfer(
             }
             changed => changed?,
         };
-    }
-    let note = "INSERT INTO transfers VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    if transaction.execute(note, &[&id, &from, &to, &amount]).await? == 0 {
-        return Ok(transaction.rollback().await?);
     }
     // Those who listen hear of it when it is committed, and not of one that is rolled back.
     let message = format!("{amount} from {from} to {to}");
@@ -322,7 +323,7 @@ async fn keep_trying(pool: &Pool<Manager>, accounts: i32, patience: u64) -> anyh
             Ok(mut client) => match transfer(&mut client, id, from, to, amount).await {
                 Ok(()) => return Ok(true),
                 Err(TransferError::Refused(_)) => return Ok(false),
-                Err(TransferError::Failed(error)) if is_lost(&error) => anyhow!(said(&error)),
+                Err(TransferError::Failed(error)) if is_passing(&error) => anyhow!(said(&error)),
                 Err(error) => return Err(error.into()),
             },
             Err(error) => pool_error(error),
@@ -331,12 +332,12 @@ async fn keep_trying(pool: &Pool<Manager>, accounts: i32, patience: u64) -> anyh
     }
 }
 
-/// Whether another connection may do better: this one is closed, or the server is about to stop, or to start.
-fn is_lost(error: &tokio_postgres::Error) -> bool {
-    let stopping =
-        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
+/// Whether another attempt may do better. By the classes of SQL's codes: the connection is gone (08), the transaction
+/// was sacrificed (40), resources are short (53), the server stops or starts (57), its system fails (58).
+fn is_passing(error: &tokio_postgres::Error) -> bool {
+    let passing = |code: &SqlState| ["08", "40", "53", "57", "58"].contains(&&code.code()[..2]);
     // Without a code there was no answer.
-    error.code().is_none_or(|code| stopping.contains(code))
+    error.code().is_none_or(passing)
 }
 
 fn pool_error(error: PoolError<anyhow::Error>) -> anyhow::Error {

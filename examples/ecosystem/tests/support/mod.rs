@@ -8,7 +8,7 @@
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -159,4 +159,19 @@ pub(crate) fn refuses(program: &str, arguments: &[&str], word: &str) {
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert_eq!(run.status.code(), Some(2), "{arguments:?} is refused: {complaint}");
     assert!(complaint.contains(word), "no {word:?} in:\n{complaint}");
+}
+
+/// It has ended well, and printed this and nothing else.
+#[track_caller]
+pub(crate) fn prints(run: &Output, expected: &str) {
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{}:\n{complaint}", run.status);
+    assert_eq!(String::from_utf8_lossy(&run.stdout), expected, "{complaint}");
+}
+
+/// It has failed, and its complaint has these words.
+#[track_caller]
+pub(crate) fn fails(run: &Output, words: &str) {
+    let complaint = String::from_utf8_lossy(&run.stderr);
+    assert!(!run.status.success() && complaint.contains(words), "{}:\n{complaint}", run.status);
 }

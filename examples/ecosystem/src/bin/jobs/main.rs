@@ -24,7 +24,8 @@
 //! Kill a worker in the middle: its job is done by another. Restart Redis: everybody says so, waits, and goes on;
 //! nothing that was acknowledged is lost, if Redis writes each change to its log (`appendonly yes`, `appendfsync
 //! always`). A job that fails or kills its workers too often ends on the dead-letter list, and its submitter has the
-//! error.
+//! error. A worker that is stopped (Ctrl-C) finishes what it has; a submitter that is stopped leaves, and what it has
+//! submitted is done for nobody.
 
 use std::{env, sync::Arc, time::Duration};
 
