@@ -102,7 +102,7 @@ impl Service<Uri> for Connector {
         Connecting(match self.target(&uri) {
             Ok((host, port)) => {
                 let connect = TcpStream::connect((host.as_str(), port));
-                State::Connects { connect: timeout(self.limit, connect), host, port }
+                State::Connects { connect: Box::pin(timeout(self.limit, connect)), host, port }
             }
             Err(error) => State::Refused(Some(error)),
         })
@@ -116,7 +116,7 @@ pub struct Connecting(State);
 
 #[derive(Debug)]
 enum State {
-    Connects { connect: Timeout<Connect>, host: String, port: u16 },
+    Connects { connect: Pin<Box<Timeout<Connect>>>, host: String, port: u16 },
     Refused(Option<io::Error>),
 }
 
@@ -129,7 +129,7 @@ impl Future for Connecting {
                 Poll::Ready(Err(error.take().expect("a future is not polled after it was ready")))
             }
             State::Connects { connect, host, port } => {
-                let connected = match ready!(Pin::new(connect).poll(cx)) {
+                let connected = match ready!(connect.as_mut().poll(cx)) {
                     Ok(connected) => connected,
                     Err(elapsed) => Err(elapsed.into()),
                 };
