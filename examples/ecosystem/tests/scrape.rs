@@ -2,8 +2,18 @@
 
 mod support;
 
-use std::{net::TcpListener, process::Command, thread};
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    os::unix::process::ExitStatusExt,
+    process::{Command, Stdio},
+    thread,
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use support::{Watchdog, output, refuses};
 
 const SCRAPE: &str = env!("CARGO_BIN_EXE_scrape");
@@ -79,6 +89,23 @@ fn what_cannot_be_had_is_named() {
         assert!(text.contains(complaint), "{complaint}: {text}");
         assert!(text.contains(&url.replace("{}", "1")), "{url} is named: {text}");
     }
+}
+
+/// Ended as a shell expects it of a program that Ctrl-C ends: by the signal.
+#[test]
+fn ctrl_c_ends_it() {
+    let _watchdog = Watchdog::new("ctrl_c_ends_it");
+    let mut command = Command::new(SCRAPE);
+    let command = command.args(["--fast", "--pages", "20"]);
+    let mut scrape =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    // The first titles are printed after the first way; four are left.
+    let mut stdout = BufReader::new(scrape.stdout.take().expect("it is piped"));
+    stdout.read_line(&mut String::new()).expect("it is UTF-8");
+    kill(Pid::from_raw(scrape.id().cast_signed()), Signal::SIGINT).expect("it is ours");
+    let ended = scrape.wait_with_output().expect("it is ours");
+    assert_eq!(ended.status.signal(), Some(Signal::SIGINT as i32), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "interrupted by Ctrl-C\n");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! The same load on each way to serve, and the table.
 //!
 //! The load is like wrk's: so many connections, each with one request at a time, for so long. A request that is not
-//! answered in two seconds counts as a time-out, and is waited for all the same; one that is not answered when
-//! time is over counts for nothing. It is made by threads with a blocking client (ureq), one
+//! answered in two seconds counts as a time-out, and is waited for all the same, until time is over for all. It is made by threads with a blocking client (ureq), one
 //! for each connection, so that nothing of what is measured measures itself. Each server is a process of its own.
 
 use std::{
@@ -167,6 +166,7 @@ fn load(url: &str, deadline: Instant, limit: Duration) -> (Vec<Duration>, usize,
         let got = agent.get(url).call();
         let body = got.and_then(|mut response| response.body_mut().read_to_string());
         if Instant::now() >= deadline {
+            timed_out += usize::from(deadline.saturating_duration_since(begin) > limit);
             return (answered, timed_out, failed);
         }
         match body {
