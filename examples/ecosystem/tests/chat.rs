@@ -406,7 +406,7 @@ fn frames_of_all_kinds() {
     let cat = "\u{1f408}".as_bytes();
     let closes = |code: u16| vec![(FIN | CLOSE, code.to_be_bytes().to_vec())];
     let one = |head: u8, payload: &[u8]| frame(head, payload);
-    let mut cases: Vec<(&str, Vec<u8>, Vec<(u8, Vec<u8>)>)> = vec![
+    let mut cases: Vec<(&str, Vec<u8>, Vec<Frame>)> = vec![
         ("a text", one(FIN | TEXT, cat), vec![(FIN | TEXT, cat.to_vec())]),
         (
             "a text in three frames, with a ping between them",
@@ -484,6 +484,9 @@ fn frames_of_all_kinds() {
     }
 }
 
+/// The first byte of a frame, and its payload.
+type Frame = (u8, Vec<u8>);
+
 /// A connection whose WebSocket has begun.
 fn upgraded(server: &Server) -> std::net::TcpStream {
     let mut stream = std::net::TcpStream::connect(server.address).expect("the server listens");
@@ -527,8 +530,8 @@ fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The first byte of the server's next frame, and its payload.
-fn read_frame(stream: &mut std::net::TcpStream, case: &str) -> (u8, Vec<u8>) {
+/// The server's next frame.
+fn read_frame(stream: &mut std::net::TcpStream, case: &str) -> Frame {
     let mut read = |length: usize| {
         let mut bytes = vec![0; length];
         stream.read_exact(&mut bytes).unwrap_or_else(|error| panic!("{case}: {error}"));

@@ -141,11 +141,11 @@ impl Traffic {
         Self { begun, last, from_client, to_client }
     }
 
-    pub(crate) fn from_client(&self) -> u64 {
+    pub(crate) fn client_said(&self) -> u64 {
         self.from_client.load(Relaxed)
     }
 
-    pub(crate) fn to_client(&self) -> u64 {
+    pub(crate) fn client_heard(&self) -> u64 {
         self.to_client.load(Relaxed)
     }
 

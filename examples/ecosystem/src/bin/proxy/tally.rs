@@ -103,15 +103,15 @@ impl Connection {
 impl fmt::Display for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let traffic = &self.traffic;
-        write!(f, "{} bytes from it, {} to it", traffic.from_client(), traffic.to_client())
+        write!(f, "{} bytes from it, {} to it", traffic.client_said(), traffic.client_heard())
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         let tally = &self.tally;
-        tally.from_clients.fetch_add(self.traffic.from_client(), Relaxed);
-        tally.to_clients.fetch_add(self.traffic.to_client(), Relaxed);
+        tally.from_clients.fetch_add(self.traffic.client_said(), Relaxed);
+        tally.to_clients.fetch_add(self.traffic.client_heard(), Relaxed);
         tally.open.fetch_sub(1, Relaxed);
         if !self.has_ended {
             tally.cut_off.fetch_add(1, Relaxed);
