@@ -4,7 +4,11 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 use support::{Server, Watchdog, output, refuses, tool, wrk_requests};
 use ureq::Agent;
@@ -80,15 +84,16 @@ fn what_has_begun_is_finished() {
     let _watchdog = Watchdog::new("what_has_begun_is_finished");
     for by in ["tasks", "threads"] {
         let mut server = start(by, &["--grace", "30"]);
-        let url = format!("http://{}/api/sun/97202/us", server.address);
-        let asks =
-            std::thread::spawn(move || ureq::get(&url).call().map(|response| response.status()));
-        // It has been asked: its connection is there before this one's, and this one is answered.
-        std::thread::sleep(Duration::from_millis(30));
+        let mut stream = TcpStream::connect(server.address).expect("the server listens");
+        let request = "GET /api/sun/97202/us HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("the server reads");
+        // One that came later is answered: so this one has been accepted.
+        assert_eq!(ask(&server, "GET", "/").0, 200);
         server.signal(nix::sys::signal::Signal::SIGTERM);
         assert_eq!(server.says(), "Stopping.");
-        let status = asks.join().expect("it does not panic").expect("it is answered");
-        assert_eq!(status, 200);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it is answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{by}: {answer}");
         let (printed, log, status) = server.wait();
         assert!(status.success(), "{by}: {status}: {printed}{log}");
     }
