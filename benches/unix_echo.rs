@@ -14,8 +14,6 @@ use std::{
 };
 
 use criterion::{Bencher, Criterion, Throughput};
-use futures_lite::AsyncWriteExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Bytes of one request, and of its echo.
 const MESSAGE: usize = 1024;
@@ -38,6 +36,8 @@ type Ready = Box<dyn FnOnce()>;
 
 /// Gives how many bytes it has sent back.
 fn whirligig(path: &Path, connections: usize, ready: Ready) -> io::Result<usize> {
+    use futures_lite::AsyncWriteExt as _;
+
     common::event_loop().block_on(async move {
         let listener = whirligig::net::UnixListener::bind(path)?;
         ready();
@@ -65,6 +65,8 @@ fn whirligig(path: &Path, connections: usize, ready: Ready) -> io::Result<usize>
 }
 
 fn tokio(path: &Path, connections: usize, ready: Ready) -> io::Result<usize> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     common::tokio_current_thread().block_on(async move {
         let listener = tokio::net::UnixListener::bind(path)?;
         ready();

@@ -13,12 +13,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use futures_lite::AsyncWriteExt as _;
 use mio::{Events, Interest, Poll, Token, net};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    runtime::Runtime,
-};
+use tokio::runtime::Runtime;
 use whirligig::{EventLoop, spawn, spawn_local};
 
 /// Bytes of one request, and of its echo.
@@ -38,6 +34,8 @@ pub(crate) fn whirligig(
     ready: impl FnOnce(SocketAddr),
     meter: impl Meter,
 ) -> io::Result<()> {
+    use futures_lite::AsyncWriteExt as _;
+
     event_loop.block_on(async move {
         let listener = whirligig::net::TcpListener::bind(SocketAddr::from(ANY_PORT)).await?;
         ready(listener.local_addr()?);
@@ -70,6 +68,8 @@ pub(crate) fn whirligig_multi(
     ready: impl FnOnce(SocketAddr),
     meter: impl Meter,
 ) -> io::Result<()> {
+    use futures_lite::AsyncWriteExt as _;
+
     runtime.block_on(async move {
         let listener = whirligig::net::TcpListener::bind(SocketAddr::from(ANY_PORT)).await?;
         ready(listener.local_addr()?);
@@ -102,6 +102,8 @@ pub(crate) fn tokio(
     ready: impl FnOnce(SocketAddr),
     meter: impl Meter,
 ) -> io::Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::bind(SocketAddr::from(ANY_PORT)).await?;
         ready(listener.local_addr()?);
