@@ -254,6 +254,15 @@ pub(super) fn outcome_of<T>(f: impl FnOnce() -> T) -> Result<T, CallError> {
     catch_unwind(AssertUnwindSafe(f)).map_err(panicked)
 }
 
+/// Hands a call's outcome over. A handle that is gone wants none; then it is dropped here, where no panic of that may
+/// reach what runs the calls of others.
+pub(super) fn hand_over<T>(
+    tell: oneshot::Sender<Result<T, CallError>>,
+    outcome: Result<T, CallError>,
+) {
+    user_code::discard_value("an outcome that nobody waited for", tell.send(outcome));
+}
+
 fn panicked(payload: Box<dyn Any + Send>) -> CallError {
     let text = user_code::panic_text(payload.as_ref()).to_owned();
     user_code::discard(payload);

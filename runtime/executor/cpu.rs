@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::{
-    call::{CallHandle, outcome_of},
+    call::{CallHandle, hand_over, outcome_of},
     queued::Queued,
 };
 use crate::sync::oneshot;
@@ -40,7 +40,7 @@ where
 {
     // ANCHOR: cpu
     let (tell, outcome) = oneshot::channel();
-    let job: Job = Box::new(move || drop(tell.send(outcome_of(f))));
+    let job: Job = Box::new(move || hand_over(tell, outcome_of(f)));
     let call = Arc::new(Queued::new(job));
     let begins = call.clone();
     rayon::spawn(move || {

@@ -19,7 +19,7 @@ use std::{
 };
 
 use super::{
-    call::{CallError, CallHandle, Calls, assert_may_wait, outcome_of},
+    call::{CallError, CallHandle, Calls, assert_may_wait, hand_over, outcome_of},
     delayed::{Compute, Nodes, compute_here},
     map::Map,
 };
@@ -279,8 +279,7 @@ impl Shared {
                 Ok(()) => outcome_of(f),
                 Err(error) => Err(error),
             };
-            // A handle that is gone wants no outcome.
-            drop(tell.send(outcome));
+            hand_over(tell, outcome);
         };
         let new = NewTask::new(call, None, location);
         let (task, origin, handle) = new.identify(TaskId::draw(), Reach::NONE);

@@ -8,6 +8,8 @@ use whirligig::{
     task,
 };
 
+use crate::PanicsOnDrop;
+
 #[test]
 fn a_call_computes_beside_the_loop_and_splits_inside() {
     whirligig::run(async {
@@ -47,4 +49,19 @@ fn a_panic_is_an_error_and_a_call_that_has_not_begun_can_be_cancelled() {
     assert_eq!(waiting.result(), Err(CallError::Cancelled), "at once");
     go.wait();
     assert!(busy.into_iter().all(|call| call.result() == Ok(())));
+}
+
+/// An outcome that panics when it is dropped harms nothing: rayon would end the process.
+#[test]
+fn an_outcome_that_nobody_wants_may_panic_when_it_is_dropped() {
+    let (dropped, is_dropped) = mpsc::channel::<()>();
+    let call = executor::cpu(move || {
+        is_dropped.recv().unwrap();
+        PanicsOnDrop
+    });
+    drop(call);
+    dropped.send(()).unwrap();
+    assert_eq!(executor::cpu(|| 1).result(), Ok(1));
+    // All threads have been through what was submitted before.
+    rayon::broadcast(|_| ());
 }

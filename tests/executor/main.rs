@@ -11,3 +11,12 @@ mod cpu;
 mod delayed;
 mod processes;
 mod threads;
+
+/// Somebody else's value.
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("in an outcome's drop");
+    }
+}

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, process::exit, thread, time::Duration};
 
 use futures_lite::StreamExt;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use whirligig::executor::{
     self, CallError, Function, ProcessPool, ProcessPoolBuilder, as_completed,
 };
 
-use crate::{again, variants::on_each_variant, watchdog::Watchdog};
+use crate::{PanicsOnDrop, again, variants::on_each_variant, watchdog::Watchdog};
 
 pub(crate) static SQUARE: Function<u64, u64> = Function::new("square", |n| n * n);
 static SLOW_PID: Function<u64, u32> = Function::new("slow pid", |millis| {
@@ -24,12 +25,38 @@ static CUBE_LATER: Function<u64, u64> = Function::new("cube later", |n| {
     thread::sleep(Duration::from_millis(40 * n));
     n * n * n
 });
+static HOSTILE: Function<u8, Hostile> =
+    Function::new("hostile", |what| Hostile { what, _drops: None });
 static UNTOLD: Function<(), ()> = Function::new("untold", |()| ());
+
+/// Panics where it is decoded, or where it is dropped after that.
+struct Hostile {
+    what: u8,
+    _drops: Option<PanicsOnDrop>,
+}
+
+const WHEN_DECODED: u8 = 1;
+const WHEN_DROPPED: u8 = 2;
+
+impl Serialize for Hostile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.what.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hostile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u8::deserialize(deserializer)? {
+            WHEN_DECODED => panic!("no such thing"),
+            what => Ok(Self { what, _drops: Some(PanicsOnDrop) }),
+        }
+    }
+}
 
 /// What the pool's processes run: this test, and in it nothing else.
 #[test]
 fn process() {
-    executor::init(&[&SQUARE, &SLOW_PID, &SLEEP, &DIVIDE, &EXIT, &ECHO, &CUBE_LATER]);
+    executor::init(&[&SQUARE, &SLOW_PID, &SLEEP, &DIVIDE, &EXIT, &ECHO, &CUBE_LATER, &HOSTILE]);
 }
 
 fn builder() -> ProcessPoolBuilder {
@@ -111,6 +138,20 @@ fn a_panic_and_a_name_that_nobody_told_are_errors() {
     assert!(untold.contains("`executor::init` of no function \"untold\""), "{untold}");
     assert_eq!(pool.apply(&SLOW_PID, 0), Ok(before), "the process goes on");
     assert!(std::panic::catch_unwind(|| executor::init(&[&SQUARE, &SQUARE])).is_err());
+}
+
+/// Decoding and dropping an output is user code, on the pool's own thread. It costs that call alone.
+#[test]
+fn an_output_that_panics_on_its_way_harms_no_other_call() {
+    let pool = pool(1);
+    let decoded = pool.submit(&HOSTILE, WHEN_DECODED).result().map(|_| ());
+    assert_eq!(decoded, Err(CallError::Panicked("no such thing".to_owned())));
+    assert_eq!(pool.apply(&SQUARE, 4), Ok(16));
+    // It is in the line behind the other, so its handle is gone before it begins.
+    let before = pool.submit(&SLOW_PID, 100);
+    drop(pool.submit(&HOSTILE, WHEN_DROPPED));
+    assert!(before.result().is_ok());
+    assert_eq!(pool.apply(&SQUARE, 5), Ok(25));
 }
 
 #[test]

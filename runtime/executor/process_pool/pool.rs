@@ -30,7 +30,7 @@ use crate::{
     engine::base::{this_poll, user_code},
     event_loop::EventLoop,
     executor::{
-        call::{CallError, CallHandle, Calls, assert_may_wait},
+        call::{CallError, CallHandle, Calls, assert_may_wait, hand_over, outcome_of},
         delayed::{CancelOnDrop, Compute, Nodes, compute_with},
         map::Map,
     },
@@ -363,8 +363,8 @@ impl Shared {
             let outcomes = answers.map(|answers| {
                 answers.into_iter().map(|answer| answer.map_err(CallError::from)).collect()
             });
-            // A handle that is gone wants no outcome.
-            drop(tell.send(outcomes.and_then(output)));
+            // It decodes, and that is user code.
+            hand_over(tell, outcomes.and_then(|it| outcome_of(|| output(it)).flatten()));
         });
         let waiting = Arc::new(Waiting::new(Job::new(Request { name, arguments }, finish)));
         match self.line.try_put(waiting.clone()) {
