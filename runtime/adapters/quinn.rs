@@ -30,7 +30,7 @@ use crate::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// What a [`quinn::Endpoint`](::quinn::Endpoint) runs on. quinn's `TokioRuntime`.
+/// What a [`quinn::Endpoint`] runs on. quinn's `TokioRuntime`.
 ///
 /// Give it to `Endpoint::new(config, server_config, socket, Arc::new(Runtime))`. The program `quic` of
 /// `examples/ecosystem` is a whole server and client.
