@@ -16,7 +16,7 @@ use std::{
     },
     task::{Context, Poll, Wake, Waker},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use whirligig::{
@@ -232,6 +232,33 @@ fn a_guard_that_is_often_called_away_keeps_guard() {
         while rounds.load(SeqCst) < 100 {
             thread::yield_now();
         }
+        drop(spawn(async move { served.send(()).unwrap() }));
+        wait.recv().unwrap();
+    });
+    stuck.wait().unwrap();
+}
+
+/// One that always has a timer that is due is not so busy that a stuck worker's tasks must wait.
+#[test]
+fn a_worker_whose_timers_are_always_due_takes_over_from_one_that_is_stuck() {
+    let _watchdog = Watchdog::new("a takeover by a worker whose timers are always due");
+    let runtime = workers(2);
+    let (begun, begins) = channel();
+    drop(runtime.spawn(async move {
+        for round in 0.. {
+            // It is due when the poll ends.
+            let sleep = time::sleep(Duration::from_micros(1));
+            let since = Instant::now();
+            while since.elapsed() < Duration::from_micros(20) {}
+            sleep.await;
+            if round == 100 {
+                begun.send(()).unwrap();
+            }
+        }
+    }));
+    begins.recv().unwrap();
+    let stuck = runtime.spawn(async move {
+        let (served, wait) = channel();
         drop(spawn(async move { served.send(()).unwrap() }));
         wait.recv().unwrap();
     });

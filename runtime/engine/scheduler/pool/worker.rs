@@ -190,11 +190,16 @@ impl Worker {
         let first = self.take_injected();
         // 2. The tasks that are ready, until something else is due.
         let batch = self.run_ready(first);
-        // 3. The reactor; and with nothing left to run, first another worker's tasks, then the wait.
-        if batch == Batch::LookDue || self.is_timer_due() {
+        // 3. The reactor; and with nothing left to run, first another worker's tasks, then the wait. (Tasks come before
+        //    timers: those that are due each time could keep this worker from all others for ever.)
+        if batch == Batch::LookDue {
             self.look()?;
         } else if !self.find_work() {
-            self.park()?;
+            if self.is_timer_due() {
+                self.look()?;
+            } else {
+                self.park()?;
+            }
         }
         // 4. The timers that are due, if they are this thread's still.
         if !self.handed_off.get() {
