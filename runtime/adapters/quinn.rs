@@ -115,7 +115,15 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.source.poll_read_with(cx, |socket| self.state.recv(socket.into(), bufs, meta))
+        loop {
+            let received =
+                self.source.poll_read_with(cx, |socket| self.state.recv(socket.into(), bufs, meta));
+            match received {
+                // About something that was sent, to one peer that is not there. An error would end all connections.
+                Poll::Ready(Err(error)) if is_about_a_peer(&error) => {}
+                received => return received,
+            }
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -133,6 +141,12 @@ impl AsyncUdpSocket for Socket {
     fn may_fragment(&self) -> bool {
         self.state.may_fragment()
     }
+}
+
+fn is_about_a_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    [ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable]
+        .contains(&error.kind())
 }
 
 /// Waits for room, for one connection.

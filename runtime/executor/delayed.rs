@@ -454,7 +454,10 @@ where
             unreachable!("a node that is not known, nor a closure, is a function")
         };
         let call = encode(inputs).map(|arguments| submit(function, arguments));
-        async move { decode(&call?.await?) }
+        async move {
+            let output = call?.await?;
+            super::call::outcome_of(|| decode(&output)).flatten()
+        }
     })
 }
 

@@ -100,9 +100,15 @@ impl ThreadPoolBuilder {
     }
 
     /// What the threads are called: this, `_`, and the thread's number from 0 on.
+    ///
+    /// # Panics
+    /// If it has a NUL in it, which no thread's name may have.
+    #[track_caller]
     #[doc(alias = "thread_name_prefix")]
     pub fn thread_name(mut self, prefix: impl Into<String>) -> Self {
-        self.thread_name = Some(prefix.into());
+        let prefix = prefix.into();
+        assert!(!prefix.contains('\0'), "a thread's name cannot have a NUL in it: {prefix:?}");
+        self.thread_name = Some(prefix);
         self
     }
 
@@ -238,13 +244,15 @@ impl ThreadPool {
     /// With `wait`: inside a task, or in anything else that an event loop or a worker calls.
     #[track_caller]
     pub fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        if wait {
+            assert_may_wait("ThreadPool");
+        }
         if cancel_futures {
             self.shared.pool.close();
         } else {
             self.shared.pool.finish();
         }
         if wait {
-            assert_may_wait("ThreadPool");
             self.wait_ended();
         }
     }

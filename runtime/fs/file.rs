@@ -53,8 +53,8 @@ const MOST: usize = 1 << 20;
 /// next. Bytes that a write has
 /// taken are written, also when the future is dropped, or the file is; how many it has taken is known only from its
 /// answer. So a `write_all` that is dropped may have written a part. **Lost** are the bytes of a file that is dropped
-/// unflushed, if its loop or runtime ends before they were written; and an error of that write is only reported on
-/// standard error. Close the file to know. A seek that is dropped is done, or not.
+/// unflushed, if its loop or runtime ends before they were written; and an error of that write is told on standard
+/// error at best. Close the file to know. A seek that is dropped is done, or not.
 ///
 /// ```
 /// use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -198,7 +198,7 @@ impl File {
 
     /// Writes what is to be written, and has the system write it to the disk.
     ///
-    /// *Cancel safety*: it is done all the same.
+    /// *Cancel safety*: dropped before what was written is out, it is not done; after that, all the same.
     ///
     /// # Errors
     /// As [`std::fs::File::sync_all`], and what a write has met.
@@ -333,13 +333,16 @@ impl File {
 
     /// Waits until the file's position is not ahead of the user's any more.
     fn poll_back(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_ready(cx))?;
-        match self.buffer().ahead() {
-            0 => self.moved = self.moved.take().filter(|(why, _)| *why == Move::Back),
-            ahead => self.begin_move(Move::Back, SeekFrom::Current(-(ahead as i64))),
+        loop {
+            ready!(self.poll_ready(cx))?;
+            if let Some((Move::Back, result)) = self.moved.take() {
+                return Poll::Ready(result.map(drop));
+            }
+            match self.buffer().ahead() {
+                0 => return Poll::Ready(Ok(())),
+                ahead => self.begin_move(Move::Back, SeekFrom::Current(-(ahead as i64))),
+            }
         }
-        ready!(self.poll_ready(cx))?;
-        Poll::Ready(self.moved.take().map_or(Ok(()), |(_, result)| result.map(drop)))
     }
 
     fn begin_move(&mut self, why: Move, to: SeekFrom) {
@@ -376,6 +379,8 @@ impl AsyncRead for File {
         // ANCHOR: read
         loop {
             ready!(this.poll_written(cx))?;
+            // What is read now comes after a seek that was dropped, and the same seek asked for again is another one.
+            this.moved = None;
             if mem::take(&mut this.at_end) {
                 return Poll::Ready(Ok(0));
             }

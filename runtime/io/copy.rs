@@ -11,7 +11,7 @@
 //! a peer that reads to the end before it answers.
 
 use std::{
-    fmt, io,
+    fmt, io, mem,
     panic::Location,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -35,9 +35,6 @@ const BUFFER: usize = 8 * 1024;
 ///
 /// # Errors
 /// The first of either direction. The other one is given up with it.
-///
-/// # Panics
-/// If it is polled after it was ready.
 ///
 /// ```
 /// use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -75,7 +72,14 @@ where
     B: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
     let location = Location::caller();
-    CopyBidirectional { a, b, there: OneWay::new(), back: OneWay::new(), location }
+    CopyBidirectional {
+        a,
+        b,
+        there: OneWay::new(),
+        back: OneWay::new(),
+        back_first: false,
+        location,
+    }
 }
 
 /// The future of [`copy_bidirectional`].
@@ -85,6 +89,8 @@ pub struct CopyBidirectional<'a, A: ?Sized, B: ?Sized> {
     b: &'a mut B,
     there: OneWay,
     back: OneWay,
+    /// Which one has this poll's budget first. They take turns, or one that is always ready would have all of it.
+    back_first: bool,
     location: &'static Location<'static>,
 }
 
@@ -96,9 +102,11 @@ where
     type Output = io::Result<(u64, u64)>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { a, b, there, back, location } = self.get_mut();
+        let Self { a, b, there, back, back_first, location } = self.get_mut();
+        let is_back_first = mem::replace(back_first, !*back_first);
+        let early = if is_back_first { Some(back.poll(cx, *b, *a, location)?) } else { None };
         let there = there.poll(cx, *a, *b, location)?;
-        let back = back.poll(cx, *b, *a, location)?;
+        let back = early.map_or_else(|| back.poll(cx, *b, *a, location), |early| early.map(Ok))?;
         Poll::Ready(Ok((ready!(there), ready!(back))))
     }
 }

@@ -4,8 +4,9 @@
 //! the child is spawned, and come here by [`PipeReader::from_std`]. Named pipes do too: std makes one of its pipe
 //! ends of any descriptor.
 //!
-//! A pipe is a stream of bytes that is known: a read that gives less than was asked has emptied it, and a write that
-//! takes less has filled it. So both spare the next call the `WouldBlock` (`Source::poll_transfer`).
+//! A write that takes less than was asked has filled the pipe, which spares the next one the `WouldBlock`
+//! (`Source::poll_transfer`). A read that gives less may not have emptied it: whoever holds an end can have it carry
+//! packets (`O_DIRECT`).
 //!
 //! What must hold: the reader reads the end once the last writer is closed. So closing a writer (`poll_close`) closes
 //! its descriptor, as dropping it does; a pipe has no half to shut down.
@@ -92,7 +93,7 @@ impl PipeReader {
     /// What the kernel says.
     #[track_caller]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.transfer(Direction::Read, buf.len(), move |mut pipe| pipe.read(buf))
+        self.source.transfer(Direction::Read, 0, move |mut pipe| pipe.read(buf))
     }
 
     /// Reads what is there, or fails with `WouldBlock`.
@@ -123,11 +124,10 @@ impl PipeReader {
     ) -> Poll<io::Result<()>> {
         loop {
             into.reserve(CHUNK);
-            let room = into.capacity() - into.len();
             let read = |pipe: &io::PipeReader| {
                 Ok(rustix::io::read(pipe, rustix::buffer::spare_capacity(into))?)
             };
-            match self.poll_read_op(cx, room, read) {
+            match self.poll_read_op(cx, read) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -143,17 +143,16 @@ impl PipeReader {
         cx: &mut Context<'_>,
         room: &mut [std::mem::MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_op(cx, room.len(), |pipe| Ok(rustix::io::read(pipe, &mut *room)?.0.len()))
+        self.poll_read_op(cx, |pipe| Ok(rustix::io::read(pipe, &mut *room)?.0.len()))
     }
 
     fn poll_read_op(
         &self,
         cx: &mut Context<'_>,
-        asked: usize,
         op: impl FnMut(&io::PipeReader) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let location = self.source.location();
-        self.source.poll_transfer(Direction::Read, Caller::PollFn, cx, location, asked, op)
+        self.source.poll_transfer(Direction::Read, Caller::PollFn, cx, location, 0, op)
     }
 }
 
@@ -252,7 +251,7 @@ impl AsyncRead for &PipeReader {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_read_op(cx, buf.len(), |mut pipe| pipe.read(buf))
+        self.poll_read_op(cx, |mut pipe| pipe.read(buf))
     }
 
     fn poll_read_vectored(
@@ -260,8 +259,7 @@ impl AsyncRead for &PipeReader {
         cx: &mut Context<'_>,
         bufs: &mut [IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
-        let asked = total(bufs.iter().map(|buf| buf.len()));
-        self.poll_read_op(cx, asked, |mut pipe| pipe.read_vectored(bufs))
+        self.poll_read_op(cx, |mut pipe| pipe.read_vectored(bufs))
     }
 }
 

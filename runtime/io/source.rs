@@ -206,6 +206,11 @@ impl<T: AsFd> Source<T> {
         self.poll_op(direction, caller, cx, location, op)
     }
 
+    /// Wakes all who wait for it: another has taken what they wait for the news of.
+    pub(crate) fn wake_waiters(&self) {
+        self.registration.take_waiters().into_iter().for_each(local::wake_waiter);
+    }
+
     /// The line that made it.
     #[inline]
     pub(crate) fn location(&self) -> &'static Location<'static> {

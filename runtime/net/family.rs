@@ -30,6 +30,7 @@ impl Family for Inet {
 }
 
 impl sealed::Sealed for Inet {
+    const SHORT_READ_EMPTIES: bool = true;
     const STREAM: &str = "TcpStream";
     const LISTENER: &str = "TcpListener";
     const DATAGRAM: &str = "UdpSocket";
@@ -71,6 +72,8 @@ pub(super) mod sealed {
     use super::*;
 
     pub trait Sealed {
+        /// Whether a read of a stream that gives less than was asked for has taken all there was.
+        const SHORT_READ_EMPTIES: bool;
         /// The names under which users know its sockets.
         const STREAM: &str;
         const LISTENER: &str;

@@ -47,4 +47,4 @@ mod stream;
 mod targets;
 mod tcp;
 mod udp;
-mod unix;
+pub(crate) mod unix;

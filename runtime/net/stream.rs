@@ -75,7 +75,8 @@ impl<F: Family> Stream<F> {
     /// What the kernel says: the connection was reset, and the like.
     #[track_caller]
     pub fn read<'a>(&'a self, buf: &'a mut [u8]) -> impl Future<Output = io::Result<usize>> + 'a {
-        self.source.transfer(Direction::Read, buf.len(), move |stream| read(stream, buf))
+        self.source
+            .transfer(Direction::Read, telling::<F>(buf.len()), move |stream| read(stream, buf))
     }
 
     /// Reads what is there without taking it. 0 is the end.
@@ -110,7 +111,9 @@ impl<F: Family> Stream<F> {
         bufs: &'a mut [IoSliceMut<'_>],
     ) -> impl Future<Output = io::Result<usize>> + 'a {
         let asked = asked(bufs);
-        self.source.transfer(Direction::Read, asked, move |stream| read_vectored(stream, bufs))
+        self.source.transfer(Direction::Read, telling::<F>(asked), move |stream| {
+            read_vectored(stream, bufs)
+        })
     }
 
     /// Writes from several buffers at once. See [`write`](Self::write).
@@ -282,6 +285,7 @@ impl<F: Family> Stream<F> {
         asked: usize,
         op: impl FnMut(&OwnedFd) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
+        let asked = telling::<F>(asked);
         self.source.poll_transfer(Direction::Read, Caller::PollFn, cx, location, asked, op)
     }
 
@@ -295,6 +299,11 @@ impl<F: Family> Stream<F> {
     ) -> Poll<io::Result<usize>> {
         self.source.poll_transfer(Direction::Write, Caller::PollFn, cx, location, asked, op)
     }
+}
+
+/// What a read is said to ask for: nothing, where a count short of it tells nothing.
+const fn telling<F: Family>(asked: usize) -> usize {
+    if F::SHORT_READ_EMPTIES { asked } else { 0 }
 }
 
 /// The two calls that a request is made of, without std's way through the C library: some twenty

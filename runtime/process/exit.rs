@@ -25,7 +25,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustix::process::{Pid, Signal as Number, getpgid, kill_process, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal as Number, getpgid, kill_process, kill_process_group},
+};
 
 use super::error::{CommandError, SIGNAL, WAIT};
 use crate::{
@@ -62,7 +65,7 @@ enum State {
 }
 
 /// To whom a signal goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum To {
     Child,
     /// The process group that the child leads.
@@ -152,7 +155,11 @@ impl Exit {
             To::Child | To::All => kill_process(self.pid, number),
         };
         drop(state);
-        sent.map_err(|error| wrap(error.into()))
+        match sent {
+            // It has ended, and another has reaped it.
+            Err(Errno::SRCH) if to != To::Group => Ok(()),
+            sent => sent.map_err(|error| wrap(error.into())),
+        }
     }
 
     #[track_caller]

@@ -168,9 +168,11 @@ pub(super) fn join(kind: SignalKind) -> io::Result<(StdArc<Delivery>, u64)> {
     let delivery = state.open.as_ref().map(|open| open.delivery.clone());
     let delivery = delivery.expect("opened for the first listener");
     drop(state);
-    // What came before is not this one's.
+    // What came before is not this one's. But it is the others', and with the pipe emptied there may be no event for them.
     let mut seen = 0;
-    let _ = delivery.heard.hear(delivery.pipe.get_ref(), &mut seen);
+    if delivery.heard.hear(delivery.pipe.get_ref(), &mut seen).is_ok() {
+        delivery.pipe.wake_waiters();
+    }
     Ok((delivery, seen))
 }
 
@@ -218,6 +220,8 @@ fn take_over(kind: SignalKind, signal: &'static PerSignal) -> io::Result<Disposi
     // Before the write into the pipe, in the order of the handler's actions. A real-time signal is not known there: its
     // default does not come back.
     if before == Disposition::Default && low_level::signal_name(kind.as_raw()).is_some() {
+        // Until somebody listens, which may fail.
+        signal.does_default.store(true, Ordering::SeqCst);
         flag::register_conditional_default(kind.as_raw(), &signal.does_default)?;
     }
     Ok(before)

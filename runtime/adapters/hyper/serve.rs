@@ -10,7 +10,8 @@
 //!   while those that have not are cut off, and counted.
 //!
 //! What must hold: no connection's task outlives the server. They are children of a group, which cancels them when
-//! the server itself is dropped.
+//! the server itself is dropped. (hyper runs the handlers of HTTP/2 in tasks of its own. With their connection gone these
+//! are dropped where they wait; one that computes at that moment ends its poll first, on another worker.)
 //!
 //! A service's future need not be `Send` on an event loop, and must be on a runtime. The two kinds differ in how a
 //! task is spawned and in nothing else: [`accept_all`] is given that.
@@ -48,7 +49,7 @@ use super::{
 use crate::{
     net::{Family, Listener, Stream},
     task::{CancelToken, TaskGroup},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// What hyper asks an error to become.
@@ -148,6 +149,10 @@ impl<F: Family, S, E: Clone> Serve<F, S, E> {
 
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
+/// hyper adds a limit to the time it is. This is as good as none.
+const LONGEST: Duration = Duration::from_secs(1 << 30);
+/// Between two attempts to accept where one has failed.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How often a client of HTTP/2 is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -175,7 +180,7 @@ impl<F: Family, S, E, Stop> Serve<F, S, E, Stop> {
     #[doc(alias = "keep_alive_timeout")]
     pub fn header_read_timeout(mut self, limit: Duration) -> Self {
         self.limits.head = limit;
-        self.http.http1().header_read_timeout(limit);
+        self.http.http1().header_read_timeout(limit.min(LONGEST));
         self
     }
 
@@ -293,7 +298,9 @@ async fn accept_all<F: Family, Task>(
                 spawn(&mut connections, connect(stream, stopping.clone()));
             }
             Some(Err(error)) if is_final(&error) => break Err(error),
-            Some(Err(_)) => {}
+            Some(Err(error)) if Errno::from_io_error(&error) == Some(Errno::CONNABORTED) => {}
+            // What it is about may last.
+            Some(Err(_)) => sleep(PAUSE).await,
         }
     };
     drop(listener);

@@ -297,9 +297,14 @@ impl BlockingPool {
         let mut state = self.shared.lock();
         let State { calls, look_ups, .. } = &mut *state;
         let job = calls.remove(&number).or_else(|| look_ups.remove(&number));
+        let closed = state.closed;
         drop(state);
         let was_queued = job.is_some();
         job.into_iter().for_each(Job::discard);
+        // No thread will end it, so none says so to those who wait for the pool's end.
+        if was_queued && closed {
+            self.shared.call_ended.notify_all();
+        }
         was_queued
     }
 

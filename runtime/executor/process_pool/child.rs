@@ -17,12 +17,13 @@ use std::{
     sync::OnceLock,
 };
 
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::{
     frame,
     function::{AnyFunction, Failure},
 };
+use crate::net::unix::peer_cred::peer_cred;
 
 /// In the environment of a pool's process: the process that started it.
 pub(super) const PARENT: &str = "WHIRLIGIG_POOL_OF";
@@ -62,27 +63,28 @@ pub fn init(functions: &[&dyn AnyFunction]) {
         let twice = functions[..at].iter().any(|earlier| earlier.name() == name);
         assert!(!twice, "two functions of the pool's processes are called {name:?}");
     }
-    if is_child() {
-        serve(functions);
-    }
+    // A function may have a pool of its own.
     let _ = INITIALIZED.set(());
+    if let Some(parent) = parent() {
+        serve(functions, parent);
+    }
 }
 
 pub(super) fn is_initialized() -> bool {
     INITIALIZED.get().is_some()
 }
 
-/// Whether this process was started by a pool of its parent. (A program that such a process starts has the same
-/// environment, and another parent.)
-fn is_child() -> bool {
-    let parent = std::env::var(PARENT).ok().and_then(|pid| pid.parse().ok());
-    parent.is_some_and(|parent: i32| {
-        getppid().is_some_and(|pid| Pid::as_raw_nonzero(pid).get() == parent)
-    })
+/// The process whose pool has started this one. (A program that a pool's process starts has the same environment, and
+/// another standard input.) The socket names who made it, also when that one is gone by now: its process must not go on
+/// as if it were the program itself.
+fn parent() -> Option<u32> {
+    let parent = std::env::var(PARENT).ok()?.parse().ok()?;
+    let maker = peer_cred(io::stdin()).ok()?.pid?;
+    (maker == parent).then_some(parent)
 }
 
-fn serve(functions: &[&dyn AnyFunction]) -> ! {
-    let ended = take_socket().and_then(|socket| serve_on(&socket, functions));
+fn serve(functions: &[&dyn AnyFunction], parent: u32) -> ! {
+    let ended = take_socket(parent).and_then(|socket| serve_on(&socket, functions));
     if let Err(error) = &ended {
         // A pool that is gone needs no word.
         if error.kind() != io::ErrorKind::BrokenPipe {
@@ -93,9 +95,9 @@ fn serve(functions: &[&dyn AnyFunction]) -> ! {
 }
 
 /// The socket that is standard input; that is empty from now on, as the calls see it.
-fn take_socket() -> io::Result<UnixStream> {
+fn take_socket(parent: u32) -> io::Result<UnixStream> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    if !is_child() {
+    if getppid().is_none_or(|pid| pid.as_raw_nonzero().get() as u32 != parent) {
         // The parent was gone before the kernel was told.
         process::exit(1);
     }
@@ -140,7 +142,7 @@ fn read_frame(socket: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
-    let mut bytes = vec![0; frame::length(header)?];
+    let mut bytes = frame::room(frame::length(header)?)?;
     socket.read_exact(&mut bytes)?;
     Ok(Some(bytes))
 }

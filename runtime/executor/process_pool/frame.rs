@@ -32,6 +32,17 @@ pub(super) fn length(header: [u8; 8]) -> io::Result<usize> {
     Ok(length as usize)
 }
 
+/// Room for so many bytes.
+///
+/// # Errors
+/// If there is none: a length that the other side did not mean, most likely.
+pub(super) fn room(length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(io::Error::other)?;
+    bytes.resize(length, 0);
+    Ok(bytes)
+}
+
 /// What a call in a process came to.
 pub(super) type Answer = Result<Vec<u8>, Failure>;
 

@@ -138,14 +138,17 @@ impl<A: DeserializeOwned, R: Serialize> AnyFunction for Function<A, R> {
     }
 
     fn call(&self, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
-        let arguments = postcard::from_bytes(arguments)
-            .map_err(|error| Failure::Encoding(format!("its arguments: {error}")))?;
-        let output = catch_unwind(AssertUnwindSafe(|| (self.f)(arguments))).map_err(|payload| {
+        // Decoding, encoding and dropping are the user's code as the function is.
+        let call = || {
+            let arguments = postcard::from_bytes(arguments)
+                .map_err(|error| Failure::Encoding(format!("its arguments: {error}")))?;
+            postcard::to_stdvec(&(self.f)(arguments))
+                .map_err(|error| Failure::Encoding(format!("its output: {error}")))
+        };
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
             let text = user_code::panic_text(payload.as_ref()).to_owned();
             user_code::discard(payload);
-            Failure::Panicked(text)
-        })?;
-        postcard::to_stdvec(&output)
-            .map_err(|error| Failure::Encoding(format!("its output: {error}")))
+            Err(Failure::Panicked(text))
+        })
     }
 }

@@ -310,20 +310,23 @@ impl ProcessPool {
     /// With `wait`: inside a task, or in anything else that an event loop or a worker calls.
     #[track_caller]
     pub fn shutdown(&self, wait: bool, cancel_futures: bool) {
+        if wait {
+            assert_may_wait("ProcessPool");
+        }
         self.shared.line.close();
         while cancel_futures && let Ok(waiting) = self.shared.line.try_get() {
             waiting.cancel(0);
         }
         if wait {
-            assert_may_wait("ProcessPool");
             self.wait_ended();
         }
     }
 
     fn wait_ended(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Locked over the wait: whoever else waits comes back no sooner.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         // A panic of the thread was reported.
-        let _ = thread.map(thread::JoinHandle::join);
+        let _ = thread.take().map(thread::JoinHandle::join);
     }
 }
 

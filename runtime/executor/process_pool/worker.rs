@@ -8,12 +8,14 @@
 //! and of a process that died one would not know which call it was at.
 
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
     io,
     os::{fd::OwnedFd, unix::net::UnixStream as StdStream, unix::process::ExitStatusExt},
-    pin::Pin,
+    pin::{Pin, pin},
     process::{ExitStatus, Stdio},
     sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -24,24 +26,38 @@ use super::{
     line::{Request, Shared},
 };
 use crate::{
-    executor::call::CallError,
+    executor::call::{CallError, Calls},
     net::UnixStream,
     process::{Child, Command},
+    time::sleep,
 };
 
 /// Serves calls until there will be no more.
 pub(super) async fn work(pool: Arc<Shared>) {
-    let mut process = None;
+    let (mut process, mut failures) = (None, 0);
     while let Ok(waiting) = pool.line.get().await {
-        // Cancelled, if it is not there any more.
-        let Some(job) = waiting.take() else { continue };
+        if !waiting.is_queued(0) {
+            continue;
+        }
         let mut running = match usable(process.take()).map_or_else(|| Process::start(&pool), Ok) {
             Ok(running) => running,
             Err(error) => {
-                let why = format!("a process of it could not be started: {error}");
-                job.finish(Err(CallError::Broken(why)));
+                failures += 1;
+                // Descriptors and memory may come back, and other workers may have a process.
+                if failures < STARTS && pool.line.try_put(waiting.clone()).is_ok() {
+                    sleep(BETWEEN_STARTS).await;
+                } else if let Some(job) = waiting.take() {
+                    let why = format!("a process of it could not be started: {error}");
+                    job.finish(Err(CallError::Broken(why)));
+                }
                 continue;
             }
+        };
+        failures = 0;
+        // Cancelled meanwhile, if it is not there any more.
+        let Some(job) = waiting.take() else {
+            process = Some(running);
+            continue;
         };
         match running.call(&job.request).await {
             Ok(answers) => {
@@ -64,6 +80,10 @@ pub(super) async fn work(pool: Arc<Shared>) {
         process.end().await;
     }
 }
+
+/// How often a worker tries to start its process, before it says of a call that it cannot.
+const STARTS: u32 = 10;
+const BETWEEN_STARTS: Duration = Duration::from_millis(100);
 
 /// The process, unless it has died since its last call.
 fn usable(process: Option<Process>) -> Option<Process> {
@@ -97,7 +117,26 @@ impl Process {
         Ok(Self { child, socket: UnixStream::from_std(ours)?, calls: 0 })
     }
 
+    /// Has it make the calls. That it has died is seen by its end as well: what it has started may have its socket still.
     async fn call(&mut self, request: &Request) -> io::Result<Vec<Answer>> {
+        let handle = self.child.handle();
+        let mut exit = handle.wait();
+        let mut answers = pin!(self.exchange(request));
+        poll_fn(|cx| {
+            if let Poll::Ready(answers) = answers.as_mut().poll(cx) {
+                return Poll::Ready(answers);
+            }
+            ready!(Pin::new(&mut exit).poll(cx))?;
+            // What it wrote before that is there.
+            match answers.as_mut().poll(cx) {
+                Poll::Ready(answers) => Poll::Ready(answers),
+                Poll::Pending => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            }
+        })
+        .await
+    }
+
+    async fn exchange(&mut self, request: &Request) -> io::Result<Vec<Answer>> {
         let Request { name, arguments } = request;
         self.send(name.as_bytes()).await?;
         self.send(&vec![0; arguments.len()]).await?;
@@ -125,7 +164,7 @@ impl Process {
         let (mut header, mut kind) = ([0; 8], [0]);
         read_exact(&mut self.socket, &mut header).await?;
         read_exact(&mut self.socket, &mut kind).await?;
-        let mut bytes = vec![0; frame::length(header)?.saturating_sub(1)];
+        let mut bytes = frame::room(frame::length(header)?.saturating_sub(1))?;
         read_exact(&mut self.socket, &mut bytes).await?;
         Ok(frame::decode(kind[0], bytes))
     }

@@ -27,6 +27,8 @@ impl Family for Unix {
 }
 
 impl sealed::Sealed for Unix {
+    // A read ends behind bytes that came with descriptors, whatever follows them.
+    const SHORT_READ_EMPTIES: bool = false;
     const STREAM: &str = "UnixStream";
     const LISTENER: &str = "UnixListener";
     const DATAGRAM: &str = "UnixDatagram";

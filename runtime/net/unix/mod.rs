@@ -18,7 +18,7 @@ mod address;
 mod ancillary;
 mod datagram;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod peer_cred;
+pub(crate) mod peer_cred;
 mod retry;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod seqpacket;

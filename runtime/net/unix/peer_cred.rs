@@ -24,7 +24,7 @@ pub struct PeerCred {
 }
 
 #[allow(unsafe_code)]
-pub(super) fn peer_cred(socket: impl AsFd) -> io::Result<PeerCred> {
+pub(crate) fn peer_cred(socket: impl AsFd) -> io::Result<PeerCred> {
     let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut room = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `room` bytes to `cred`, and how many to `room`: both are live locals, of plain
@@ -40,6 +40,10 @@ pub(super) fn peer_cred(socket: impl AsFd) -> io::Result<PeerCred> {
     };
     if failed != 0 {
         return Err(io::Error::last_os_error());
+    }
+    if cred.uid == u32::MAX {
+        // That is how the kernel says that there is no peer.
+        return Err(io::ErrorKind::NotConnected.into());
     }
     let pid = u32::try_from(cred.pid).ok().filter(|pid| *pid != 0);
     Ok(PeerCred { pid, uid: cred.uid, gid: cred.gid })

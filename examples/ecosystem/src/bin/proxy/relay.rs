@@ -76,6 +76,8 @@ impl Relay {
             stream.set_nodelay(true).map_err(Failure::Broken)?;
             stream.set_keepalive(true).map_err(Failure::Broken)?;
         }
+        // Silence counts from here on, not from the beginning of a connect that took long.
+        traffic.touch();
         let mut client = Watched { stream: client, traffic };
         let copied = async {
             let copied = copy_bidirectional(&mut client, &mut target).await;
@@ -151,6 +153,10 @@ impl Traffic {
 
     fn note(&self, direction: &AtomicU64, bytes: usize) {
         direction.fetch_add(bytes as u64, Relaxed);
+        self.touch();
+    }
+
+    fn touch(&self) {
         self.last.store(nanos(self.begun.elapsed()), Relaxed);
     }
 

@@ -21,6 +21,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -32,7 +33,7 @@ use whirligig::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::{CancelToken, TaskGroup},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use self::{protocol::Answers, store::Store};
@@ -103,9 +104,15 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     drop((listener, stop));
     stopping.cancel();
     eprintln!("Stopping. Connections: {}", connections.len());
-    connections.wait().await;
+    // A client that does not read its answers is not waited for without an end.
+    if timeout(GRACE, connections.wait()).await.is_err() {
+        eprintln!("Cut off: {}", connections.len());
+    }
     Ok(())
 }
+
+/// How long clients may take to read their last answers.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Answers a client's commands until it ends, or the server does.
 async fn converse(

@@ -159,7 +159,7 @@ impl Store {
                 // Below 0 it is counted from the end.
                 let place = |n: i64| if n < 0 { n.saturating_add(length) } else { n };
                 let (from, to) = (place(from).max(0), place(to).min(length - 1));
-                let count = (to - from + 1).max(0) as usize;
+                let count = to.saturating_sub(from).saturating_add(1).max(0) as usize;
                 answers.array(count);
                 list.iter().skip(from as usize).take(count).for_each(|item| answers.bulk(item));
             }
