@@ -7,8 +7,11 @@ use std::{
     path::Path,
     pin::Pin,
     task::{Context, Poll, Waker},
+    thread,
+    time::Duration,
 };
 
+use futures_io::AsyncSeek;
 use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, StreamExt};
 use proptest::prelude::*;
 use tempfile::tempdir;
@@ -304,6 +307,58 @@ fn a_clone_shares_the_position_and_a_dropped_read_loses_nothing() {
         second.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "cdef");
         assert_eq!(file.read(&mut two).await.unwrap(), 0, "they share the position");
+    });
+}
+
+/// A seek that was dropped under way answers no later one.
+#[test]
+fn the_same_seek_after_a_read_is_another_one() {
+    let event_loop = EventLoop::builder().blocking_threads(1).build().unwrap();
+    event_loop.block_on(async {
+        let mut file = File::from_std(tempfile::tempfile().unwrap());
+        file.write_all(b"0123456789").await.unwrap();
+        file.flush().await.unwrap();
+        // The only thread is occupied, so the seek cannot be done at once.
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let occupied = task::spawn_blocking(move || released.recv().is_err());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut file).poll_seek(&mut cx, SeekFrom::Start(0)).is_pending());
+        drop(release);
+        assert!(occupied.await.unwrap());
+        let mut four = [0; 4];
+        file.read_exact(&mut four).await.unwrap();
+        assert_eq!(&four, b"0123", "it was done all the same");
+        assert_eq!(file.seek(SeekFrom::Start(0)).await.unwrap(), 0);
+        file.read_exact(&mut four).await.unwrap();
+        assert_eq!(&four, b"0123");
+    });
+}
+
+/// What cannot seek cannot be taken back to where its reader is, and says so instead of trying for ever.
+#[test]
+fn a_write_behind_what_a_pipe_has_read_ahead_is_refused() {
+    let _watchdog = watchdog::Watchdog::new("a pipe as a file");
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let event_loop = EventLoop::builder().blocking_threads(1).build().unwrap();
+    event_loop.block_on(async {
+        let mut file = OpenOptions::new().read(true).write(true).open(&path).await.unwrap();
+        file.write_all(b"abc").await.unwrap();
+        file.flush().await.unwrap();
+        file.read_exact(&mut [0]).await.unwrap();
+        // The only thread has other things to do, so no answer comes within a poll.
+        let busy = spawn(async {
+            loop {
+                task::spawn_blocking(|| thread::sleep(Duration::from_millis(1))).await.unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let refused = file.write(b"x").await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::NotSeekable);
+        }
+        busy.cancel();
     });
 }
 

@@ -81,6 +81,23 @@ fn each_listener_hears_each_signal() {
     });
 }
 
+/// It empties the pipe that all share, and what is in there by then is the others' news.
+#[test]
+fn a_new_listener_takes_nothing_from_those_that_wait() {
+    let _watchdog = Watchdog::new("a new listener");
+    whirligig::run(async {
+        let kind = real_time(20);
+        let mut first = signal(kind).unwrap();
+        let waiting = spawn(async move { first.recv().await });
+        task::yield_now().await;
+        task::yield_now().await;
+        raise(kind);
+        let mut second = signal(kind).unwrap();
+        waiting.await.unwrap().unwrap();
+        assert!(poll_once(second.recv()).await.is_none(), "it came before");
+    });
+}
+
 #[test]
 fn signals_that_come_before_a_look_are_one() {
     on_each_variant(|_| async {

@@ -259,6 +259,23 @@ fn descriptors_go_along_with_bytes() {
 }
 
 /// As many as one message takes arrive; one more is refused.
+/// A read ends behind bytes that came with descriptors: that it gives less than was asked does not mean that it was all.
+#[test]
+fn a_read_behind_descriptors_finds_what_follows() {
+    run(async {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut buf = [0; 16];
+        must_wait(&mut pin!(theirs.read(&mut buf))).await;
+        let (end, _) = io::pipe().unwrap();
+        assert_eq!(ours.send_fds(b"a", &[end.as_fd()]).await.unwrap(), 1);
+        assert_eq!(ours.write(b"b").await.unwrap(), 1);
+        for byte in *b"ab" {
+            assert_eq!(theirs.read(&mut buf).await.unwrap(), 1);
+            assert_eq!(buf[0], byte);
+        }
+    });
+}
+
 #[test]
 fn as_many_descriptors_as_a_message_takes() {
     run(async {

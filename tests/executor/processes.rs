@@ -27,6 +27,10 @@ static CUBE_LATER: Function<u64, u64> = Function::new("cube later", |n| {
 });
 static HOSTILE: Function<u8, Hostile> =
     Function::new("hostile", |what| Hostile { what, _drops: None });
+static NESTED: Function<u64, u64> = Function::new("nested", |n| {
+    let inner = ProcessPool::builder().child_args(["processes::process", "--exact", "--quiet"]);
+    inner.max_workers(1).build().unwrap().apply(&SQUARE, n).unwrap()
+});
 static UNTOLD: Function<(), ()> = Function::new("untold", |()| ());
 
 /// Panics where it is decoded, or where it is dropped after that.
@@ -35,11 +39,13 @@ struct Hostile {
     _drops: Option<PanicsOnDrop>,
 }
 
+const WHEN_ENCODED: u8 = 0;
 const WHEN_DECODED: u8 = 1;
 const WHEN_DROPPED: u8 = 2;
 
 impl Serialize for Hostile {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert_ne!(self.what, WHEN_ENCODED, "not to be written");
         self.what.serialize(serializer)
     }
 }
@@ -56,7 +62,17 @@ impl<'de> Deserialize<'de> for Hostile {
 /// What the pool's processes run: this test, and in it nothing else.
 #[test]
 fn process() {
-    executor::init(&[&SQUARE, &SLOW_PID, &SLEEP, &DIVIDE, &EXIT, &ECHO, &CUBE_LATER, &HOSTILE]);
+    executor::init(&[
+        &SQUARE,
+        &SLOW_PID,
+        &SLEEP,
+        &DIVIDE,
+        &EXIT,
+        &ECHO,
+        &CUBE_LATER,
+        &HOSTILE,
+        &NESTED,
+    ]);
 }
 
 fn builder() -> ProcessPoolBuilder {
@@ -144,6 +160,10 @@ fn a_panic_and_a_name_that_nobody_told_are_errors() {
 #[test]
 fn an_output_that_panics_on_its_way_harms_no_other_call() {
     let pool = pool(1);
+    let before = pool.apply(&SLOW_PID, 0).unwrap();
+    let encoded = pool.submit(&HOSTILE, WHEN_ENCODED).result().map(|_| ()).unwrap_err();
+    assert!(encoded.to_string().contains("not to be written"), "{encoded}");
+    assert_eq!(pool.apply(&SLOW_PID, 0), Ok(before), "the process goes on");
     let decoded = pool.submit(&HOSTILE, WHEN_DECODED).result().map(|_| ());
     assert_eq!(decoded, Err(CallError::Panicked("no such thing".to_owned())));
     assert_eq!(pool.apply(&SQUARE, 4), Ok(16));
@@ -152,6 +172,27 @@ fn an_output_that_panics_on_its_way_harms_no_other_call() {
     drop(pool.submit(&HOSTILE, WHEN_DROPPED));
     assert!(before.result().is_ok());
     assert_eq!(pool.apply(&SQUARE, 5), Ok(25));
+}
+
+#[test]
+fn a_function_may_have_a_pool_of_its_own() {
+    assert_eq!(pool(1).apply(&NESTED, 6), Ok(36));
+}
+
+/// Whoever shuts a pool down and waits comes back when all has ended, the second as well.
+#[test]
+fn each_shutdown_that_waits_has_waited() {
+    let pool = pool(1);
+    let call = pool.submit(&SLOW_PID, 200);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                pool.shutdown(true, false);
+                assert!(call.done());
+            });
+        }
+    });
+    assert!(call.result().is_ok());
 }
 
 #[test]

@@ -152,6 +152,50 @@ fn a_shutdown_that_cancels_drops_what_has_not_begun() {
     assert_eq!(held.result(), Ok(()));
 }
 
+/// With no thread to be had, nothing but the cancel ends the call.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_call_that_is_cancelled_ends_the_wait_for_the_pools_end() {
+    let _watchdog = Watchdog::new("a shutdown beside a cancel");
+    let pool = Arc::new(ThreadPool::new(1));
+    let submits = pool.clone();
+    let call = thread::spawn(move || {
+        refuse_threads();
+        submits.submit(|| ())
+    });
+    let call = call.join().unwrap();
+    let waits = pool.clone();
+    let refused = thread::spawn(move || {
+        let (asks, asked) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                refuse_threads();
+                asks.send(()).unwrap();
+                waits.shutdown(true, false);
+            });
+            asked.recv().unwrap();
+            thread::sleep(Duration::from_millis(20));
+            assert!(call.cancel());
+        });
+    });
+    refused.join().unwrap();
+}
+
+/// From here on this thread cannot start another.
+#[cfg(target_os = "linux")]
+fn refuse_threads() {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+    let again = rustix::io::Errno::AGAIN.raw_os_error() as u32;
+    let calls = [libc::SYS_clone3, libc::SYS_clone].map(|call| (call, Vec::new()));
+    let filter = SeccompFilter::new(
+        calls.into_iter().collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(again),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    apply_filter(&BpfProgram::try_from(filter.unwrap()).unwrap()).unwrap();
+}
+
 #[test]
 fn a_pool_that_is_dropped_waits_as_leaving_with_does() {
     let ended = Arc::new(AtomicUsize::new(0));

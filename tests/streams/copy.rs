@@ -3,10 +3,18 @@
 use std::{
     io::{self, ErrorKind},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     task::{Context, Poll},
 };
 
-use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, future::zip, io::Cursor};
+use futures_lite::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt,
+    future::{poll_once, zip},
+    io::Cursor,
+};
 use whirligig::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -163,6 +171,54 @@ fn two_streams_that_are_always_ready_give_way() {
         }
         copying.cancel();
         assert!(copying.await.unwrap_err().is_cancelled());
+    });
+}
+
+/// One direction that is always ready leaves the other its turns.
+#[test]
+fn neither_direction_has_all_of_the_budget() {
+    /// Like [`Endless`], and counts what it takes.
+    struct Counts(Arc<AtomicUsize>);
+
+    impl AsyncRead for Counts {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut Endless).poll_read(cx, buf)
+        }
+    }
+
+    impl AsyncWrite for Counts {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.fetch_add(1, SeqCst);
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    whirligig::run(async {
+        let counts: [Arc<AtomicUsize>; 2] = Default::default();
+        let [mut a, mut b] = counts.clone().map(Counts);
+        let mut copying = copy_bidirectional(&mut a, &mut b);
+        for _ in 0..10 {
+            assert!(poll_once(&mut copying).await.is_none());
+            whirligig::task::yield_now().await;
+        }
+        let [to_a, to_b] = counts.map(|count| count.load(SeqCst));
+        assert!(0 < to_a && to_a.abs_diff(to_b) <= to_a / 2, "{to_a} and {to_b}");
     });
 }
 
