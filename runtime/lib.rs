@@ -49,7 +49,7 @@
 //! | `new_event_loop`, `run_until_complete` | [`EventLoop::new`], [`EventLoop::block_on`] |
 //! | `run_forever`, `stop`, `call_soon_threadsafe` | [`EventLoop::run_forever`], [`Handle`] |
 //! | `call_soon`, `call_later`, `call_at` | [`task::call_soon`], [`task::call_later`], [`task::call_at`] |
-//! | `create_task` | [`spawn`], [`spawn_local`] |
+//! | `create_task`, `current_task` | [`spawn_local`] on an event loop; [`spawn`] where the future is `Send`, and always on a runtime; [`task::current`] |
 //! | `TaskGroup`, trio's nursery | [`task::scope`](fn@task::scope), [`task::TaskGroup`], [`task::borrowing_scope`] |
 //! | `gather`, `wait`, `as_completed` | [`task::gather`], [`task::try_gather`], [`task::wait`], [`task::as_completed`] |
 //! | `cancel`, `shield` | [`JoinHandle::cancel`](task::JoinHandle::cancel), [`task::shield`] |
@@ -60,7 +60,8 @@
 //! | `Event`, `loop.create_future` | [`sync::Event`], [`sync::oneshot::channel`] |
 //! | `concurrent.futures` | [`executor`] |
 //! | `open`, `aiofiles` | [`fs`] |
-//! | `to_thread` | [`task::spawn_blocking`] |
+//! | `to_thread`, `run_in_executor` | [`task::spawn_blocking`] |
+//! | `contextvars` | [`task::TaskLocal`] |
 //! | `start_server`, `open_connection` | [`net::TcpListener`], [`net::TcpStream`] |
 //! | `start_unix_server`, `open_unix_connection` | [`net::UnixListener`], [`net::UnixStream`] |
 //! | `create_datagram_endpoint`, `getaddrinfo` | [`net::UdpSocket`], [`net::lookup_host`] |

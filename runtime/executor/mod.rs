@@ -11,6 +11,19 @@
 //! cpu.rs           calls that compute, on rayon's threads (feature `rayon`)
 //! ```
 //!
+//! | Python | here |
+//! | --- | --- |
+//! | `ThreadPoolExecutor(max_workers, thread_name_prefix, initializer)` | [`ThreadPool::builder`] |
+//! | `ProcessPoolExecutor(max_tasks_per_child)`, `multiprocessing.Pool` | `ProcessPool::builder` |
+//! | `submit`, `apply_async`; `apply` | [`submit`](ThreadPool::submit), [`apply`](ThreadPool::apply) |
+//! | `map`, `chunksize` | [`map`](ThreadPool::map), `ProcessPool::map_chunks` |
+//! | `shutdown(wait, cancel_futures)`, leaving `with` | [`shutdown`](ThreadPool::shutdown), dropping the pool |
+//! | `Future.result()`, `result(timeout)` | [`CallHandle::result`], [`result_timeout`](CallHandle::result_timeout), or awaiting it |
+//! | `Future.cancel`, `done`, `running` | [`cancel`](CallHandle::cancel), [`done`](CallHandle::done), [`running`](CallHandle::running) |
+//! | `add_done_callback` | a task that awaits the handle |
+//! | `as_completed` | [`as_completed`] |
+//! | dask's `delayed`, `compute` | [`delayed`](fn@delayed), [`ThreadPool::compute`] |
+//!
 //! A pool here belongs to the program, not to a loop: it is made, used from threads and from tasks of any loop, and
 //! shut down. A call of `task::spawn_blocking` runs on the pool of its loop instead, which is there already and ends
 //! with it.
