@@ -45,17 +45,24 @@ pub(crate) fn wait_on_thread_until<F: Future>(
     future: F,
 ) -> Option<F::Output> {
     let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    poll_and_park(future, || match left() {
+    let mut is_refused = false;
+    let output = poll_and_park(future, || match left() {
         Some(Duration::ZERO) => ControlFlow::Break(()),
         left => {
-            assert!(this_poll::may_block(), "{advice}");
+            if !this_poll::may_block() {
+                is_refused = true;
+                return ControlFlow::Break(());
+            }
             match left {
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
             }
             ControlFlow::Continue(())
         }
-    })
+    });
+    // Not in the closure, which has no caller to name.
+    assert!(!is_refused, "{advice}");
+    output
 }
 
 /// Waits on this thread for `future`, wherever that is: the caller knows that what wakes it needs no task of this

@@ -44,7 +44,8 @@ use crate::{
 /// They are this program, started anew: [`init`](super::init) is to be called first in `main`. They are started as calls
 /// come, and serve one call after another. A process that dies in a call, by a crash or killed, costs that call alone,
 /// which ends with [`CallError::Died`], and is replaced. A function that panics is an error, and its process goes on.
-/// None of them outlives this process, however that ends.
+/// None of them outlives this process, however that ends. One that dies without a call is reaped at its worker's next
+/// call, or with the pool. Ctrl-C on a terminal goes to them as to this process, and ends the calls that run.
 ///
 /// Dropping the pool waits for all calls, as leaving Python's `with` does; but not where that would block tasks.
 ///
