@@ -23,6 +23,7 @@ use ::quinn::{
     AsyncTimer, AsyncUdpSocket, UdpPoller,
     udp::{RecvMeta, Transmit, UdpSocketState},
 };
+use rustix::io::Errno;
 
 use crate::{
     io::Source,
@@ -119,8 +120,8 @@ impl AsyncUdpSocket for Socket {
             let received =
                 self.source.poll_read_with(cx, |socket| self.state.recv(socket.into(), bufs, meta));
             match received {
-                // About something that was sent, to one peer that is not there. An error would end all connections.
-                Poll::Ready(Err(error)) if is_about_a_peer(&error) => {}
+                // About something that was sent before, to one peer. An error would end all connections.
+                Poll::Ready(Err(error)) if !is_final(&error) => {}
                 received => return received,
             }
         }
@@ -143,10 +144,11 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-fn is_about_a_peer(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
-    [ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable]
-        .contains(&error.kind())
+/// Whether no other receive can succeed. What has no number is no kernel's word about a datagram.
+fn is_final(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_none_or(|errno| {
+        [Errno::BADF, Errno::FAULT, Errno::INVAL, Errno::NOTSOCK, Errno::PERM].contains(&errno)
+    })
 }
 
 /// Waits for room, for one connection.

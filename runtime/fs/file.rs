@@ -204,7 +204,7 @@ impl File {
     /// As [`std::fs::File::sync_all`], and what a write has met.
     #[doc(alias = "fsync")]
     pub async fn sync_all(&mut self) -> io::Result<()> {
-        self.call(|file| file.sync_all()).await
+        self.call_anywhere(|file| file.sync_all()).await
     }
 
     /// The same without what the system keeps of the file beside its bytes.
@@ -213,7 +213,7 @@ impl File {
     /// As [`std::fs::File::sync_data`], and what a write has met.
     #[doc(alias = "fdatasync")]
     pub async fn sync_data(&mut self) -> io::Result<()> {
-        self.call(|file| file.sync_data()).await
+        self.call_anywhere(|file| file.sync_data()).await
     }
 
     /// Cuts the file off at this length, or fills it up with zeros.
@@ -231,7 +231,7 @@ impl File {
     /// As [`std::fs::File::metadata`], and what a write has met.
     #[doc(alias = "fstat")]
     pub async fn metadata(&mut self) -> io::Result<Metadata> {
-        self.call(|file| file.metadata()).await
+        self.call_anywhere(|file| file.metadata()).await
     }
 
     /// Changes who may do what with the file.
@@ -240,10 +240,11 @@ impl File {
     /// As [`std::fs::File::set_permissions`], and what a write has met.
     #[doc(alias = "fchmod")]
     pub async fn set_permissions(&mut self, permissions: Permissions) -> io::Result<()> {
-        self.call(move |file| file.set_permissions(permissions)).await
+        self.call_anywhere(move |file| file.set_permissions(permissions)).await
     }
 
-    /// A second one on the same open file: they share its position.
+    /// A second one on the same open file: they share its position, which is the system's. Each reads ahead of what it was
+    /// asked for, so after one has read, **seek** before the other reads or writes, or it begins somewhere behind.
     ///
     /// # Errors
     /// As [`std::fs::File::try_clone`], and what a write has met.
@@ -252,7 +253,18 @@ impl File {
         self.call(|file| file.try_clone()).await.map(|file| Self::new(file, location))
     }
 
-    /// Runs `f` beside the loop, with all bytes written.
+    /// Runs `f` beside the loop, with all bytes written. It asks nothing of the file's position, which not all files have.
+    async fn call_anywhere<T: Send + 'static>(
+        &mut self,
+        f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        std::future::poll_fn(|cx| self.poll_written(cx)).await?;
+        let file = self.file.clone();
+        let call = task::spawn_blocking(move || f(&file));
+        call.await.unwrap_or_else(|error| Err(not_run(&error)))
+    }
+
+    /// The same, with the file's position the user's.
     async fn call<T: Send + 'static>(
         &mut self,
         f: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
@@ -260,9 +272,7 @@ impl File {
         self.settle().await?;
         // The end that a dropped read has met may be elsewhere after it.
         self.at_end = false;
-        let file = self.file.clone();
-        let call = task::spawn_blocking(move || f(&file));
-        call.await.unwrap_or_else(|error| Err(not_run(&error)))
+        self.call_anywhere(f).await
     }
 
     /// Makes the file's position the user's.

@@ -47,6 +47,7 @@ use super::{
     rt::{Executor, LocalExecutor, Timer},
 };
 use crate::{
+    engine::base::user_code::discard_value,
     net::{Family, Listener, Stream},
     task::{CancelToken, TaskGroup},
     time::{sleep, timeout},
@@ -175,7 +176,7 @@ impl<F: Family, S, E, Stop> Serve<F, S, E, Stop> {
     }
 
     /// How long a client may take to send the head of a request: thirty seconds, unless this says otherwise. It
-    /// counts from the connection's beginning and from the end of the request before, so a connection of
+    /// counts from the connection's beginning, from its first byte, and from the end of the request before, so a connection of
     /// HTTP/1 that is idle for so long is closed too.
     #[doc(alias = "keep_alive_timeout")]
     pub fn header_read_timeout(mut self, limit: Duration) -> Self {
@@ -217,7 +218,8 @@ where
 {
     /// Accepts and serves until the stop, and then until the connections have ended, or the grace is over.
     ///
-    /// A connection that was upgraded is the upgrader's: it is not waited for. What a connection has met (a client that
+    /// A connection of HTTP/1 that was upgraded is the upgrader's: it is not waited for. (An upgrade over HTTP/2 is a stream
+    /// of its connection, and ends with that.) What a connection has met (a client that
     /// is gone, and the like) ends that one alone.
     ///
     /// *Cancel safety*: dropped, it accepts nothing more, and cuts off the connections that there are.
@@ -283,7 +285,9 @@ async fn accept_all<F: Family, Task>(
     let outcome = loop {
         let next = poll_fn(|cx| {
             // Those that have ended are taken out; a panic ended its own connection, and was printed.
-            while let Poll::Ready(Some(_)) = pin!(connections.next()).poll(cx) {}
+            while let Poll::Ready(Some(outcome)) = pin!(connections.next()).poll(cx) {
+                discard_value(OUTCOME, outcome);
+            }
             match stop.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(None),
                 Poll::Pending => listener.poll_accept(cx).map(Some),
@@ -305,12 +309,24 @@ async fn accept_all<F: Family, Task>(
     };
     drop(listener);
     stopping.cancel();
-    let ended = async { while connections.next().await.is_some() {} };
-    let _ = timeout(grace, ended).await;
+    let _ = timeout(grace, all_ended(&mut connections)).await;
+    // More may have ended than were taken in time.
+    while let Some(outcome) = connections.try_next() {
+        discard_value(OUTCOME, outcome);
+    }
     let cut_off = connections.len();
     connections.cancel();
-    while connections.next().await.is_some() {}
+    all_ended(&mut connections).await;
     outcome.map(|()| Served { connections: accepted, cut_off })
+}
+
+/// Of a handler that panicked it has the payload, whose drop is the user's code as well.
+const OUTCOME: &str = "a connection's outcome";
+
+async fn all_ended(connections: &mut TaskGroup<()>) {
+    while let Some(outcome) = connections.next().await {
+        discard_value(OUTCOME, outcome);
+    }
 }
 
 /// Whether no other `accept` can succeed. Else it was about one connection, or about something that may come back.
