@@ -258,7 +258,6 @@ fn descriptors_go_along_with_bytes() {
     });
 }
 
-/// As many as one message takes arrive; one more is refused.
 /// A read ends behind bytes that came with descriptors: that it gives less than was asked does not mean that it was all.
 #[test]
 fn a_read_behind_descriptors_finds_what_follows() {
@@ -276,6 +275,7 @@ fn a_read_behind_descriptors_finds_what_follows() {
     });
 }
 
+/// As many as one message takes arrive; one more is refused.
 #[test]
 fn as_many_descriptors_as_a_message_takes() {
     run(async {

@@ -103,10 +103,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { a, b, there, back, back_first, location } = self.get_mut();
-        let is_back_first = mem::replace(back_first, !*back_first);
-        let early = if is_back_first { Some(back.poll(cx, *b, *a, location)?) } else { None };
-        let there = there.poll(cx, *a, *b, location)?;
-        let back = early.map_or_else(|| back.poll(cx, *b, *a, location), |early| early.map(Ok))?;
+        let (there, back) = if mem::replace(back_first, !*back_first) {
+            let back = back.poll(cx, *b, *a, location)?;
+            (there.poll(cx, *a, *b, location)?, back)
+        } else {
+            (there.poll(cx, *a, *b, location)?, back.poll(cx, *b, *a, location)?)
+        };
         Poll::Ready(Ok((ready!(there), ready!(back))))
     }
 }

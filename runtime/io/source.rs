@@ -184,7 +184,7 @@ impl<T: AsFd> Source<T> {
     }
 
     /// [`poll_op`](Self::poll_op) for a stream's bytes: a count short of what was `asked` spares the
-    /// next operation the system call that would block. See
+    /// next operation the system call that would block. Nothing is `asked` (0) where such a count tells nothing. See
     /// [`clear_after_short_count`](crate::engine::reactor::source::Readiness::clear_after_short_count).
     #[inline(always)]
     pub(crate) fn poll_transfer(

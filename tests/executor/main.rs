@@ -2,6 +2,9 @@
 
 #[path = "../support/again.rs"]
 mod again;
+#[cfg(target_os = "linux")]
+#[path = "../support/refused.rs"]
+mod refused;
 #[path = "../support/variants.rs"]
 mod variants;
 #[path = "../support/watchdog.rs"]

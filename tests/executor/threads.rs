@@ -184,16 +184,7 @@ fn a_call_that_is_cancelled_ends_the_wait_for_the_pools_end() {
 /// From here on this thread cannot start another.
 #[cfg(target_os = "linux")]
 fn refuse_threads() {
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
-    let again = rustix::io::Errno::AGAIN.raw_os_error() as u32;
-    let calls = [libc::SYS_clone3, libc::SYS_clone].map(|call| (call, Vec::new()));
-    let filter = SeccompFilter::new(
-        calls.into_iter().collect(),
-        SeccompAction::Allow,
-        SeccompAction::Errno(again),
-        std::env::consts::ARCH.try_into().unwrap(),
-    );
-    apply_filter(&BpfProgram::try_from(filter.unwrap()).unwrap()).unwrap();
+    crate::refused::refuse(&[libc::SYS_clone3, libc::SYS_clone], rustix::io::Errno::AGAIN);
 }
 
 #[test]

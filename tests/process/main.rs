@@ -13,6 +13,9 @@ mod without_pidfd;
 
 #[path = "../support/again.rs"]
 mod again;
+#[cfg(target_os = "linux")]
+#[path = "../support/refused.rs"]
+mod refused;
 #[path = "../support/variants.rs"]
 mod variants;
 #[path = "../support/watchdog.rs"]

@@ -3,11 +3,13 @@
 //! A seccomp filter holds for the thread that sets it and for those that this starts: so each test here has a thread
 //! of its own, and the loops, workers and children in it have none.
 
-use std::{collections::BTreeMap, io, os::unix::process::ExitStatusExt, thread};
+use std::{io, os::unix::process::ExitStatusExt, thread};
 
 use futures_lite::future::poll_once;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 use whirligig::{
     EventLoop, Runtime,
     process::{Child, Command},
@@ -19,6 +21,7 @@ use crate::{
     again::alone,
     cat,
     counts::{counts, until_back_at},
+    refused::refuse,
     shell,
     variants::on_each_variant,
     watchdog::Watchdog,
@@ -26,11 +29,7 @@ use crate::{
 
 fn refuse_pidfds() {
     // `pidfd_open`, on all architectures alike.
-    let rules = BTreeMap::from([(434, Vec::new())]);
-    let refuse = SeccompAction::Errno(38); // ENOSYS
-    let arch = std::env::consts::ARCH.try_into().unwrap();
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch).unwrap();
-    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    refuse(&[434], Errno::NOSYS);
     let own = Pid::from_raw(std::process::id() as i32).unwrap();
     let refused = pidfd_open(own, PidfdFlags::empty()).unwrap_err();
     assert_eq!(io::Error::from(refused).kind(), io::ErrorKind::Unsupported, "the filter holds");

@@ -344,10 +344,9 @@ fn wrk_sees_no_error() {
         // Its end is abrupt: it closes with answers unread. So connections break, and that is all.
         let (printed, log, status) = proxy.stop();
         assert!(status.success(), "{status}: {printed}{log}");
-        // One that the server closed is made anew, perhaps before the proxy has let the old one go.
-        let most = printed.split("at most ").nth(1).and_then(|rest| rest.split(' ').next());
-        let most: Option<usize> = most.and_then(|number| number.parse().ok());
-        assert!(most.is_some_and(|most| (64..=128).contains(&most)), "{printed}");
+        // It tries the address first, by a connection of its own, which the others may meet still.
+        let most = ["at most 64 at once", "at most 65 at once"];
+        assert!(most.iter().any(|most| printed.contains(most)), "{printed}");
         assert!(printed.contains("0 without a target, 0 idle"), "{printed}{log}");
     }
 }

@@ -176,8 +176,8 @@ impl<F: Family, S, E, Stop> Serve<F, S, E, Stop> {
     }
 
     /// How long a client may take to send the head of a request: thirty seconds, unless this says otherwise. It
-    /// counts from the connection's beginning, from its first byte, and from the end of the request before, so a connection of
-    /// HTTP/1 that is idle for so long is closed too.
+    /// counts from the connection's beginning, from its first byte, and from the end of the request before, so a
+    /// connection of HTTP/1 that is idle for so long is closed too.
     #[doc(alias = "keep_alive_timeout")]
     pub fn header_read_timeout(mut self, limit: Duration) -> Self {
         self.limits.head = limit;
@@ -218,9 +218,9 @@ where
 {
     /// Accepts and serves until the stop, and then until the connections have ended, or the grace is over.
     ///
-    /// A connection of HTTP/1 that was upgraded is the upgrader's: it is not waited for. (An upgrade over HTTP/2 is a stream
-    /// of its connection, and ends with that.) What a connection has met (a client that
-    /// is gone, and the like) ends that one alone.
+    /// A connection of HTTP/1 that was upgraded is the upgrader's: it is not waited for. (An upgrade over HTTP/2 is a
+    /// stream of its connection, and ends with that.) What a connection has met (a client that is gone, and the like)
+    /// ends that one alone.
     ///
     /// *Cancel safety*: dropped, it accepts nothing more, and cuts off the connections that there are.
     ///

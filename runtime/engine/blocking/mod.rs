@@ -348,14 +348,14 @@ impl BlockingPool {
     pub(crate) fn wait_ended(&self, left: impl Fn() -> Duration) {
         let mut state = self.shared.lock();
         while (!state.running.is_empty() || state.queued() != 0) && !left().is_zero() {
-            if !self.lacks_thread() {
-                state = wait_timeout(&self.shared.call_ended, state, left()).0;
-                continue;
+            let lacks_thread = self.lacks_thread();
+            let most = if lacks_thread { ASK_AGAIN } else { Duration::MAX };
+            state = wait_timeout(&self.shared.call_ended, state, left().min(most)).0;
+            if lacks_thread {
+                drop(state);
+                self.ask_again();
+                state = self.shared.lock();
             }
-            state = wait_timeout(&self.shared.call_ended, state, left().min(ASK_AGAIN)).0;
-            drop(state);
-            self.ask_again();
-            state = self.shared.lock();
         }
     }
 

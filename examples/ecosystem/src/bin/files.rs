@@ -1,9 +1,9 @@
 //! Reads and writes many files line by line, while the loop does other things: what aiofiles does.
 //!
 //! ```text
-//! cargo run -p ecosystem --bin files -- make /tmp/letters --files 4 --lines 250000
-//! cargo run -p ecosystem --bin files -- number /tmp/letters /tmp/numbered
-//! cargo run -p ecosystem --bin files -- number /tmp/letters /tmp/numbered --on-the-loop
+//! cargo run -p ecosystem --bin files -- make letters --files 4 --lines 250000
+//! cargo run -p ecosystem --bin files -- number letters numbered
+//! cargo run -p ecosystem --bin files -- number letters numbered --on-the-loop
 //! ```
 //!
 //! `number` copies each file of a folder with its lines numbered. Beside it a ticker beats. One sees how many files and

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! cargo run -p ecosystem --bin quic                                          # both in one program
-//! cargo run -p ecosystem --bin quic -- serve --certificate /tmp/echo.der
-//! cargo run -p ecosystem --bin quic -- send 127.0.0.1:4433 --certificate /tmp/echo.der
+//! cargo run -p ecosystem --bin quic -- serve --certificate echo.der
+//! cargo run -p ecosystem --bin quic -- send 127.0.0.1:4433 --certificate echo.der
 //! ```
 //!
 //! The client opens so many streams at once, sends a megabyte on each, and compares what comes back. quinn asks for
